@@ -1,0 +1,65 @@
+# The commands of this project. `just` lists them; each runs by itself, too.
+
+# List the recipes
+default:
+    @just --list --unsorted
+
+# Serve the webhook on 127.0.0.1:8443, with a certificate made under certs/
+serve *args:
+    cargo run --locked -- serve {{ args }}
+
+# Run the tests; those against a real API server say `skipped` where go is missing
+test *args:
+    cargo test --locked {{ args }}
+
+# Format the sources
+fmt:
+    cargo fmt
+
+# Check that the sources are formatted
+fmt-check:
+    cargo fmt --check
+
+# Run clippy on everything, and let no warning pass
+lint:
+    cargo clippy --all-targets --locked -- -D warnings
+
+# Build the API documentation, and let no broken link pass
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+# Check the licences and sources of the dependencies (cargo-deny)
+deny:
+    cargo deny --locked check licenses bans sources
+
+# Check the dependencies for known vulnerabilities, against the database of the last `cargo deny fetch db`
+advisories:
+    cargo deny --locked --offline check advisories
+
+# Look for dependencies that nothing uses (cargo-machete)
+machete:
+    cargo machete
+
+# Check the Dockerfile (hadolint)
+lint-dockerfile:
+    hadolint Dockerfile
+
+# Build the static binary as the Dockerfile does, and run it as its image would (needs root or sudo)
+image-check *binary:
+    scripts/image-check {{ binary }}
+
+# Measure one review inside of the process
+bench *args:
+    cargo bench --locked --bench review --bench skip {{ args }}
+
+# Measure `chartgate serve` under load, side by side with the floor (needs wrk and taskset)
+bench-load *args:
+    cargo bench --locked --bench load {{ args }}
+
+# Everything that must hold before a change is merged
+ci:
+    bash .ci/run
+
+# Write the generated pages anew
+generate:
+    cargo run --quiet --locked -- rules --format markdown > docs/rules.md

@@ -1,0 +1,227 @@
+//! From an AdmissionReview on the wire to its answer. Pure: no socket, no clock, no other object.
+//!
+//! The wire types are our own: kube's put the patch on the wire as numbers, carry no code, reason or causes, and lose
+//! the uid where a request cannot be read.
+
+use std::borrow::Cow;
+
+use json_patch::PatchOperation;
+
+mod ratchet;
+mod request;
+mod response;
+
+pub use request::BadReview;
+
+pub use crate::policy::{Facts, Level, Mode, Operation, Settings};
+use crate::{
+    helmrelease::Field,
+    policy::{self, Case, Finding, HELM_GROUP, Subject},
+};
+use request::Review;
+use response::Response;
+
+/// The annotation that exempts an object, where the configuration allows it. Its value is the reason.
+pub const EXEMPT: &str = "chartgate.dev/exempt";
+
+/// Which webhook is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Before schema and CEL: patches what can be fixed, denies the rest in words of our own.
+    Mutate,
+    /// After them: the same judgement, no patch.
+    Validate,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Decision {
+    /// Allowed without a word.
+    Allowed,
+    /// Allowed and changed.
+    Patched,
+    /// Allowed with warnings.
+    Warned,
+    /// Denied.
+    Denied,
+    /// Allowed because its annotation asks for it and the configuration allows that.
+    Exempt,
+    /// Allowed because it is none of our business: being deleted, another kind, a subresource, or mode off.
+    Skipped,
+}
+
+/// The answer to a review, and what is to be remembered of it.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    /// The AdmissionReview to send back.
+    pub body: Vec<u8>,
+    /// What is logged and counted.
+    pub record: Record<'a>,
+}
+
+/// What is logged and counted of one review.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// The request's uid.
+    pub uid: Cow<'a, str>,
+    /// What was to be done to the object.
+    pub operation: Operation,
+    /// The object's namespace.
+    pub namespace: Cow<'a, str>,
+    /// The object's name; empty where the server is still to make one up.
+    pub name: Cow<'a, str>,
+    /// Who asked.
+    pub user: Cow<'a, str>,
+    /// The field manager that asked.
+    pub manager: Option<Cow<'a, str>>,
+    /// Whether nothing was to be stored.
+    pub dry_run: bool,
+    /// The mode in force.
+    pub mode: Mode,
+    /// What became of it.
+    pub decision: Decision,
+    /// Every finding, also those that were not said.
+    pub findings: Vec<Counted>,
+    /// The rules whose fixes were patched in.
+    pub patched: Vec<&'static str>,
+}
+
+/// A finding as it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// The rule's id.
+    pub rule: &'static str,
+    /// The finding's level.
+    pub level: Level,
+    /// The most that the finding could do.
+    pub mode: Mode,
+}
+
+/// What is done about the findings.
+#[derive(Debug)]
+struct Verdict {
+    decision: Decision,
+    mode: Mode,
+    denied: Vec<Finding>,
+    warnings: Vec<String>,
+    patch: Vec<PatchOperation>,
+    findings: Vec<Counted>,
+    patched: Vec<&'static str>,
+}
+
+/// Judges one AdmissionReview.
+pub fn review<'a>(
+    body: &'a [u8],
+    endpoint: Endpoint,
+    settings: &Settings,
+    facts: &Facts,
+) -> Result<Answer<'a>, BadReview> {
+    let review = Review::read(body)?;
+    let verdict = judge(&review, endpoint, settings, *facts);
+    let body = Response::of(&review, &verdict).to_json();
+    let Review { uid, operation, namespace, name, user, manager, dry_run, .. } = review;
+    let Verdict { decision, mode, findings, patched, .. } = verdict;
+    let record =
+        Record { uid, operation, namespace, name, user, manager, dry_run, mode, decision, findings, patched };
+    Ok(Answer { body, record })
+}
+
+fn judge(review: &Review<'_>, endpoint: Endpoint, settings: &Settings, facts: Facts) -> Verdict {
+    let skipped = Verdict::allowed(Decision::Skipped, settings.mode);
+    let Field::Set(release) = &review.object else { return skipped };
+    let concerns_us = review.group == HELM_GROUP
+        && review.kind == "HelmRelease"
+        && review.subresource.is_none()
+        && matches!(review.operation, Operation::Create | Operation::Update);
+    // Flux removes its finalizer with an UPDATE; rejecting it would leave the release stuck.
+    if !concerns_us || release.is_deleting() || settings.mode == Mode::Off {
+        return skipped;
+    }
+    if settings.exemptions && release.annotation(EXEMPT).filled().is_some() {
+        return Verdict::allowed(Decision::Exempt, settings.mode);
+    }
+    let subject = Subject {
+        release,
+        old: review.old.set(),
+        name: Some(&*review.name).filter(|name| !name.is_empty()),
+        namespace: Some(&*review.namespace).filter(|namespace| !namespace.is_empty()),
+        operation: review.operation,
+        manager: review.manager.as_deref(),
+    };
+    // That the request is here proves that its version is served, whatever Flux we were told of.
+    let facts = Facts { flux: facts.flux.serving(&review.version) };
+    let case = Case::new(subject, settings, facts);
+    let findings = policy::evaluate(&case);
+    if findings.is_empty() {
+        return Verdict::allowed(Decision::Allowed, settings.mode);
+    }
+    decide(&case, findings, endpoint)
+}
+
+fn decide(case: &Case<'_>, findings: Vec<Finding>, endpoint: Endpoint) -> Verdict {
+    let mut verdict = Verdict::allowed(Decision::Allowed, case.settings.mode);
+    let stored = ratchet::Stored::of(case);
+    for finding in findings {
+        let mode = case.settings.mode_of(finding.rule.id);
+        if mode == Mode::Off {
+            continue;
+        }
+        verdict.findings.push(Counted { rule: finding.rule.id, level: finding.level, mode });
+        match (mode, finding.level, &finding.fix) {
+            (Mode::Enforce, _, Some(fix)) if endpoint == Endpoint::Mutate => {
+                verdict.patch.extend(fix.operations.iter().cloned());
+                verdict.patched.push(finding.rule.id);
+                verdict.warnings.extend(finding.healed());
+            }
+            (Mode::Enforce, Level::Error, _) if !stored.excuses(&finding) => verdict.denied.push(finding),
+            (Mode::Enforce | Mode::Warn, Level::Error | Level::Warning, _) => {
+                verdict.warnings.push(finding.warning());
+            }
+            _ => {}
+        }
+    }
+    verdict.settle()
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    fn allowed(decision: Decision, mode: Mode) -> Self {
+        let (denied, warnings, patch) = (Vec::new(), Vec::new(), Vec::new());
+        Self { decision, mode, denied, warnings, patch, findings: Vec::new(), patched: Vec::new() }
+    }
+
+    /// Settles what all of it comes to: who is denied is not patched.
+    fn settle(mut self) -> Self {
+        if !self.denied.is_empty() {
+            self.patch.clear();
+            self.patched.clear();
+            self.decision = Decision::Denied;
+        } else if !self.patch.is_empty() {
+            self.patched.dedup();
+            self.decision = Decision::Patched;
+        } else if !self.warnings.is_empty() {
+            self.decision = Decision::Warned;
+        }
+        self
+    }
+}
+
+// === impl Decision ===
+
+impl Decision {
+    /// As it is logged and counted.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Patched => "patched",
+            Self::Warned => "warned",
+            Self::Denied => "denied",
+            Self::Exempt => "exempt",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! The AdmissionReview that goes out.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::Serialize;
+
+use super::{Verdict, request::Review};
+use crate::policy::{Finding, HELM_GROUP};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "AdmissionReview names it so")]
+pub(super) struct Response<'v> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Body<'v>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'v> {
+    uid: &'v str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'v>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'v [String],
+    audit_annotations: AuditAnnotations,
+}
+
+/// The API server puts the webhook's name before each key.
+#[derive(Serialize)]
+struct AuditAnnotations {
+    mode: &'static str,
+    decision: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    rules: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    patched: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the Kubernetes API names it so")]
+struct Status<'v> {
+    api_version: &'static str,
+    kind: &'static str,
+    status: &'static str,
+    code: u16,
+    reason: &'static str,
+    message: String,
+    details: Details<'v>,
+}
+
+#[derive(Serialize)]
+struct Details<'v> {
+    group: &'static str,
+    kind: &'static str,
+    name: &'v str,
+    causes: Vec<Cause>,
+}
+
+#[derive(Serialize)]
+struct Cause {
+    reason: &'static str,
+    message: String,
+    field: String,
+}
+
+// === impl Response ===
+
+impl<'v> Response<'v> {
+    pub(super) fn of(review: &'v Review<'_>, verdict: &'v Verdict) -> Self {
+        let patch = (!verdict.patch.is_empty()).then(|| {
+            let json = serde_json::to_vec(&verdict.patch).expect("a patch is made of JSON");
+            BASE64_STANDARD.encode(json)
+        });
+        Self {
+            api_version: review.protocol,
+            kind: "AdmissionReview",
+            response: Body {
+                uid: &review.uid,
+                allowed: verdict.denied.is_empty(),
+                status: (!verdict.denied.is_empty()).then(|| Status::of(review, &verdict.denied)),
+                patch_type: patch.is_some().then_some("JSONPatch"),
+                patch,
+                warnings: &verdict.warnings,
+                audit_annotations: AuditAnnotations::of(verdict),
+            },
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a response holds nothing that JSON cannot")
+    }
+}
+
+impl AuditAnnotations {
+    fn of(verdict: &Verdict) -> Self {
+        let mut rules: Vec<_> = verdict.findings.iter().map(|finding| finding.rule).collect();
+        rules.dedup();
+        Self {
+            mode: verdict.mode.as_str(),
+            decision: verdict.decision.as_str(),
+            rules: rules.join(","),
+            patched: verdict.patched.join(","),
+        }
+    }
+}
+
+impl<'v> Status<'v> {
+    /// All findings at once. kubectl prints the causes of an `Invalid`, everybody else the message, so each is complete.
+    fn of(review: &'v Review<'_>, denied: &[Finding]) -> Self {
+        let by_policy = denied.iter().all(|finding| finding.rule.policy);
+        let (code, reason) = if by_policy { (403, "Forbidden") } else { (422, "Invalid") };
+        let blocks: Vec<_> = denied.iter().map(Finding::block).collect();
+        Self {
+            api_version: "v1",
+            kind: "Status",
+            status: "Failure",
+            code,
+            reason,
+            message: blocks.join("\n"),
+            details: Details {
+                group: HELM_GROUP,
+                kind: "HelmRelease",
+                name: &review.name,
+                causes: denied.iter().map(Cause::of).collect(),
+            },
+        }
+    }
+}
+
+impl Cause {
+    fn of(finding: &Finding) -> Self {
+        let reason = if finding.rule.policy { "FieldValueForbidden" } else { "FieldValueInvalid" };
+        Self { reason, message: finding.block(), field: finding.field() }
+    }
+}

@@ -1,0 +1,282 @@
+//! The protocol, in process.
+
+use json_patch::Patch;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::policy::Heal;
+
+fn object(spec: &Value) -> Value {
+    json!({
+        "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
+        "metadata": {"name": "podinfo", "namespace": "apps", "annotations": {"fluxcd.io/version": "v2"}},
+        "spec": spec,
+    })
+}
+
+fn chart() -> Value {
+    json!({"spec": {"chart": "podinfo", "sourceRef": {"kind": "HelmRepository", "name": "podinfo"}}})
+}
+
+fn chart_ref() -> Value {
+    json!({"kind": "OCIRepository", "name": "podinfo", "namespace": "apps"})
+}
+
+fn both() -> Value {
+    object(&json!({"interval": "10m", "chart": chart(), "chartRef": chart_ref()}))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "objects are made where they are asked about")]
+fn request(operation: &str, object: Value, old: Value) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "kind": {"group": "helm.toolkit.fluxcd.io", "version": "v2", "kind": "HelmRelease"},
+            "name": "podinfo", "namespace": "apps", "operation": operation,
+            "userInfo": {"username": "admin"}, "object": object, "oldObject": old, "dryRun": false,
+            "options": {"kind": "UpdateOptions", "fieldManager": "kustomize-controller"},
+        },
+    })
+}
+
+fn ask(review: &Value, endpoint: Endpoint, settings: &Settings) -> Value {
+    let body = serde_json::to_vec(review).unwrap();
+    let answer = super::review(&body, endpoint, settings, &Facts::default()).unwrap();
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer["response"]["uid"], review["request"]["uid"]);
+    answer["response"].clone()
+}
+
+fn mutate(review: &Value) -> Value {
+    ask(review, Endpoint::Mutate, &Settings::default())
+}
+
+fn patch_of(response: &Value) -> Value {
+    let patch = response["patch"].as_str().expect("a patch");
+    serde_json::from_slice(&base64::Engine::decode(&base64::prelude::BASE64_STANDARD, patch).unwrap())
+        .unwrap()
+}
+
+#[test]
+fn denies_both_with_code_reason_causes_and_the_whole_message() {
+    let response = mutate(&request("CREATE", both(), Value::Null));
+    assert_eq!(response["allowed"], false);
+    let status = &response["status"];
+    assert_eq!((&status["code"], &status["reason"]), (&json!(422), &json!("Invalid")));
+    assert_eq!(status["details"]["causes"][0]["field"], "spec.chart");
+    assert_eq!(status["details"]["causes"][0]["message"], status["message"]);
+    let message = status["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("[chart-and-chart-ref] spec.chart and spec.chartRef are both set.\n"),
+        "{message}"
+    );
+    assert_eq!(response["auditAnnotations"]["decision"], "denied");
+}
+
+#[test]
+fn denies_the_same_at_validate() {
+    let response = ask(&request("CREATE", both(), Value::Null), Endpoint::Validate, &Settings::default());
+    assert_eq!(response["allowed"], false);
+}
+
+#[test]
+fn says_nothing_about_a_release_in_order() {
+    let fine = object(&json!({"chartRef": chart_ref()}));
+    assert_eq!(
+        mutate(&request("CREATE", fine, Value::Null)),
+        json!({
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": true,
+            "auditAnnotations": {"mode": "enforce", "decision": "allowed"},
+        })
+    );
+}
+
+#[test]
+fn fills_annotation_and_namespace_whatever_the_annotations_are() {
+    for annotations in [None, Some(Value::Null), Some(json!({})), Some(json!({"a": "b"}))] {
+        let mut release = object(&json!({"chartRef": {"kind": "ociRepository", "name": "podinfo"}}));
+        let metadata = release["metadata"].as_object_mut().unwrap();
+        metadata.remove("annotations");
+        metadata.extend(annotations.map(|annotations| ("annotations".to_owned(), annotations)));
+        let response = mutate(&request("CREATE", release.clone(), Value::Null));
+        let patch: Patch = serde_json::from_value(patch_of(&response)).unwrap();
+        json_patch::patch(&mut release, &patch).unwrap();
+        assert_eq!(release["metadata"]["annotations"]["fluxcd.io/version"], "v2");
+        assert_eq!(release["spec"]["chartRef"], chart_ref());
+        let again = mutate(&request("CREATE", release, Value::Null));
+        assert_eq!(again.get("patch"), None, "{again}");
+    }
+}
+
+#[test]
+fn lets_a_deletion_through_even_if_the_spec_is_bad() {
+    let mut release = both();
+    release["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let response = mutate(&request("UPDATE", release, both()));
+    assert_eq!(response["auditAnnotations"]["decision"], "skipped");
+    assert_eq!(response["allowed"], true);
+}
+
+#[test]
+fn what_was_stored_may_be_annotated_and_suspended_but_not_changed() {
+    let mut annotated = both();
+    annotated["metadata"]["annotations"]["a"] = json!("b");
+    let mut suspended = both();
+    suspended["spec"]["suspend"] = json!(true);
+    for update in [annotated, suspended] {
+        let response = mutate(&request("UPDATE", update, both()));
+        assert_eq!(response["allowed"], true);
+        assert_eq!(
+            response["warnings"][0],
+            "[chart-and-chart-ref] spec.chart and spec.chartRef are both set"
+        );
+    }
+    let mut changed = both();
+    changed["spec"]["interval"] = json!("1h");
+    assert_eq!(mutate(&request("UPDATE", changed, both()))["allowed"], false);
+    let fine = object(&json!({"interval": "10m", "chart": chart()}));
+    assert_eq!(mutate(&request("UPDATE", both(), fine))["allowed"], false);
+}
+
+/// An update by kustomize-controller to chartRef, with `spec.chart.spec.interval` left by `owner`.
+fn leftover(owner: &str) -> Value {
+    let mut release = object(&json!({"chart": {"spec": {"interval": "5m"}}, "chartRef": chart_ref()}));
+    release["metadata"]["managedFields"] = json!([
+        {"manager": "kustomize-controller", "operation": "Apply", "apiVersion": "helm.toolkit.fluxcd.io/v2",
+         "fieldsV1": {"f:spec": {"f:chartRef": {"f:kind": {}}}}},
+        {"manager": owner, "operation": "Update", "apiVersion": "helm.toolkit.fluxcd.io/v2",
+         "time": "2026-11-01T10:00:00Z", "fieldsV1": {"f:spec": {"f:chart": {"f:spec": {"f:interval": {}}}}}},
+    ]);
+    request("UPDATE", release, object(&json!({"chart": chart()})))
+}
+
+#[test]
+fn removes_what_another_manager_left_and_names_it() {
+    let response = mutate(&leftover("kubectl-edit"));
+    assert_eq!(response["allowed"], true);
+    assert_eq!(patch_of(&response), json!([{"op": "remove", "path": "/spec/chart"}]));
+    assert_eq!(
+        response["warnings"][0],
+        "[partial-chart] removed spec.interval, left by \"kubectl-edit\" at 2026-11-01T10:00:00Z"
+    );
+}
+
+#[test]
+fn denies_what_the_applier_itself_still_sets() {
+    let response = mutate(&leftover("kustomize-controller"));
+    assert_eq!(response["allowed"], false);
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(message.contains("the applied manifest still sets spec.chart.spec.interval"), "{message}");
+}
+
+#[test]
+fn never_heals_where_that_is_chosen() {
+    let settings = Settings { heal: Heal::Never, ..Settings::default() };
+    assert_eq!(ask(&leftover("kubectl-edit"), Endpoint::Mutate, &settings)["allowed"], false);
+}
+
+#[test]
+fn never_heals_a_put_for_it_states_the_whole_object() {
+    let mut review = leftover("kubectl-edit");
+    let entries = &mut review["request"]["object"]["metadata"]["managedFields"];
+    let mut put = entries[0].clone();
+    put["operation"] = json!("Update");
+    entries[0]["fieldsV1"] = json!({"f:spec": {"f:interval": {}}});
+    entries.as_array_mut().unwrap().push(put);
+    assert_eq!(mutate(&review)["allowed"], false);
+}
+
+#[test]
+fn heals_the_server_side_apply_that_a_real_api_server_asked_about() {
+    let captured = include_bytes!("../../tests/fixtures/reviews/apply-leftover-of-lens.json");
+    let response = mutate(&serde_json::from_slice(captured).unwrap());
+    assert_eq!(response["allowed"], true);
+    let patch = patch_of(&response);
+    let removed = json!({"op": "remove", "path": "/spec/chart"});
+    assert!(patch.as_array().unwrap().contains(&removed), "{patch}");
+}
+
+#[test]
+fn warn_says_it_audit_records_it_and_off_ignores_it() {
+    let in_mode = |mode| {
+        let settings = Settings { mode, ..Settings::default() };
+        let response = ask(&request("CREATE", both(), Value::Null), Endpoint::Mutate, &settings);
+        assert_eq!(response["allowed"], true);
+        assert_eq!(response.get("patch"), None);
+        (response.get("warnings").is_some(), response["auditAnnotations"].clone())
+    };
+    assert_eq!(
+        in_mode(Mode::Warn),
+        (true, json!({"mode": "warn", "decision": "warned", "rules": "chart-and-chart-ref"}))
+    );
+    assert_eq!(
+        in_mode(Mode::Audit),
+        (false, json!({"mode": "audit", "decision": "allowed", "rules": "chart-and-chart-ref"}))
+    );
+    assert_eq!(in_mode(Mode::Off), (false, json!({"mode": "off", "decision": "skipped"})));
+}
+
+#[test]
+fn answers_v1beta1_in_v1beta1() {
+    let mut review = request("CREATE", both(), Value::Null);
+    review["apiVersion"] = json!("admission.k8s.io/v1beta1");
+    let body = serde_json::to_vec(&review).unwrap();
+    let answer = super::review(&body, Endpoint::Mutate, &Settings::default(), &Facts::default()).unwrap();
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer["apiVersion"], "admission.k8s.io/v1beta1");
+}
+
+#[test]
+fn says_what_is_wrong_with_a_body_that_is_no_review() {
+    let error = |body: &str| {
+        let error = review(body.as_bytes(), Endpoint::Mutate, &Settings::default(), &Facts::default());
+        error.unwrap_err().to_string()
+    };
+    assert_eq!(error("{"), "the body is not JSON: unexpected end at byte 1");
+    assert_eq!(
+        error(r#"{"apiVersion":"v1","kind":"Pod"}"#),
+        r#"the body is no AdmissionReview of admission.k8s.io/v1 or v1beta1: apiVersion is "v1", kind is "Pod""#
+    );
+    let of = |request: &str| {
+        error(&format!(r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"{request}}}"#))
+    };
+    assert_eq!(of(""), "the AdmissionReview has no request; a response cannot be reviewed");
+    assert_eq!(of(r#","request":{"operation":"CREATE"}"#), "the AdmissionReview's request has no uid");
+    assert_eq!(
+        of(r#","request":{"uid":"a","operation":"EAT"}"#),
+        r#"the AdmissionReview's request.operation is "EAT"; it is one of CREATE, UPDATE, DELETE, CONNECT"#
+    );
+}
+
+#[test]
+fn removes_a_null_which_server_side_apply_does_not_prune() {
+    for (spec, path) in [
+        (json!({"interval": "10m", "chart": null, "chartRef": chart_ref()}), "/spec/chart"),
+        (json!({"interval": "10m", "chart": chart(), "chartRef": null}), "/spec/chartRef"),
+    ] {
+        let response = mutate(&request("CREATE", object(&spec), Value::Null));
+        assert_eq!(response["allowed"], true, "{response}");
+        assert_eq!(patch_of(&response), json!([{"op": "remove", "path": path}]));
+    }
+}
+
+#[test]
+fn a_null_alone_is_no_chart_source() {
+    let response = mutate(&request("CREATE", object(&json!({"chart": null, "chartRef": null})), Value::Null));
+    assert_eq!(response["allowed"], false);
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(message.starts_with("[no-chart-source] "), "{message}");
+}
+
+#[test]
+fn denies_even_a_null_where_the_schema_has_no_such_field() {
+    let mut review = request("CREATE", object(&json!({"chart": chart(), "chartRef": null})), Value::Null);
+    review["request"]["kind"]["version"] = json!("v2beta1");
+    review["request"]["object"]["apiVersion"] = json!("helm.toolkit.fluxcd.io/v2beta1");
+    let facts = Facts { flux: "2.0".parse().unwrap() };
+    let body = serde_json::to_vec(&review).unwrap();
+    let answer = super::review(&body, Endpoint::Mutate, &Settings::default(), &facts).unwrap();
+    assert_eq!(answer.record.decision, Decision::Denied);
+    assert!(answer.record.findings.iter().any(|finding| finding.rule == "chart-ref-needs-v2"));
+}

@@ -1,0 +1,109 @@
+//! The command line: one file for each command.
+
+mod explain;
+pub mod log;
+pub mod preview;
+pub mod serve;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use thiserror::Error;
+
+use crate::config::suggestion;
+use crate::policy::find_rule;
+use explain::RulesFormat;
+use preview::{PreviewArgs, PreviewError};
+use serve::{ServeArgs, ServeError};
+
+/// The exit code for bad usage, and for input that cannot be read or parsed. `clap` uses the same.
+pub const EXIT_USAGE: u8 = 2;
+
+/// Keeps Flux HelmReleases right while they move from spec.chart to spec.chartRef.
+#[derive(Debug, Parser)]
+#[command(name = "chartgate", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(ServeArgs),
+    Preview(PreviewArgs),
+    /// List the rules.
+    Rules {
+        /// How they are listed.
+        #[arg(long, value_enum, default_value_t)]
+        format: RulesFormat,
+    },
+    /// Explain a rule, with examples.
+    Explain {
+        /// The rule's id, as in a message's brackets.
+        rule: String,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Why a command could not do its work. Findings are no error.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// `chartgate serve` did not start.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// `chartgate preview` could not read its input.
+    #[error(transparent)]
+    Preview(#[from] PreviewError),
+    /// There is no such rule.
+    #[error("there is no rule {rule:?}{}; `chartgate rules` lists them", suggestion(rule))]
+    UnknownRule {
+        /// The id that was given.
+        rule: String,
+    },
+    /// What there is to say cannot be written.
+    #[error("cannot write to the standard output")]
+    Output(#[from] io::Error),
+}
+
+impl Cli {
+    /// Runs the command to its end; the exit code is the process's.
+    pub fn run(self) -> Result<ExitCode, CommandError> {
+        let Self { command } = self;
+        match command {
+            Command::Serve(args) => Ok(serve::run(args)?),
+            Command::Preview(args) => Ok(preview::run(args, &mut io::stdout().lock())?),
+            Command::Rules { format } => {
+                explain::list(format, &mut io::stdout().lock())?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Explain { rule } => {
+                let rule = find_rule(&rule).ok_or(CommandError::UnknownRule { rule })?;
+                explain::one(rule, &mut io::stdout().lock())?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "chartgate", &mut io::stdout().lock());
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_is_declared_consistently() {
+        Cli::command().debug_assert();
+    }
+}

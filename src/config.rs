@@ -1,0 +1,185 @@
+//! `chartgate.yaml`: what is chosen about the judgement, read from a file.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_saphyr::{DefaultMessageFormatter, Error as YamlError, MessageFormatter as _};
+
+use crate::policy::{
+    AnnotationValue, ChartRefSettings, Heal, Mode, RuleSettings, Settings, find_rule, rules,
+};
+
+/// How alike a word must be to one that is known to be suggested in its place (1 is the same).
+const ALIKE: f64 = 0.7;
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is no YAML, or has a key or a value that does not exist.
+    #[error("{}{}: {message}", .path.display(), place(*.at))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line and column, each from 1, where they are known.
+        at: Option<(u64, u64)>,
+        /// What is wrong.
+        message: String,
+    },
+    /// It speaks of a rule that does not exist.
+    #[error("{}: rules: there is no rule {rule:?}{}", .path.display(), suggestion(rule))]
+    UnknownRule {
+        /// The file.
+        path: PathBuf,
+        /// The id that it gives.
+        rule: String,
+    },
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct File {
+    mode: Option<Mode>,
+    rules: BTreeMap<String, RuleSettings>,
+    annotations: Option<BTreeMap<String, AnnotationValue>>,
+    chart_ref: ChartRefSettings,
+    heal: Heal,
+    exemptions: bool,
+}
+
+/// Reads a configuration file; what it leaves out is as [`Settings::default`] has it.
+pub fn read(path: &Path) -> Result<Settings, ConfigError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    parse(&text, path)
+}
+
+fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
+    let File { mode, rules, annotations, chart_ref, heal, exemptions } =
+        serde_saphyr::from_str::<Option<File>>(text)
+            .map_err(|error| invalid(&error, path))?
+            .unwrap_or_default();
+    if let Some(rule) = rules.keys().find(|id| find_rule(id).is_none()) {
+        return Err(ConfigError::UnknownRule { path: path.to_owned(), rule: rule.clone() });
+    }
+    let default = Settings::default();
+    Ok(Settings {
+        mode: mode.unwrap_or(default.mode),
+        rules,
+        annotations: annotations.unwrap_or(default.annotations),
+        chart_ref,
+        heal,
+        exemptions,
+    })
+}
+
+/// An error on one line: where, what, and what was probably meant.
+fn invalid(error: &YamlError, path: &Path) -> ConfigError {
+    let error = error.without_snippet();
+    let at = error.location().map(|at| (at.line(), at.column()));
+    let message = match error {
+        YamlError::SerdeUnknownField { field, expected, .. } => {
+            let likely = likely(field, expected.iter().copied());
+            format!("there is no key {field:?}{likely} (there are {})", expected.join(", "))
+        }
+        YamlError::SerdeUnknownVariant { variant, expected, .. } => {
+            format!("{variant:?} is none of {}", expected.join(", "))
+        }
+        error => DefaultMessageFormatter.format_message(error).into_owned(),
+    };
+    ConfigError::Invalid { path: path.to_owned(), at, message }
+}
+
+/// `:3:7`, after the name of a file.
+fn place(at: Option<(u64, u64)>) -> String {
+    at.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default()
+}
+
+/// The rule whose id is most like a word that is none, as the end of a sentence.
+pub fn suggestion(given: &str) -> String {
+    likely(given, rules().iter().map(|rule| rule.id))
+}
+
+fn likely<'a>(given: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+    let alike = candidates.map(|candidate| (strsim::jaro_winkler(candidate, given), candidate));
+    let best =
+        alike.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(likeness, _)| *likeness >= ALIKE);
+    best.map(|(_, candidate)| format!("; did you mean {candidate:?}?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{CrossNamespace, Level};
+
+    fn of(text: &str) -> Result<Settings, String> {
+        parse(text, Path::new("chartgate.yaml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(of(""), Ok(Settings::default()));
+        assert_eq!(of("# nothing\n"), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn reads_every_key() {
+        let settings = of("mode: warn\nrules: {version-annotation: {mode: audit, level: error}}\n\
+             annotations: {example.org/version: api-version}\n\
+             chartRef: {fillNamespace: false, crossNamespace: deny}\nheal: never\nexemptions: true\n")
+        .unwrap();
+        let rule = RuleSettings { mode: Some(Mode::Audit), level: Some(Level::Error) };
+        let expected = Settings {
+            mode: Mode::Warn,
+            rules: [("version-annotation".to_owned(), rule)].into(),
+            annotations: [("example.org/version".to_owned(), AnnotationValue::ApiVersion)].into(),
+            chart_ref: ChartRefSettings { fill_namespace: false, cross_namespace: CrossNamespace::Deny },
+            heal: Heal::Never,
+            exemptions: true,
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn names_file_and_likely_rule_for_one_that_does_not_exist() {
+        assert_eq!(
+            of("rules: {chart-ref-kinds: {mode: warn}}\n"),
+            Err("chartgate.yaml: rules: there is no rule \"chart-ref-kinds\"; did you mean \"chart-ref-kind\"?".to_owned())
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_its_place_and_the_likely_key() {
+        assert_eq!(
+            of("heal: never\nmodes: warn\n"),
+            Err("chartgate.yaml:2:1: there is no key \"modes\"; did you mean \"mode\"? (there are mode, rules, \
+                 annotations, chartRef, heal, exemptions)"
+                .to_owned())
+        );
+    }
+
+    #[test]
+    fn an_unknown_value_is_an_error_that_names_its_place_and_the_values_there_are() {
+        assert_eq!(
+            of("rules:\n  chart-ref-kind:\n    mode: warm\n"),
+            Err("chartgate.yaml:3:11: \"warm\" is none of off, audit, warn, enforce".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_an_error_on_one_line() {
+        let error = of("heal: never\nmode: 'warn\n").unwrap_err();
+        assert!(error.starts_with("chartgate.yaml:2:") && error.lines().count() == 1, "{error}");
+    }
+}

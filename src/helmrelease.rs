@@ -1,0 +1,365 @@
+//! A borrowed, lenient view of a HelmRelease, read straight from the bytes.
+//!
+//! Only what a rule reads is taken out of the input; everything else is skipped where it stands, so a release with
+//! 200 KB of values costs little more than its length. Nothing is rejected here: a field of the wrong type is a
+//! state of the view ([`Field::WrongType`]), because a webhook has to say something useful about exactly such
+//! objects. `null` counts as absent, as it does in the API server, which prunes it before validation; except in
+//! server-side apply, so that [`Spec`] says which of its fields were `null`.
+
+use std::borrow::Cow;
+
+use crate::json::{Error, Kind, Raw, Reader};
+
+mod field;
+mod leaves;
+
+pub use field::{Field, Text};
+pub use leaves::leaves;
+
+/// Where the fields that rules speak of stand, as JSON Pointers (RFC 6901).
+pub mod at {
+    /// `apiVersion`
+    pub const API_VERSION: &str = "/apiVersion";
+    /// `metadata.annotations`
+    pub const ANNOTATIONS: &str = "/metadata/annotations";
+    /// `metadata.managedFields`
+    pub const MANAGED_FIELDS: &str = "/metadata/managedFields";
+    /// `spec`
+    pub const SPEC: &str = "/spec";
+    /// `spec.chart`
+    pub const CHART: &str = "/spec/chart";
+    /// `spec.chart.spec.sourceRef.apiVersion`
+    pub const SOURCE_REF_API_VERSION: &str = "/spec/chart/spec/sourceRef/apiVersion";
+    /// `spec.chartRef`
+    pub const CHART_REF: &str = "/spec/chartRef";
+    /// `spec.chartRef.apiVersion`
+    pub const CHART_REF_API_VERSION: &str = "/spec/chartRef/apiVersion";
+    /// `spec.chartRef.kind`
+    pub const CHART_REF_KIND: &str = "/spec/chartRef/kind";
+    /// `spec.chartRef.name`
+    pub const CHART_REF_NAME: &str = "/spec/chartRef/name";
+    /// `spec.chartRef.namespace`
+    pub const CHART_REF_NAMESPACE: &str = "/spec/chartRef/namespace";
+}
+
+/// The HelmRelease as far as rules read it.
+#[derive(Debug, Clone, Default)]
+pub struct HelmRelease<'a> {
+    /// `apiVersion`, such as `helm.toolkit.fluxcd.io/v2`.
+    pub api_version: Text<'a>,
+    /// `kind`.
+    pub kind: Text<'a>,
+    /// `metadata`.
+    pub metadata: Field<Metadata<'a>>,
+    /// `spec`.
+    pub spec: Field<Spec<'a>>,
+}
+
+/// `metadata` of the release.
+#[derive(Debug, Clone, Default)]
+pub struct Metadata<'a> {
+    /// `name`.
+    pub name: Text<'a>,
+    /// `namespace`.
+    pub namespace: Text<'a>,
+    /// Whether `deletionTimestamp` is set: the object only waits for its finalizers.
+    pub deleting: bool,
+    /// `annotations` in their order, with values unread: kubectl keeps whole manifests in one of them.
+    pub annotations: Field<Vec<(Cow<'a, str>, Raw<'a>)>>,
+    /// `managedFields`: who owns what, with `fieldsV1` unread.
+    pub managed_fields: Field<Vec<ManagedFields<'a>>>,
+}
+
+/// One entry of `metadata.managedFields`.
+#[derive(Debug, Clone, Default)]
+pub struct ManagedFields<'a> {
+    /// The field manager, such as `kustomize-controller`.
+    pub manager: Text<'a>,
+    /// `Apply` or `Update`.
+    pub operation: Text<'a>,
+    /// The version of the object that the paths were written in.
+    pub api_version: Text<'a>,
+    /// When the manager last changed what it owns (RFC 3339).
+    pub time: Text<'a>,
+    /// The `fieldsV1` set, unread.
+    pub fields: Option<Raw<'a>>,
+}
+
+/// `spec` of the release.
+#[derive(Debug, Clone)]
+pub struct Spec<'a> {
+    /// The whole of it, to see whether an update changes it.
+    pub raw: Raw<'a>,
+    /// `chart`: the template from which helm-controller makes a HelmChart.
+    pub chart: Field<Chart<'a>>,
+    /// `chartRef`: the source that already holds the chart.
+    pub chart_ref: Field<ChartRef<'a>>,
+    /// Whether `chart` is stated, and is `null`.
+    pub chart_is_null: bool,
+    /// Whether `chartRef` is stated, and is `null`.
+    pub chart_ref_is_null: bool,
+}
+
+/// `spec.chart`.
+#[derive(Debug, Clone)]
+pub struct Chart<'a> {
+    /// The whole of it, to name what is set in it.
+    pub raw: Raw<'a>,
+    /// `spec.chart.spec`.
+    pub spec: Field<ChartSpec<'a>>,
+}
+
+/// `spec.chart.spec`.
+#[derive(Debug, Clone, Default)]
+pub struct ChartSpec<'a> {
+    /// `chart`: name or path of the chart.
+    pub chart: Text<'a>,
+    /// `sourceRef`.
+    pub source_ref: Field<SourceRef<'a>>,
+    /// Whether `valuesFiles` or the older `valuesFile` names any file.
+    pub values_files: bool,
+}
+
+/// `spec.chart.spec.sourceRef`.
+#[derive(Debug, Clone, Default)]
+pub struct SourceRef<'a> {
+    /// `apiVersion`; helm-controller does not read it.
+    pub api_version: Text<'a>,
+    /// `kind`.
+    pub kind: Text<'a>,
+    /// `name`.
+    pub name: Text<'a>,
+}
+
+/// `spec.chartRef`.
+#[derive(Debug, Clone, Default)]
+pub struct ChartRef<'a> {
+    /// `apiVersion`; helm-controller does not read it, the kind decides.
+    pub api_version: Text<'a>,
+    /// `kind`.
+    pub kind: Text<'a>,
+    /// `name`.
+    pub name: Text<'a>,
+    /// `namespace`; absent means that of the release.
+    pub namespace: Text<'a>,
+}
+
+// === impl HelmRelease ===
+
+impl<'a> HelmRelease<'a> {
+    /// Reads the next value as a HelmRelease. `null`, as in the `oldObject` of a CREATE, is absent.
+    pub fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
+        Field::read_members(reader, |release: &mut Self, key, reader| {
+            match key {
+                "apiVersion" => release.api_version = Text::read_text(reader)?,
+                "kind" => release.kind = Text::read_text(reader)?,
+                "metadata" => release.metadata = Metadata::read(reader)?,
+                "spec" => release.spec = Spec::read(reader)?,
+                _ => _ = reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+
+    /// `metadata.name`, or nothing where the server is still to make one up.
+    pub fn name(&self) -> Option<&str> {
+        self.metadata.set().and_then(|metadata| metadata.name.text())
+    }
+
+    /// `metadata.namespace`.
+    pub fn namespace(&self) -> Option<&str> {
+        self.metadata.set().and_then(|metadata| metadata.namespace.filled())
+    }
+
+    /// Whether the object only waits for its finalizers.
+    pub fn is_deleting(&self) -> bool {
+        self.metadata.set().is_some_and(|metadata| metadata.deleting)
+    }
+
+    /// `spec.chart`.
+    pub fn chart(&self) -> &Field<Chart<'a>> {
+        self.spec.set().map_or(&Field::Absent, |spec| &spec.chart)
+    }
+
+    /// `spec.chartRef`.
+    pub fn chart_ref(&self) -> &Field<ChartRef<'a>> {
+        self.spec.set().map_or(&Field::Absent, |spec| &spec.chart_ref)
+    }
+
+    /// The value of one annotation.
+    pub fn annotation(&self, key: &str) -> Text<'a> {
+        let annotations = self.metadata.set().and_then(|metadata| metadata.annotations.set());
+        let value = annotations.and_then(|all| all.iter().rev().find(|(name, _)| name == key));
+        // A value that cannot be read as a string is one of the wrong type; the API server refuses those itself.
+        value.map_or(Field::Absent, |(_, raw)| {
+            Text::read_text(&mut raw.reader()).unwrap_or(Field::WrongType(raw.kind()))
+        })
+    }
+
+    /// The entries of `metadata.managedFields`; none where there are none, or they are no list.
+    pub fn managed_fields(&self) -> &[ManagedFields<'a>] {
+        let entries = self.metadata.set().and_then(|metadata| metadata.managed_fields.set());
+        entries.map_or(&[], Vec::as_slice)
+    }
+}
+
+// === impl Metadata ===
+
+impl<'a> Metadata<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
+        Field::read_members(reader, |metadata: &mut Self, key, reader| {
+            match key {
+                "name" => metadata.name = Text::read_text(reader)?,
+                "namespace" => metadata.namespace = Text::read_text(reader)?,
+                "deletionTimestamp" => metadata.deleting = reader.skip()?.kind() != Kind::Null,
+                "annotations" => metadata.annotations = Field::read(reader, Kind::Object, annotations)?,
+                "managedFields" => {
+                    metadata.managed_fields = Field::read(reader, Kind::Array, ManagedFields::read_all)?;
+                }
+                _ => _ = reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+}
+
+fn annotations<'a>(reader: &mut Reader<'a>) -> Result<Vec<(Cow<'a, str>, Raw<'a>)>, Error> {
+    let mut all = Vec::new();
+    reader.object(|key, reader| {
+        all.push((key, reader.skip()?));
+        Ok::<_, Error>(())
+    })?;
+    Ok(all)
+}
+
+// === impl ManagedFields ===
+
+impl<'a> ManagedFields<'a> {
+    fn read_all(reader: &mut Reader<'a>) -> Result<Vec<Self>, Error> {
+        let mut entries = Vec::new();
+        reader.array(|reader| {
+            if let Field::Set(entry) = Self::read(reader)? {
+                entries.push(entry);
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(entries)
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
+        Field::read_members(reader, |entry: &mut Self, key, reader| {
+            match key {
+                "manager" => entry.manager = Text::read_text(reader)?,
+                "operation" => entry.operation = Text::read_text(reader)?,
+                "apiVersion" => entry.api_version = Text::read_text(reader)?,
+                "time" => entry.time = Text::read_text(reader)?,
+                "fieldsV1" => entry.fields = Some(reader.skip()?),
+                _ => _ = reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+}
+
+// === impl Spec ===
+
+impl<'a> Spec<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
+        Field::read(reader, Kind::Object, |reader| {
+            let (mut chart, mut chart_ref) = (Field::Absent, Field::Absent);
+            let (mut chart_is_null, mut chart_ref_is_null) = (false, false);
+            let raw = reader.spanned(|reader| {
+                reader.object(|key, reader| {
+                    match &*key {
+                        "chart" => {
+                            chart = Chart::read(reader)?;
+                            chart_is_null = chart.is_absent();
+                        }
+                        "chartRef" => {
+                            chart_ref = ChartRef::read(reader)?;
+                            chart_ref_is_null = chart_ref.is_absent();
+                        }
+                        _ => _ = reader.skip()?,
+                    }
+                    Ok::<_, Error>(())
+                })
+            })?;
+            Ok(Self { raw, chart, chart_ref, chart_is_null, chart_ref_is_null })
+        })
+    }
+}
+
+// === impl Chart ===
+
+impl<'a> Chart<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
+        Field::read(reader, Kind::Object, |reader| {
+            let mut spec = Field::Absent;
+            let raw = reader.spanned(|reader| {
+                reader.object(|key, reader| {
+                    match &*key {
+                        "spec" => spec = ChartSpec::read(reader)?,
+                        _ => _ = reader.skip()?,
+                    }
+                    Ok::<_, Error>(())
+                })
+            })?;
+            Ok(Self { raw, spec })
+        })
+    }
+}
+
+impl<'a> ChartSpec<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
+        Field::read_members(reader, |spec: &mut Self, key, reader| {
+            match key {
+                "chart" => spec.chart = Text::read_text(reader)?,
+                "sourceRef" => spec.source_ref = SourceRef::read(reader)?,
+                "valuesFile" => spec.values_files |= Text::read_text(reader)?.filled().is_some(),
+                "valuesFiles" => {
+                    spec.values_files |= Field::read(reader, Kind::Array, count)?.set() > Some(&0);
+                }
+                _ => _ = reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+}
+
+fn count(reader: &mut Reader<'_>) -> Result<usize, Error> {
+    let mut elements = 0;
+    reader.array(|reader| {
+        elements += 1;
+        reader.skip().map(|_| ())
+    })?;
+    Ok(elements)
+}
+
+impl<'a> SourceRef<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
+        Field::read_members(reader, |source: &mut Self, key, reader| {
+            match key {
+                "apiVersion" => source.api_version = Text::read_text(reader)?,
+                "kind" => source.kind = Text::read_text(reader)?,
+                "name" => source.name = Text::read_text(reader)?,
+                _ => _ = reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+}
+
+impl<'a> ChartRef<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
+        Field::read_members(reader, |chart_ref: &mut Self, key, reader| {
+            match key {
+                "apiVersion" => chart_ref.api_version = Text::read_text(reader)?,
+                "kind" => chart_ref.kind = Text::read_text(reader)?,
+                "name" => chart_ref.name = Text::read_text(reader)?,
+                "namespace" => chart_ref.namespace = Text::read_text(reader)?,
+                _ => _ = reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+}

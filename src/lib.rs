@@ -1,0 +1,12 @@
+//! chartgate judges Flux `HelmRelease` objects that move from `spec.chart` to `spec.chartRef`.
+
+pub mod admission;
+pub mod certs;
+pub mod cli;
+pub mod config;
+pub mod helmrelease;
+pub mod json;
+pub mod policy;
+pub mod preflight;
+pub mod telemetry;
+pub mod webhook;

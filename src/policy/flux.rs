@@ -1,0 +1,230 @@
+//! What each Flux minor serves: HelmRelease and source versions, and what their schemas ask for.
+//!
+//! Read from the CRDs that Flux 2.0 to 2.9 install (helm-controller v0.35.0 to v1.6.3, source-controller v1.0.1 to
+//! v1.9.4). The truth table test holds every row against a real API server with that CRD.
+
+use std::{fmt, str::FromStr};
+
+/// The API group of HelmRelease.
+pub const HELM_GROUP: &str = "helm.toolkit.fluxcd.io";
+/// The API group of the chart sources.
+pub const SOURCE_GROUP: &str = "source.toolkit.fluxcd.io";
+
+/// A Flux minor release, `2.0` to `2.9`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Flux(u8);
+
+/// A Flux version that chartgate does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{given:?} is no Flux minor that chartgate knows; use one of {oldest} to {newest}, such as {newest}", oldest = Flux::OLDEST, newest = Flux::NEWEST)]
+pub struct UnknownFlux {
+    given: String,
+}
+
+/// One served version of the HelmRelease CRD, as far as it decides about `spec.chart` and `spec.chartRef`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    /// The version, such as `v2beta1`.
+    pub version: &'static str,
+    /// Whether the CRD marks it as deprecated.
+    pub deprecated: bool,
+    /// Whether `spec.chart` is required, even beside `spec.chartRef`.
+    pub chart_required: bool,
+    /// The kinds that `spec.chartRef.kind` allows; empty where the schema has no `chartRef`.
+    pub chart_ref_kinds: &'static [&'static str],
+    /// Whether `spec.chart.spec.sourceRef.kind` is required.
+    pub source_kind_required: bool,
+}
+
+const V2BETA1: &str = "v2beta1";
+const V2BETA2: &str = "v2beta2";
+const V2: &str = "v2";
+
+const NO_KINDS: &[&str] = &[];
+const TWO_KINDS: &[&str] = &["OCIRepository", "HelmChart"];
+const THREE_KINDS: &[&str] = &["OCIRepository", "HelmChart", "ExternalArtifact"];
+
+/// Every kind that `spec.chartRef.kind` allows in any known Flux, in its canonical spelling.
+pub const CHART_REF_KINDS: &[&str] = THREE_KINDS;
+
+/// A row: version, deprecated, chart required, kinds of chartRef, kind of sourceRef required.
+const fn row(
+    version: &'static str,
+    deprecated: bool,
+    chart_required: bool,
+    chart_ref_kinds: &'static [&'static str],
+    source_kind_required: bool,
+) -> Schema {
+    Schema { version, deprecated, chart_required, chart_ref_kinds, source_kind_required }
+}
+
+/// Served HelmRelease versions, oldest first, indexed by Flux minor.
+static HELM_RELEASE: [&[Schema]; 10] = [
+    /* 2.0 */ &[row(V2BETA1, false, true, NO_KINDS, false)],
+    /* 2.1 */ &[row(V2BETA1, false, true, NO_KINDS, false)],
+    /* 2.2 */ &[row(V2BETA1, true, true, NO_KINDS, false), row(V2BETA2, false, true, NO_KINDS, false)],
+    /* 2.3 */
+    &[
+        row(V2BETA1, true, false, TWO_KINDS, false),
+        row(V2BETA2, true, false, TWO_KINDS, false),
+        row(V2, false, false, TWO_KINDS, false),
+    ],
+    /* 2.4 */ FLUX_2_4_TO_2_6,
+    /* 2.5 */ FLUX_2_4_TO_2_6,
+    /* 2.6 */ FLUX_2_4_TO_2_6,
+    /* 2.7 */ &[row(V2BETA2, true, false, TWO_KINDS, true), row(V2, false, false, THREE_KINDS, true)],
+    /* 2.8 */ &[row(V2, false, false, THREE_KINDS, true)],
+    /* 2.9 */ &[row(V2, false, false, THREE_KINDS, true)],
+];
+
+const FLUX_2_4_TO_2_6: &[Schema] = &[
+    row(V2BETA1, true, true, TWO_KINDS, true),
+    row(V2BETA2, true, false, TWO_KINDS, true),
+    row(V2, false, false, TWO_KINDS, true),
+];
+
+/// Served versions of the sources: kind, version, first and last Flux minor that serves it; newest version first.
+static SOURCES: [(&str, &str, u8, u8); 9] = [
+    ("OCIRepository", "v1", 6, 9),
+    ("OCIRepository", "v1beta2", 0, 7),
+    ("HelmChart", "v1", 3, 9),
+    ("HelmChart", "v1beta2", 0, 7),
+    ("HelmChart", "v1beta1", 0, 6),
+    ("ExternalArtifact", "v1", 7, 9),
+    ("HelmRepository", "v1", 3, 9),
+    ("HelmRepository", "v1beta2", 0, 7),
+    ("HelmRepository", "v1beta1", 0, 6),
+];
+
+// === impl Flux ===
+
+impl Flux {
+    /// The oldest minor that chartgate knows.
+    pub const OLDEST: Self = Self(0);
+    /// The newest minor that chartgate knows; assumed where nothing else is said.
+    pub const NEWEST: Self = Self(9);
+
+    /// All known minors, oldest first.
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> {
+        (Self::OLDEST.0..=Self::NEWEST.0).map(Self)
+    }
+
+    /// The HelmRelease versions that this minor serves, oldest first.
+    pub fn served(self) -> &'static [Schema] {
+        HELM_RELEASE[usize::from(self.0)]
+    }
+
+    /// The schema of a HelmRelease version, if this minor serves it.
+    pub fn schema(self, version: &str) -> Option<&'static Schema> {
+        self.served().iter().find(|schema| schema.version == version)
+    }
+
+    /// The schema of the newest version that this minor serves.
+    pub fn newest_schema(self) -> &'static Schema {
+        self.served().last().expect("every Flux minor serves a HelmRelease version")
+    }
+
+    /// This minor, or the newest one that serves a HelmRelease version if this one does not.
+    ///
+    /// A request that reached admission proves that its version is served, whatever we were told.
+    #[must_use]
+    pub fn serving(self, version: &str) -> Self {
+        let other = || Self::all().rev().find(|flux| flux.schema(version).is_some());
+        if self.schema(version).is_some() { self } else { other().unwrap_or(self) }
+    }
+
+    /// The first minor that no longer serves a HelmRelease version which older ones do.
+    pub fn that_dropped(version: &str) -> Option<Self> {
+        let last = Self::all().rev().find(|flux| flux.schema(version).is_some())?;
+        Self::all().find(|flux| *flux > last)
+    }
+
+    /// The first minor that serves a HelmRelease version.
+    pub fn that_brought(version: &str) -> Option<Self> {
+        Self::all().find(|flux| flux.schema(version).is_some())
+    }
+
+    /// The versions of a source kind that this minor serves, newest first; none for a kind that it does not have.
+    pub fn source_versions(self, kind: &str) -> impl Iterator<Item = &'static str> {
+        SOURCES.iter().filter_map(move |&(name, version, first, last)| {
+            (name == kind && (first..=last).contains(&self.0)).then_some(version)
+        })
+    }
+}
+
+impl Default for Flux {
+    fn default() -> Self {
+        Self::NEWEST
+    }
+}
+
+impl fmt::Display for Flux {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "2.{}", self.0)
+    }
+}
+
+impl FromStr for Flux {
+    type Err = UnknownFlux;
+
+    /// Reads `2.6`; also `v2.6` and `2.6.4`, as `flux version` prints them.
+    fn from_str(given: &str) -> Result<Self, Self::Err> {
+        let mut parts = given.strip_prefix('v').unwrap_or(given).split('.');
+        let minor = (parts.next() == Some("2")).then(|| parts.next()?.parse().ok()).flatten();
+        let patch_is_fine =
+            parts.next().is_none_or(|patch| patch.parse::<u16>().is_ok()) && parts.next().is_none();
+        match minor {
+            Some(minor) if patch_is_fine && minor <= Self::NEWEST.0 => Ok(Self(minor)),
+            _ => Err(UnknownFlux { given: given.to_owned() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_minor_as_people_write_it() {
+        for given in ["2.6", "v2.6", "2.6.4", "v2.6.4"] {
+            assert_eq!(given.parse(), Ok(Flux(6)), "{given}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know_and_names_what_it_does() {
+        for given in ["", "2", "2.10", "3.0", "1.6", "2.x", "2.6.x", "2.6.4.1", "2.-1"] {
+            let error = given.parse::<Flux>().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "{given:?} is no Flux minor that chartgate knows; use one of 2.0 to 2.9, such as 2.9"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_proves_that_its_version_is_served() {
+        assert_eq!(Flux::NEWEST.serving("v2"), Flux::NEWEST);
+        assert_eq!(Flux::NEWEST.serving("v2beta2"), Flux(7));
+        assert_eq!(Flux::NEWEST.serving("v2beta1"), Flux(6));
+        assert_eq!(Flux::OLDEST.serving("v2"), Flux::NEWEST);
+        assert_eq!(Flux(4).serving("v9"), Flux(4));
+    }
+
+    #[test]
+    fn knows_when_a_version_came_and_went() {
+        assert_eq!(Flux::that_dropped("v2beta1"), Some(Flux(7)));
+        assert_eq!(Flux::that_dropped("v2beta2"), Some(Flux(8)));
+        assert_eq!(Flux::that_dropped("v2"), None);
+        assert_eq!(Flux::that_brought("v2"), Some(Flux(3)));
+    }
+
+    #[test]
+    fn knows_the_source_versions_of_its_time() {
+        assert_eq!(Flux(6).source_versions("OCIRepository").collect::<Vec<_>>(), ["v1", "v1beta2"]);
+        assert_eq!(Flux(5).source_versions("OCIRepository").collect::<Vec<_>>(), ["v1beta2"]);
+        assert_eq!(Flux(6).source_versions("ExternalArtifact").count(), 0);
+    }
+}

@@ -1,0 +1,55 @@
+//! Both `spec.chart` and `spec.chartRef` are set.
+
+use super::{Example, Rule, release};
+use crate::{
+    helmrelease::at,
+    policy::{
+        Case, Findings, Heal, Level,
+        case::{ChartState, removal},
+        finding::quoted,
+    },
+};
+
+pub(super) static RULE: Rule = Rule {
+    id: "chart-and-chart-ref",
+    level: Level::Error,
+    policy: false,
+    summary: "A HelmRelease takes its chart from spec.chart or from spec.chartRef, never from both.",
+    why: "helm-controller takes exactly one of them. Where the CRD lets both pass (v2beta1 on Flux 2.3 to 2.6), it \
+          stalls without a condition or an event.",
+    help: "remove spec.chart from the manifest to use chartRef, or remove spec.chartRef to keep the chart.",
+    bad: Example::of(release!(
+        "  chart:\n    spec:\n      chart: podinfo\n      sourceRef:\n        kind: HelmRepository\n        name: podinfo\n"
+        "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n    namespace: apps\n"
+    )),
+    good: Example::of(release!(
+        "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n    namespace: apps\n"
+    )),
+    fixed: None,
+    check,
+};
+
+fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
+    if case.chart() != ChartState::Whole || case.chart_ref().is_none() {
+        return;
+    }
+    let owners = case.owners(&["spec", "chart"]);
+    let left_by = owners.iter().find(|owner| !case.is_applier(owner.manager));
+    let applier_sets_it = owners.iter().any(|owner| case.is_applier(owner.manager));
+    let newer = match case.subject.old {
+        Some(old) if old.chart_ref().is_absent() => " (chartRef is new)",
+        Some(old) if old.chart().is_absent() => " (chart is new)",
+        _ => "",
+    };
+    let report = findings.report(at::CHART, format!("spec.chart and spec.chartRef are both set{newer}"));
+    let Some(owner) = left_by.filter(|_| !applier_sets_it) else { return };
+    let report = report
+        .why(format!(
+            "spec.chart belongs to the field manager {}, so applying a manifest without it does not remove it.",
+            quoted(owner.manager)
+        ))
+        .help(format!("release it with: {}", case.switch_command()));
+    if case.settings.heal == Heal::All && case.may_heal() {
+        report.heal(vec![removal(at::CHART)], format!("removed spec.chart, left by {}", owner.described()));
+    }
+}

@@ -1,0 +1,78 @@
+//! The name of `spec.chartRef`, and its shorthand `Kind/name.namespace`.
+
+use super::{Example, Rule, release};
+use crate::{
+    helmrelease::{ChartRef, Field, at},
+    policy::{
+        Case, Findings, Level,
+        case::setting,
+        chart_ref::{MAX_NAME, Shorthand, canonical_kind, is_subdomain},
+        finding::quoted,
+    },
+};
+
+pub(super) static RULE: Rule = Rule {
+    id: "chart-ref-name",
+    level: Level::Error,
+    policy: false,
+    summary: "spec.chartRef.name is the name of an object: an RFC 1123 subdomain of at most 253 characters.",
+    why: "no object can have another name, so helm-controller would wait for it forever.",
+    help: "set spec.chartRef.kind, name and namespace each in its own field.",
+    bad: Example::of(release!("  chartRef:\n    name: OCIRepository/podinfo.apps\n")),
+    good: Example::of(release!(
+        "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n    namespace: apps\n"
+    )),
+    fixed: Some(release!("  chartRef:\n    name: podinfo\n    kind: OCIRepository\n    namespace: apps\n")),
+    check,
+};
+
+fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
+    let (Some(chart_ref), Some(target)) = (case.chart_ref(), case.target) else { return };
+    let name = match &chart_ref.name {
+        Field::WrongType(kind) => {
+            findings.report(at::CHART_REF_NAME, format!("spec.chartRef.name is a {kind}; it takes a string"));
+            return;
+        }
+        Field::Set(name) if !name.is_empty() => name.as_ref(),
+        Field::Set(_) | Field::Absent => {
+            findings.report(at::CHART_REF_NAME, "spec.chartRef.name is missing");
+            return;
+        }
+    };
+    if let Some(shorthand) = target.shorthand {
+        split(chart_ref, name, shorthand, findings);
+    } else if name.len() > MAX_NAME {
+        findings
+            .report(at::CHART_REF_NAME, format!("spec.chartRef.name is longer than {MAX_NAME} characters"));
+    } else if !is_subdomain(name) {
+        findings.report(at::CHART_REF_NAME, format!("spec.chartRef.name {} is not a DNS name", quoted(name)));
+    }
+}
+
+fn split(chart_ref: &ChartRef<'_>, name: &str, shorthand: Shorthand<'_>, findings: &mut Findings<'_>) {
+    let same_kind = match &chart_ref.kind {
+        Field::Absent => true,
+        Field::WrongType(_) => false,
+        Field::Set(kind) => kind.is_empty() || canonical_kind(kind) == Some(shorthand.kind),
+    };
+    let same_namespace = match (&chart_ref.namespace, shorthand.namespace) {
+        (Field::Set(own), Some(other)) => own.is_empty() || own == other,
+        (Field::WrongType(_), _) => false,
+        _ => true,
+    };
+    if !(same_kind && same_namespace) {
+        let what = format!("spec.chartRef.name {} contradicts kind or namespace", quoted(name));
+        findings.report(at::CHART_REF_NAME, what);
+        return;
+    }
+    let mut operations = vec![setting(at::CHART_REF_NAME, shorthand.name)];
+    if chart_ref.kind.filled().is_none() {
+        operations.push(setting(at::CHART_REF_KIND, shorthand.kind));
+    }
+    if let Some(namespace) = shorthand.namespace.filter(|_| chart_ref.namespace.filled().is_none()) {
+        operations.push(setting(at::CHART_REF_NAMESPACE, namespace));
+    }
+    let what = format!("spec.chartRef.name {} holds several fields", quoted(name));
+    let done = format!("spec.chartRef.name {} split into its fields", quoted(name));
+    findings.report(at::CHART_REF_NAME, what).heal(operations, done);
+}

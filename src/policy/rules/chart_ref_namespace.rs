@@ -1,0 +1,65 @@
+//! The namespace of `spec.chartRef`.
+
+use super::{Example, Rule, release};
+use crate::{
+    helmrelease::{Field, at},
+    policy::{Case, CrossNamespace, Findings, Level, case::setting, chart_ref::is_label, finding::quoted},
+};
+
+pub(super) static RULE: Rule = Rule {
+    id: "chart-ref-namespace",
+    level: Level::Error,
+    policy: true,
+    summary: "spec.chartRef.namespace is written out, and is the release's own where cross-namespace references are off.",
+    why: "helm-controller with --no-cross-namespace-refs=true stalls the release with reason AccessDenied.",
+    help: "copy the source into the release's namespace and drop spec.chartRef.namespace, or ask those who run the \
+           cluster to allow cross-namespace references.",
+    bad: Example::of(release!(
+        "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n    namespace: sources\n"
+    ))
+    .same_namespace_only(),
+    good: Example::of(release!(
+        "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n    namespace: apps\n"
+    ))
+    .same_namespace_only(),
+    fixed: None,
+    check,
+};
+
+fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
+    let (Some(chart_ref), Some(target)) = (case.chart_ref(), case.target) else { return };
+    if let Field::WrongType(kind) = chart_ref.namespace {
+        findings.report(
+            at::CHART_REF_NAMESPACE,
+            format!("spec.chartRef.namespace is a {kind}; it takes a string"),
+        );
+        return;
+    }
+    let chosen = case.settings.chart_ref;
+    match (target.namespace, case.subject.namespace) {
+        (Some(named), _) if !is_label(named) => {
+            let what = format!("spec.chartRef.namespace {} is not the name of a namespace", quoted(named));
+            findings
+                .report(at::CHART_REF_NAMESPACE, what)
+                .why("no namespace can have that name.")
+                .help("set it to the namespace of the source, or leave it out.");
+        }
+        (Some(named), Some(own)) if named != own && chosen.cross_namespace == CrossNamespace::Deny => {
+            let what = format!(
+                "spec.chartRef points to namespace {}, the release is in {}",
+                quoted(named),
+                quoted(own)
+            );
+            findings.report(at::CHART_REF_NAMESPACE, what);
+        }
+        (None, Some(own)) if chosen.fill_namespace => {
+            findings
+                .report(at::CHART_REF_NAMESPACE, "spec.chartRef.namespace is not written out")
+                .level(Level::Note, case.settings)
+                .why("absent, it means the namespace of the release.")
+                .help(format!("nothing, or set spec.chartRef.namespace: {own}"))
+                .fix(vec![setting(at::CHART_REF_NAMESPACE, own)]);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,73 @@
+//! An apiVersion that is on its way out, or out already.
+
+use super::{Example, Rule, release};
+use crate::{
+    helmrelease::at,
+    policy::{Case, Findings, Flux, Level, SOURCE_GROUP, finding::quoted},
+};
+
+pub(super) static RULE: Rule = Rule {
+    id: "deprecated-api-version",
+    level: Level::Warning,
+    policy: false,
+    summary: "The apiVersion is one that the installed Flux serves and does not deprecate.",
+    why: "a Flux release drops deprecated versions for good; every apply at one then fails.",
+    help: "set apiVersion: helm.toolkit.fluxcd.io/v2 (flux migrate -f . does it for a whole repository).",
+    bad: Example::of(
+        "apiVersion: helm.toolkit.fluxcd.io/v2beta2\nkind: HelmRelease\nmetadata:\n  name: podinfo\n  namespace: apps\n  \
+         annotations:\n    fluxcd.io/version: v2beta2\nspec:\n  interval: 10m\n  chartRef:\n    kind: OCIRepository\n    \
+         name: podinfo\n    namespace: apps\n",
+    )
+    .on("2.7"),
+    good: Example::of(release!("  chartRef:\n    kind: OCIRepository\n    name: podinfo\n    namespace: apps\n")),
+    fixed: None,
+    check,
+};
+
+fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
+    let flux = case.facts.flux;
+    match case.version {
+        Some(version) if flux.schema(version).is_none() => {
+            let brought = Flux::that_brought(version).filter(|brought| *brought > flux);
+            let what = match brought {
+                Some(brought) => {
+                    format!("{} comes with Flux {brought}; Flux {flux} has none", quoted(version))
+                }
+                None => format!("{} is not served by Flux {flux}", quoted(version)),
+            };
+            findings.report(at::API_VERSION, what).level(Level::Error, case.settings).help(format!(
+                "set apiVersion: helm.toolkit.fluxcd.io/{}, or name your Flux with --flux.",
+                flux.newest_schema().version
+            ));
+        }
+        Some(version) if case.schema.deprecated => {
+            let gone =
+                Flux::that_dropped(version).map(|flux| format!("; Flux {flux} drops it")).unwrap_or_default();
+            findings.report(at::API_VERSION, format!("HelmRelease {version} is deprecated{gone}"));
+        }
+        _ => {}
+    }
+    source(case, findings);
+}
+
+/// The version of the source that `spec.chart` names. helm-controller does not read it, so it is never an error.
+fn source(case: &Case<'_>, findings: &mut Findings<'_>) {
+    let spec = case.release().chart().set().and_then(|chart| chart.spec.set());
+    let Some(source) = spec.and_then(|spec| spec.source_ref.set()) else { return };
+    let (Some(kind), Some(api_version)) = (source.kind.text(), source.api_version.filled()) else { return };
+    let Some(version) = api_version.strip_prefix(SOURCE_GROUP).and_then(|rest| rest.strip_prefix('/')) else {
+        return;
+    };
+    let Some(newest) = case.facts.flux.source_versions(kind).next().filter(|newest| *newest != version)
+    else {
+        return;
+    };
+    findings
+        .report(
+            at::SOURCE_REF_API_VERSION,
+            format!("{kind} {} of sourceRef is no longer current", quoted(version)),
+        )
+        .help(format!(
+            "set it to {SOURCE_GROUP}/{newest}, or leave it out: helm-controller does not read it."
+        ));
+}

@@ -1,0 +1,29 @@
+//! Neither `spec.chart` nor `spec.chartRef` is set.
+
+use super::{Example, Rule, release};
+use crate::{
+    helmrelease::at,
+    policy::{Case, Findings, Level, case::ChartState},
+};
+
+pub(super) static RULE: Rule = Rule {
+    id: "no-chart-source",
+    level: Level::Error,
+    policy: false,
+    summary: "A HelmRelease names its chart, in spec.chart or in spec.chartRef.",
+    why: "helm-controller takes exactly one of them and has nothing to install without.",
+    help: "set spec.chartRef to an OCIRepository or HelmChart, or spec.chart to a chart of a HelmRepository; if this \
+           file is only a patch, apply what kustomize builds from it.",
+    bad: Example::of(release!("  values: {}\n")),
+    good: Example::of(release!(
+        "  chart:\n    spec:\n      chart: podinfo\n      sourceRef:\n        kind: HelmRepository\n        name: podinfo\n"
+    )),
+    fixed: None,
+    check,
+};
+
+fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
+    if case.chart() == ChartState::Absent && case.release().chart_ref().is_absent() {
+        findings.report(at::SPEC, "neither spec.chart nor spec.chartRef is set");
+    }
+}

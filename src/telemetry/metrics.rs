@@ -1,0 +1,259 @@
+//! What is counted, and how it is shown to Prometheus.
+//!
+//! Labels take their values from closed lists only. A name that a user chose is in the log, never in a label.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use time::OffsetDateTime;
+
+use crate::admission::Record;
+
+/// The media type of what [`Metrics::render`] returns.
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper ends of the duration buckets, in seconds. Most reviews end in the first; the API server gives up between
+/// the last ones.
+const DURATION_BUCKETS: [f64; 14] =
+    [50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 500e-3, 1.0, 10.0];
+
+/// Everything that the program counts.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reviews: Family<ReviewLabels, Counter>,
+    findings: Family<FindingLabels, Counter>,
+    patches: Family<PatchLabels, Counter>,
+    duration: Histogram,
+    /// One for each [`Refusal`], in its order, so that a refusal under load looks nothing up.
+    refused: [Counter; Refusal::ALL.len()],
+    panics: Counter,
+    certificate_not_after: Gauge,
+    certificate_reload_failures: Counter,
+    handshake_failures: Counter,
+    connections: Gauge,
+    lost_log_lines: Counter,
+}
+
+/// Why a request got no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The body is no AdmissionReview that we can read, or broke off.
+    BadBody,
+    /// The body is longer than a review can be.
+    TooLarge,
+    /// The body is not JSON by its media type.
+    MediaType,
+    /// More is under way than the process takes on.
+    Overload,
+    /// The caller's deadline came before the whole body did.
+    Timeout,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    operation: &'static str,
+    decision: &'static str,
+    mode: &'static str,
+    dry_run: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FindingLabels {
+    rule: &'static str,
+    level: &'static str,
+    mode: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PatchLabels {
+    rule: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Self {
+        let refusals = Family::<RefusalLabels, Counter>::default();
+        let mut metrics = Self {
+            registry: Registry::with_prefix("chartgate"),
+            reviews: Family::default(),
+            findings: Family::default(),
+            patches: Family::default(),
+            duration: Histogram::new(DURATION_BUCKETS),
+            refused: Refusal::ALL
+                .map(|refusal| refusals.get_or_create_owned(&RefusalLabels { reason: refusal.as_str() })),
+            panics: Counter::default(),
+            certificate_not_after: Gauge::default(),
+            certificate_reload_failures: Counter::default(),
+            handshake_failures: Counter::default(),
+            connections: Gauge::default(),
+            lost_log_lines: Counter::default(),
+        };
+        metrics.register_reviews(refusals);
+        metrics.register_process();
+        metrics
+    }
+
+    fn register_reviews(&mut self, refusals: Family<RefusalLabels, Counter>) {
+        let Self { registry, reviews, findings, patches, duration, panics, .. } = self;
+        registry.register("reviews", "Reviews that were judged", reviews.clone());
+        registry.register("findings", "Findings of judged reviews", findings.clone());
+        registry.register(
+            "patches",
+            "Fixes that were sent, by the rule that asked for them",
+            patches.clone(),
+        );
+        registry.register_with_unit(
+            "review_duration",
+            "Time from the whole body to the whole answer",
+            Unit::Seconds,
+            duration.clone(),
+        );
+        registry.register("rejected_requests", "Requests that got no verdict", refusals);
+        registry.register("panics", "Reviews that panicked; each was answered as an error", panics.clone());
+    }
+
+    fn register_process(&mut self) {
+        let Self {
+            registry,
+            certificate_not_after,
+            certificate_reload_failures,
+            handshake_failures,
+            connections,
+            lost_log_lines,
+            ..
+        } = self;
+        registry.register_with_unit(
+            "certificate_not_after",
+            "When the served certificate expires, since the Unix epoch",
+            Unit::Seconds,
+            certificate_not_after.clone(),
+        );
+        registry.register(
+            "certificate_reload_failures",
+            "Changed certificate files that could not be served; the old pair still is",
+            certificate_reload_failures.clone(),
+        );
+        registry.register(
+            "tls_handshake_failures",
+            "Connections that ended in the handshake; a client that does not trust the certificate ends so",
+            handshake_failures.clone(),
+        );
+        registry.register("connections", "Connections that are open now", connections.clone());
+        registry.register(
+            "lost_log_lines",
+            "Log lines that were dropped because the reader was too slow",
+            lost_log_lines.clone(),
+        );
+        let build = BuildLabels { version: env!("CARGO_PKG_VERSION") };
+        registry.register("build", "The program", Info::new(build));
+    }
+
+    /// Counts one judged review; `took` is what judging took.
+    pub fn reviewed(&self, record: &Record<'_>, took: Duration) {
+        let labels = ReviewLabels {
+            operation: record.operation.as_str(),
+            decision: record.decision.as_str(),
+            mode: record.mode.as_str(),
+            dry_run: record.dry_run,
+        };
+        self.reviews.get_or_create(&labels).inc();
+        for finding in &record.findings {
+            let labels = FindingLabels {
+                rule: finding.rule,
+                level: finding.level.as_str(),
+                mode: finding.mode.as_str(),
+            };
+            self.findings.get_or_create(&labels).inc();
+        }
+        for rule in &record.patched {
+            self.patches.get_or_create(&PatchLabels { rule }).inc();
+        }
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a request that got no verdict.
+    pub fn refused(&self, refusal: Refusal) {
+        self.refused[refusal as usize].inc();
+    }
+
+    /// Counts a review that panicked.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// Notes when the certificate that is served now expires.
+    pub fn serves_certificate_until(&self, not_after: OffsetDateTime) {
+        self.certificate_not_after.set(not_after.unix_timestamp());
+    }
+
+    /// Counts certificate files that could not be taken up.
+    pub fn certificate_reload_failed(&self) {
+        self.certificate_reload_failures.inc();
+    }
+
+    /// Counts a handshake that came to nothing.
+    pub fn handshake_failed(&self) {
+        self.handshake_failures.inc();
+    }
+
+    /// The number of open connections, to be kept by whoever opens and closes them.
+    pub fn connections(&self) -> &Gauge {
+        &self.connections
+    }
+
+    /// The counter that the log adds to when it loses a line.
+    pub fn lost_log_lines(&self) -> Counter {
+        self.lost_log_lines.clone()
+    }
+
+    /// Everything as OpenMetrics text, see [`MEDIA_TYPE`].
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry).expect("writing to a string cannot fail");
+        out
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// Every reason, in the order of the declaration.
+    pub const ALL: [Self; 5] =
+        [Self::BadBody, Self::TooLarge, Self::MediaType, Self::Overload, Self::Timeout];
+
+    /// The value of the label `reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadBody => "bad_body",
+            Self::TooLarge => "too_large",
+            Self::MediaType => "media_type",
+            Self::Overload => "overload",
+            Self::Timeout => "timeout",
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The shape of the program, as data: which module knows which, and what pure modules must not name.
+
+/// A module at the top of `src/`, with the others that it may name.
+pub(crate) struct Module {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it may name besides itself.
+    pub(crate) knows: &'static [&'static str],
+    /// What is lost when it knows more.
+    pub(crate) why: &'static str,
+}
+
+/// Every module at the top of `src/`. A new one gets a row before it gets code.
+pub(crate) const MODULES: &[Module] = &[
+    Module {
+        name: "json",
+        knows: &[],
+        why: "a reader of bytes that knows nothing of Flux can be tested and fuzzed alone",
+    },
+    Module {
+        name: "helmrelease",
+        knows: &["json"],
+        why: "the view says what the object holds; what is right about it is the policy's to say",
+    },
+    Module {
+        name: "policy",
+        knows: &["helmrelease", "json"],
+        why: "one pure evaluation serves admission and pre-flight, so they can never disagree",
+    },
+    Module {
+        name: "admission",
+        knows: &["policy", "helmrelease", "json"],
+        why: "bytes in, bytes out: every answer can be tested without a server",
+    },
+    Module {
+        name: "certs",
+        knows: &[],
+        why: "certificates are made, read and replaced the same, whoever serves them",
+    },
+    Module {
+        name: "telemetry",
+        knows: &["admission", "policy"],
+        why: "what is counted must not depend on who serves it",
+    },
+    Module {
+        name: "webhook",
+        knows: &["admission", "certs", "policy", "telemetry"],
+        why: "handlers extract, ask and answer; they share nothing with the commands over files",
+    },
+    Module {
+        name: "preflight",
+        knows: &["policy", "helmrelease", "json", "admission"],
+        why: "judging a repository needs no server",
+    },
+    Module {
+        name: "config",
+        knows: &["policy"],
+        why: "the configuration file is one way to fill the policy's settings",
+    },
+    Module {
+        name: "cli",
+        knows: &[
+            "json",
+            "helmrelease",
+            "policy",
+            "admission",
+            "certs",
+            "telemetry",
+            "webhook",
+            "preflight",
+            "config",
+        ],
+        why: "it puts the parts together; nothing may depend on how it was asked for",
+    },
+];
+
+/// The modules whose answer depends on their arguments alone.
+pub(crate) const PURE: &[&str] = &["json", "helmrelease", "policy", "admission"];
+
+/// A path that no pure module may name, with everything below it, and what is lost if one does.
+pub(crate) const IMPURE: &[(&str, &str)] = &[
+    ("async", "pure code waits for nothing"),
+    ("axum", "HTTP ends at the webhook"),
+    ("hyper", "HTTP ends at the webhook"),
+    ("kube", "what is judged is handed in as data"),
+    ("rustls", "TLS ends at the webhook"),
+    ("std::fs", "what is judged is handed in as data"),
+    ("std::net", "pure code opens no socket"),
+    ("std::time::Instant", "the same input gives the same answer forever, so no clock"),
+    ("std::time::SystemTime", "the same input gives the same answer forever, so no clock"),
+    // The crate, and what `use std::time;` leads to.
+    ("time", "the same input gives the same answer forever, so no clock"),
+    ("tokio", "pure code waits for nothing"),
+];

@@ -1,0 +1,97 @@
+//! The small commands, as their user runs them.
+
+use std::fs;
+
+use assert_cmd::Command;
+use chartgate::policy;
+
+fn chartgate(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chartgate"));
+    command.args(arguments).env_clear();
+    command
+}
+
+fn output_of(arguments: &[&str]) -> String {
+    let output = chartgate(arguments).assert().success().get_output().stdout.clone();
+    String::from_utf8(output).expect("we write UTF-8")
+}
+
+const BOTH: &str = "apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: podinfo, namespace: apps, annotations: {fluxcd.io/version: v2}}
+spec:
+  chart: {spec: {chart: podinfo, sourceRef: {kind: HelmRepository, name: podinfo}}}
+  chartRef: {kind: OCIRepository, name: podinfo, namespace: apps}
+";
+
+#[test]
+fn the_page_of_rules_is_up_to_date() {
+    let page = output_of(&["rules", "--format", "markdown"]);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rules.md");
+    let written = fs::read_to_string(path).unwrap_or_default();
+    assert!(written == page, "docs/rules.md is out of date; run `just generate`");
+}
+
+#[test]
+fn explains_every_rule_that_it_lists() {
+    let list = output_of(&["rules"]);
+    assert_eq!(list.lines().count(), policy::rules().len());
+    for rule in policy::rules() {
+        assert!(output_of(&["explain", rule.id]).starts_with(rule.id));
+    }
+}
+
+#[test]
+fn an_unknown_rule_is_bad_usage_with_a_suggestion() {
+    chartgate(&["explain", "chart-ref-kin"]).assert().code(2).stderr(
+        "error: there is no rule \"chart-ref-kin\"; did you mean \"chart-ref-kind\"?; `chartgate rules` lists them\n",
+    );
+}
+
+#[test]
+fn preview_denies_with_exit_code_1() {
+    chartgate(&["preview"]).write_stdin(BOTH).assert().code(1).stdout(
+        "denied:
+[chart-and-chart-ref] spec.chart and spec.chartRef are both set.
+  Why: helm-controller takes exactly one of them. Where the CRD lets both pass (v2beta1 on Flux 2.3 to 2.6), it stalls without a condition or an event.
+  Fix: remove spec.chart from the manifest to use chartRef, or remove spec.chartRef to keep the chart.
+",
+    );
+}
+
+#[test]
+fn preview_reads_json_and_says_allowed() {
+    let fine = r#"{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{"name":"a","namespace":"b",
+        "annotations":{"fluxcd.io/version":"v2"}},"spec":{"chartRef":{"kind":"HelmChart","name":"a","namespace":"b"}}}"#;
+    chartgate(&["preview", "-"]).write_stdin(fine).assert().code(0).stdout("allowed, no patch\n");
+}
+
+#[test]
+fn preview_refuses_what_it_cannot_judge_with_exit_code_2() {
+    for (input, error) in [
+        ("", "error: the standard input holds no document; give a HelmRelease or an AdmissionReview\n"),
+        (
+            "kind: Pod\n",
+            "error: the standard input: document 1 is no HelmRelease and no AdmissionReview; its kind is \"Pod\"\n",
+        ),
+    ] {
+        chartgate(&["preview"]).write_stdin(input).assert().code(2).stderr(error);
+    }
+    let broken =
+        chartgate(&["preview"]).write_stdin("kind: [\n").assert().code(2).get_output().stderr.clone();
+    assert!(String::from_utf8_lossy(&broken).contains("line 1 column 7"));
+}
+
+#[test]
+fn preview_judges_a_captured_review() {
+    let review = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/reviews/apply-leftover-of-lens.json");
+    let said = output_of(&["preview", review]);
+    assert!(said.contains("[partial-chart] removed spec.interval, left by \"lens\""), "{said}");
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(output_of(&["completions", shell]).contains("chartgate"), "{shell}");
+    }
+}

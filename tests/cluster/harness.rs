@@ -1,0 +1,58 @@
+//! What the tests stand on: servers that end with the tests, raw requests, and chartgate as users run it.
+
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::runtime::{Builder, Runtime};
+
+mod binaries;
+mod chartgate;
+mod cluster;
+mod crds;
+mod kustomize;
+mod namespace;
+mod process;
+mod recorder;
+mod releases;
+mod request;
+mod tls;
+mod wait;
+mod webhooks;
+
+pub(crate) use chartgate::{Chartgate, Options};
+pub(crate) use cluster::Cluster;
+pub(crate) use kustomize::Source;
+pub(crate) use namespace::Namespace;
+pub(crate) use recorder::Recorder;
+pub(crate) use releases::{chart, chart_ref, release};
+pub(crate) use request::{Answer, Write};
+pub(crate) use wait::eventually;
+
+/// Runs the asynchronous insides of the harness for all tests of the process. A client belongs to the runtime that it
+/// was made in, and clusters outlive the test that started them: so there is one runtime, and it is never dropped.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("cluster-harness")
+        .enable_all()
+        .build()
+        .expect("threads can be started")
+});
+
+/// A short name part that no other test, thread or process uses.
+fn unique() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+    let start = since.as_secs() % 1_000_000 * 100 + u64::from(std::process::id()) % 100;
+    format!("{start:x}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Says once per test, past libtest's capture, that it was not run and why.
+fn skipped(reason: &str) {
+    use std::io::Write as _;
+    let thread = std::thread::current();
+    let line = format!("skipped: {reason} ({})\n", thread.name().unwrap_or("unnamed"));
+    // A print macro would be captured and lost with every test that "passes".
+    std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
+}

@@ -1,0 +1,233 @@
+//! A Kubernetes API server with its etcd, and the Flux CRDs in it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use kube::client::Client;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use serde_json::json;
+
+use super::binaries::{self, ControlPlane};
+use super::kustomize::KustomizeController;
+use super::namespace::Namespace;
+use super::process::Process;
+use super::request::{Answer, Objects, read};
+use super::tls::{Identity, new_key};
+use super::wait::eventually;
+use super::{RUNTIME, crds, skipped};
+
+/// It takes two seconds alone; the machine may be busy compiling.
+const START: Duration = Duration::from_secs(90);
+
+/// How often a port that was free a moment ago may turn out to be taken.
+const ATTEMPTS: usize = 5;
+
+/// A running API server. Everything about it is gone when it is dropped or the test process ends.
+pub(crate) struct Cluster {
+    // In the order of their ends: the API server would complain, slowly, about an etcd that is gone.
+    kustomize_controller: OnceLock<Result<KustomizeController, String>>,
+    api_server: Process,
+    _etcd: Process,
+    programs: ControlPlane,
+    client: Client,
+    flux: String,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// The server that all tests of this process share for one minor version of Flux, such as `"2.6"`. It stays until
+    /// the process ends. `None`, said aloud, where there is no toolchain to build a server or no CRDs of that version.
+    pub(crate) fn shared(flux: &str) -> Option<&'static Self> {
+        type Slot = &'static OnceLock<Result<Cluster, String>>;
+        static SERVERS: Mutex<BTreeMap<String, Slot>> = Mutex::new(BTreeMap::new());
+        let slot = *SERVERS
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(flux.to_owned())
+            .or_insert_with(|| Box::leak(Box::new(OnceLock::new())));
+        slot.get_or_init(|| Self::try_start(flux)).as_ref().inspect_err(|reason| skipped(reason)).ok()
+    }
+
+    /// A server of one's own, for tests that change CRDs or restart things.
+    pub(crate) fn start(flux: &str) -> Option<Self> {
+        Self::try_start(flux).inspect_err(|reason| skipped(reason)).ok()
+    }
+
+    /// Panics where something fails, and returns why where something is missing.
+    fn try_start(flux: &str) -> Result<Self, String> {
+        let definitions = crds::of_flux(flux)?;
+        let programs = binaries::control_plane()?;
+        let etcd = start_etcd(&programs);
+        let socket = etcd.dir().join("client:1");
+        let (api_server, client) = (0..ATTEMPTS)
+            .find_map(|_| start_api_server(&programs, &socket))
+            .expect("one of several free ports stays free for a moment");
+        let kustomize_controller = OnceLock::new();
+        let cluster =
+            Self { kustomize_controller, api_server, _etcd: etcd, programs, client, flux: flux.to_owned() };
+        cluster.recreate(&definitions);
+        Ok(cluster)
+    }
+
+    /// The Flux minor that the server was started with.
+    pub(crate) fn flux(&self) -> &str {
+        &self.flux
+    }
+
+    /// A client as administrator. It works in the harness's runtime only; [`Self::kubeconfig`] is for others.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The path of a kubeconfig for the administrator.
+    pub(crate) fn kubeconfig(&self) -> std::path::PathBuf {
+        self.api_server.dir().join("kubeconfig")
+    }
+
+    /// kubectl of the server's release, as administrator, with nothing of our environment.
+    pub(crate) fn kubectl(&self) -> Command {
+        let mut kubectl = Command::new(&self.programs.kubectl);
+        kubectl
+            .env_clear()
+            .env("KUBECONFIG", self.kubeconfig())
+            // It keeps a discovery cache under its home.
+            .env("HOME", self.api_server.dir())
+            .env("NO_COLOR", "1");
+        kubectl
+    }
+
+    /// A new namespace, with a name that starts with `purpose` and is used nowhere else.
+    pub(crate) fn namespace(&self, purpose: &str) -> Namespace<'_> {
+        Namespace::create(self, purpose, &json!({}))
+    }
+
+    /// The objects of a resource that has no namespace, or of all namespaces.
+    pub(crate) fn objects(&self, api_version: &str, resource: &str) -> Objects {
+        Objects::new(self.client(), api_version, resource, None)
+    }
+
+    /// The answer to a plain GET of any path.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        read(&self.client, path, "application/json")
+    }
+
+    /// The real kustomize-controller of this cluster, started when first asked for; `None`, said aloud, without Go.
+    pub(crate) fn kustomize_controller(&self) -> Option<&KustomizeController> {
+        self.kustomize_controller
+            .get_or_init(|| {
+                let program = binaries::kustomize_controller().and_then(|program| {
+                    self.install_missing(&crds::of_kustomize_controller()?);
+                    Ok(program)
+                });
+                program.map(|program| KustomizeController::start(self, &program))
+            })
+            .as_ref()
+            .inspect_err(|reason| skipped(reason))
+            .ok()
+    }
+}
+
+fn start_etcd(programs: &ControlPlane) -> Process {
+    let dir = Process::directory("etcd");
+    let mut etcd = Command::new(&programs.etcd);
+    // Unix sockets, named relative to the process directory: no port that somebody else could take.
+    etcd.args(["--listen-client-urls=unix://client:1", "--advertise-client-urls=unix://client:1"])
+        .args(["--listen-peer-urls=unix://peer:1", "--initial-advertise-peer-urls=unix://peer:1"])
+        .args(["--name=test", "--initial-cluster=test=unix://peer:1", "--data-dir=data"])
+        // The data need not survive a power cut.
+        .args(["--unsafe-no-fsync", "--log-level=warn"]);
+    let etcd = Process::start("etcd", dir, &etcd);
+    eventually("etcd listens", START, || {
+        assert!(etcd.exit_status().is_none(), "{}", etcd.post_mortem());
+        if etcd.dir().join("client:1").exists() { Ok(()) } else { Err("no socket".to_owned()) }
+    });
+    etcd
+}
+
+/// Starts the server and waits until it is ready; `None` if its port was taken meanwhile.
+fn start_api_server(programs: &ControlPlane, etcd: &Path) -> Option<(Process, Client)> {
+    // It cannot take port 0, so one is found for it.
+    let port =
+        TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").port();
+    let dir = Process::directory("kube-apiserver");
+    let token = "administrator";
+    let identity = Identity::generate();
+    let service_accounts = new_key();
+    for (name, content) in [
+        ("server.crt", &identity.certificate),
+        ("server.key", &identity.key),
+        ("ca.crt", &identity.authority),
+        ("service-accounts.key", &service_accounts.serialize_pem()),
+        ("service-accounts.pub", &service_accounts.public_key_pem()),
+        ("tokens", &format!("{token},administrator,1,\"system:masters\"\n")),
+        ("kubeconfig", &kubeconfig(port, token, &dir)),
+    ] {
+        fs::write(dir.join(name), content).expect("the process directory can be written");
+    }
+    let mut server = Command::new(&programs.kube_apiserver);
+    server
+        .arg(format!("--etcd-servers=unix://{}", etcd.display()))
+        .arg(format!("--secure-port={port}"))
+        .args(["--bind-address=127.0.0.1", "--tls-cert-file=server.crt", "--tls-private-key-file=server.key"])
+        .args(["--service-account-key-file=service-accounts.pub"])
+        .args(["--service-account-signing-key-file=service-accounts.key"])
+        .args(["--service-account-issuer=https://kubernetes.default.svc"])
+        .args(["--token-auth-file=tokens", "--authorization-mode=RBAC"])
+        // Pods never run here, and the accounts that it would wait for are made by a controller that is not there.
+        .args(["--disable-admission-plugins=ServiceAccount"])
+        // On loopback, a process can listen on the address of a Service without any kube-proxy.
+        .arg(format!("--service-cluster-ip-range={}/28", service_address(port, 0)));
+    let server = Process::start("kube-apiserver", dir, &server);
+    let client = client(&server.dir().join("kubeconfig"));
+    let up = eventually("kube-apiserver is ready", START, || {
+        if server.exit_status().is_some() {
+            assert!(server.log().contains("address already in use"), "{}", server.post_mortem());
+            return Ok(false);
+        }
+        let answer = read(&client, "/readyz", "text/plain");
+        if answer.status == 200 { Ok(true) } else { Err(format!("{answer:?}; {}", server.post_mortem())) }
+    });
+    up.then_some((server, client))
+}
+
+/// An address in the Service range of the server at `port`: 16 of 127.96.0.0/12 for each port that there is, so that
+/// servers beside each other have their own.
+fn service_address(port: u16, host: u8) -> Ipv4Addr {
+    let [high, low] = port.to_be_bytes();
+    Ipv4Addr::new(127, 96 + (high >> 4), (high << 4) | (low >> 4), (low << 4) | host)
+}
+
+fn client(kubeconfig: &Path) -> Client {
+    // Which of several TLS providers compiled in is used must not depend on what else is compiled in.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    RUNTIME.block_on(async {
+        let file = Kubeconfig::read_from(kubeconfig).expect("it was written above");
+        let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+            .await
+            .expect("it is complete");
+        // A test asks to see the first answer.
+        config.default_retry = false;
+        Client::try_from(config).expect("it needs nothing but the files beside it")
+    })
+}
+
+fn kubeconfig(port: u16, token: &str, dir: &Path) -> String {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "clusters": [{"name": "test", "cluster": {
+            "server": format!("https://127.0.0.1:{port}"),
+            "certificate-authority": dir.join("ca.crt"),
+        }}],
+        "users": [{"name": "test", "user": {"token": token}}],
+    })
+    .to_string()
+}

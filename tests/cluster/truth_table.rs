@@ -1,0 +1,361 @@
+//! The verdict agrees with the API server: what chartgate says about `spec.chart` and `spec.chartRef` is held against
+//! what a real API server does, for every Flux minor, every served version of HelmRelease, and every combination.
+//!
+//! Each combination is sent three times: to the API server alone, to the API server with chartgate as its webhook, and
+//! to chartgate in process. There are no exceptions: what the API server changes before admission (it prunes a null in
+//! a create, and keeps it in server-side apply) changes no verdict.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chartgate::admission::{Endpoint, Facts, Settings, review};
+use chartgate::policy::Flux;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Chartgate, Cluster, Namespace, Options, Write, release};
+
+/// How many combinations there are at least where the CRDs of every minor are there.
+const AT_LEAST: usize = 1_000;
+
+/// The rules that are stricter than the CRDs: helm-controller could do nothing with such a release, or would lose its
+/// chart, though the API server takes it.
+const STRICTER: [&str; 6] = [
+    "chart-and-chart-ref",
+    "no-chart-source",
+    "chart-ref-name",
+    "chart-ref-needs-v2",
+    "generated-chart-name",
+    "partial-chart",
+];
+
+/// What the API server says when it refuses a field that its schema does not have, before it asks any webhook:
+/// server-side apply, and strict decoding of a create.
+const BEFORE_ADMISSION: [&str; 2] = ["field not declared in schema", "strict decoding error: unknown field"];
+
+/// How an object gets to the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Apply,
+    Create,
+}
+
+/// One cell of the table: what is sent, and how.
+struct Combination {
+    version: String,
+    chart: &'static str,
+    chart_ref: &'static str,
+    manner: Manner,
+    object: Value,
+}
+
+/// What chartgate says in process.
+enum Verdict {
+    /// Allowed, with the object as it is after the patch.
+    Allowed { patched: bool, object: Value },
+    /// Denied by these rules.
+    Denied { rules: Vec<String> },
+}
+
+/// What became of one combination.
+struct Outcome {
+    alone: Answer,
+    with: Answer,
+    verdict: Verdict,
+    /// What the API server alone says of the patched object.
+    healed: Option<Answer>,
+}
+
+/// One line of what is printed.
+#[derive(Default)]
+struct Row {
+    combinations: usize,
+    api_rejects: usize,
+    chartgate_rejects: usize,
+    patched_valid: usize,
+    disagreements: usize,
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the table is what one runs this test with --nocapture for")]
+fn the_verdict_agrees_with_the_api_server() {
+    let (minors, missing): (Vec<_>, Vec<_>) =
+        Flux::all().rev().partition(|flux| Cluster::has_crds(&flux.to_string()));
+    let Some(cluster) = Cluster::start(&minors[0].to_string()) else { return };
+    let (mut table, mut disagreements, mut combinations) = (String::new(), Vec::new(), 0);
+    for (index, flux) in minors.iter().enumerate() {
+        if index > 0 {
+            cluster.install_crds(&flux.to_string());
+        }
+        for (version, row) in judge_minor(&cluster, *flux, &mut disagreements) {
+            combinations += row.combinations;
+            writeln!(table, "{flux:<5} {version:<8} {}", row.cells()).expect("a string takes all");
+        }
+    }
+    println!("{:<5} {:<8} {}\n{table}", "Flux", "version", Row::HEADER);
+    println!("{combinations} combinations, {} disagreements", disagreements.len());
+    for line in &disagreements {
+        println!("{line}");
+    }
+    for flux in &missing {
+        println!("not asked: the CRDs of Flux {flux} are not here");
+    }
+    assert!(!missing.is_empty() || combinations >= AT_LEAST, "only {combinations} combinations");
+    assert!(disagreements.is_empty(), "{} disagreements:\n{}", disagreements.len(), disagreements.join("\n"));
+}
+
+/// Asks about every combination of one minor, whose CRDs are installed.
+fn judge_minor(cluster: &Cluster, flux: Flux, disagreements: &mut Vec<String>) -> Vec<(String, Row)> {
+    let minor = flux.to_string();
+    let chartgate =
+        Chartgate::start(cluster, Options { arguments: &["--flux", &minor], ..Options::default() });
+    let (free, guarded) = (cluster.namespace("alone"), chartgate.namespace("guarded"));
+    let versions = served(cluster);
+    let known: BTreeSet<_> = flux.served().iter().map(|schema| schema.version.to_owned()).collect();
+    assert_eq!(versions, known, "served by Flux {flux}");
+    let mut rows = Vec::new();
+    for version in versions {
+        let mut row = Row::default();
+        for combination in combinations(&version) {
+            let outcome = Outcome::of(&combination, flux, &free, &guarded);
+            let faults = outcome.faults();
+            row.count(&outcome);
+            if faults.is_empty() {
+                continue;
+            }
+            row.disagreements += 1;
+            let Combination { version, chart, chart_ref, manner, .. } = &combination;
+            disagreements.push(format!(
+                "Flux {flux} {version}, chart {chart}, chartRef {chart_ref}, {manner:?}: {}; \
+                 alone: {} {:?}; with chartgate: {} {:?}",
+                faults.join("; "),
+                outcome.alone.status,
+                outcome.alone.message(),
+                outcome.with.status,
+                outcome.with.message()
+            ));
+        }
+        rows.push((version, row));
+    }
+    rows
+}
+
+/// The versions of HelmRelease that the API server itself lists.
+fn served(cluster: &Cluster) -> BTreeSet<String> {
+    let group = cluster.get("/apis/helm.toolkit.fluxcd.io").accepted();
+    let versions = group["versions"].as_array().expect("a group has versions").iter();
+    versions.map(|version| version["version"].as_str().expect("a version has a name").to_owned()).collect()
+}
+
+/// Every `spec.chart`; `None` is one that is not there.
+fn charts() -> [(&'static str, Option<Value>); 6] {
+    let source = json!({"kind": "HelmRepository", "name": "podinfo"});
+    [
+        ("absent", None),
+        ("null", Some(Value::Null)),
+        ("only version", Some(json!({"spec": {"version": "6.5.4"}}))),
+        ("only chart", Some(json!({"spec": {"chart": "podinfo"}}))),
+        (
+            "sourceRef without name",
+            Some(json!({"spec": {"chart": "podinfo", "sourceRef": {"kind": "HelmRepository"}}})),
+        ),
+        ("whole", Some(json!({"spec": {"chart": "podinfo", "version": "6.5.4", "sourceRef": source}}))),
+    ]
+}
+
+/// Every `spec.chartRef`; `None` is one that is not there.
+fn chart_refs() -> [(&'static str, Option<Value>); 11] {
+    let of_kind = |kind: &str| Some(json!({"kind": kind, "name": "podinfo"}));
+    let shorthand = "OCIRepository/podinfo.apps";
+    [
+        ("absent", None),
+        ("null", Some(Value::Null)),
+        ("OCIRepository", of_kind("OCIRepository")),
+        ("HelmChart", of_kind("HelmChart")),
+        ("ExternalArtifact", of_kind("ExternalArtifact")),
+        ("wrong-case kind", of_kind("ocirepository")),
+        ("unknown kind", of_kind("Bucket")),
+        ("no kind", Some(json!({"name": "podinfo"}))),
+        ("no name", Some(json!({"kind": "OCIRepository"}))),
+        ("shorthand without kind", Some(json!({"name": shorthand}))),
+        ("shorthand with kind", Some(json!({"kind": "OCIRepository", "name": shorthand}))),
+    ]
+}
+
+fn combinations(version: &str) -> Vec<Combination> {
+    let mut all = Vec::new();
+    for (chart, chart_value) in charts() {
+        for (chart_ref, chart_ref_value) in chart_refs() {
+            for manner in [Manner::Apply, Manner::Create] {
+                let mut members = json!({});
+                for (key, value) in [("chart", &chart_value), ("chartRef", &chart_ref_value)] {
+                    if let Some(value) = value {
+                        members[key] = value.clone();
+                    }
+                }
+                let object = release(version, &format!("{version}-{}", all.len()), &members);
+                all.push(Combination { version: version.to_owned(), chart, chart_ref, manner, object });
+            }
+        }
+    }
+    all
+}
+
+// === impl Manner ===
+
+impl Manner {
+    fn send(self, namespace: &Namespace<'_>, version: &str, object: &Value) -> Answer {
+        let releases = namespace.releases(version);
+        let write = Write::by("truth-table").dry_run();
+        match self {
+            Self::Apply => releases.apply(object, write),
+            Self::Create => releases.create(object, write),
+        }
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// Judges the object as it is sent, as if it were new in the namespace.
+    fn of(combination: &Combination, flux: Flux, namespace: &str) -> Self {
+        let Combination { version, object, .. } = combination;
+        let mut object = object.clone();
+        object["metadata"]["namespace"] = json!(namespace);
+        let kind = json!({"group": "helm.toolkit.fluxcd.io", "version": version, "kind": "HelmRelease"});
+        let asked = json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "truth-table",
+                "kind": kind,
+                "name": object["metadata"]["name"],
+                "namespace": namespace,
+                "operation": "CREATE",
+                "userInfo": {"username": "administrator"},
+                "object": object,
+                "oldObject": null,
+                "dryRun": true,
+                "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "truth-table"},
+            },
+        });
+        let asked = asked.to_string();
+        let answer = review(asked.as_bytes(), Endpoint::Mutate, &Settings::default(), &Facts { flux })
+            .expect("the review is complete");
+        let answer: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
+        let response = &answer["response"];
+        if response["allowed"] == false {
+            let message = response["status"]["message"].as_str().expect("a denial has a message");
+            return Self::Denied { rules: rules_in(message) };
+        }
+        let patched = response["patch"].as_str();
+        if let Some(patch) = patched {
+            let patch = STANDARD.decode(patch).expect("a patch is sent as base64");
+            let patch: json_patch::Patch = serde_json::from_slice(&patch).expect("it is a JSON Patch");
+            json_patch::patch(&mut object, &patch).expect("the patch applies to the object it is for");
+        }
+        Self::Allowed { patched: patched.is_some(), object }
+    }
+}
+
+/// The rules that a denial names, one at the start of each block.
+fn rules_in(message: &str) -> Vec<String> {
+    let known = |id: &&str| chartgate::policy::find_rule(id).is_some();
+    let ids = message.split('[').skip(1).filter_map(|rest| rest.split_once(']').map(|(id, _)| id));
+    ids.filter(known).map(str::to_owned).collect()
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    fn of(combination: &Combination, flux: Flux, free: &Namespace<'_>, guarded: &Namespace<'_>) -> Self {
+        let Combination { version, manner, object, .. } = combination;
+        let alone = manner.send(free, version, object);
+        let with = manner.send(guarded, version, object);
+        let verdict = Verdict::of(combination, flux, guarded.name());
+        let healed = match &verdict {
+            Verdict::Allowed { object, .. } => {
+                let mut object = object.clone();
+                // The patch was for a release in the other namespace.
+                object["metadata"]["namespace"] = json!(free.name());
+                Some(manner.send(free, version, &object))
+            }
+            Verdict::Denied { .. } => None,
+        };
+        for answer in [Some(&alone), Some(&with), healed.as_ref()].into_iter().flatten() {
+            let undeclared = answer.status == 500 && refused_before_admission(answer);
+            assert!(answer.status < 500 || undeclared, "the API server itself failed: {answer:?}");
+        }
+        Self { alone, with, verdict, healed }
+    }
+
+    /// Everything in which the three do not agree.
+    fn faults(&self) -> Vec<String> {
+        let Self { alone, with, verdict, healed } = self;
+        let mut faults = Vec::new();
+        let early = refused_before_admission(with);
+        match verdict {
+            Verdict::Denied { rules } => {
+                if is_accepted(with) {
+                    faults.push(format!("in process denied by {rules:?}, accepted with chartgate"));
+                } else if !early && rules_in(with.message()) != *rules {
+                    faults.push(format!("in process denied by {rules:?}, refused for other reasons"));
+                }
+                let lax = rules.iter().find(|rule| !STRICTER.contains(&rule.as_str()));
+                if let Some(rule) = lax.filter(|_| is_accepted(alone)) {
+                    faults.push(format!("{rule} denies what the API server accepts"));
+                }
+            }
+            Verdict::Allowed { .. } => {
+                if !is_accepted(with) {
+                    faults.push("in process allowed, refused with chartgate".to_owned());
+                }
+                if let Some(healed) = healed.as_ref().filter(|healed| !is_accepted(healed)) {
+                    faults.push(format!("allowed as patched, refused as such: {}", healed.message()));
+                }
+            }
+        }
+        // What never reaches a webhook is refused in the same words whether there is one or not.
+        if early != refused_before_admission(alone) {
+            faults.push("refused before admission in one namespace only".to_owned());
+        }
+        faults
+    }
+}
+
+fn is_accepted(answer: &Answer) -> bool {
+    answer.status < 300
+}
+
+fn refused_before_admission(answer: &Answer) -> bool {
+    // A denial may quote the API server.
+    let message = answer.message();
+    let by_webhook = message.starts_with("admission webhook ");
+    !is_accepted(answer) && !by_webhook && BEFORE_ADMISSION.iter().any(|text| message.contains(text))
+}
+
+// === impl Row ===
+
+impl Row {
+    const HEADER: &str = "combinations  API rejects  chartgate rejects  patched valid  disagreements";
+
+    fn count(&mut self, outcome: &Outcome) {
+        let Outcome { alone, with, verdict, .. } = outcome;
+        self.combinations += 1;
+        self.api_rejects += usize::from(!is_accepted(alone));
+        match verdict {
+            Verdict::Denied { .. } => self.chartgate_rejects += 1,
+            Verdict::Allowed { patched, .. } => {
+                self.patched_valid += usize::from(*patched && !is_accepted(alone) && is_accepted(with));
+            }
+        }
+    }
+
+    fn cells(&self) -> String {
+        let Self { combinations, api_rejects, chartgate_rejects, patched_valid, disagreements } = self;
+        format!(
+            "{combinations:>12}  {api_rejects:>11}  {chartgate_rejects:>17}  {patched_valid:>13}  {disagreements:>13}"
+        )
+    }
+}
