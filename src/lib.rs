@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod certs;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod helmrelease;
 pub mod json;

@@ -26,6 +26,7 @@ use crate::certs::directory::{Directory, Origin};
 use crate::certs::pair::Names;
 use crate::certs::reload::Reloader;
 use crate::certs::{CertError, Presented, server_config};
+use crate::cluster::{Access, Connection, ConnectionError};
 use crate::config::{self, ConfigError};
 use crate::policy::Flux;
 use crate::telemetry::{LogError, Metrics};
@@ -80,6 +81,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DIR", default_value = "certs")]
     certs: PathBuf,
 
+    /// Whether the API server is asked for facts: in a pod its own, by kubeconfig only where required.
+    #[arg(long, value_name = "ACCESS", value_enum, default_value_t)]
+    cluster: Access,
+
     /// How many seconds to go on serving after SIGTERM, while the cluster learns to send nothing more.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     shutdown_delay: u16,
@@ -110,6 +115,9 @@ pub enum ServeError {
     /// The configuration cannot be used.
     #[error("--config")]
     Config(#[from] ConfigError),
+    /// There is no API server to ask.
+    #[error("--cluster")]
+    Cluster(#[from] ConnectionError),
     /// There is no log.
     #[error("--log-level (or RUST_LOG)")]
     Log(#[from] LogError),
@@ -142,9 +150,13 @@ impl Judge for Given {
 }
 
 async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, ServeError> {
-    let ServeArgs { config, flux, listen, observe, certs, shutdown_delay, log: _ } = args;
+    let ServeArgs { config, flux, listen, observe, certs, cluster, shutdown_delay, log: _ } = args;
     let settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default();
     let signals = Signals::listen()?;
+    let connection = Connection::open(cluster).await?;
+    if let Some(Connection { namespace, .. }) = &connection {
+        tracing::info!(namespace, "asking the API server");
+    }
     // Before the certificate: who cannot listen shall not write files either.
     let webhook = bind("listen", listen).await?;
     let observe = bind("observe", observe).await?;

@@ -38,13 +38,18 @@ pub(crate) const MODULES: &[Module] = &[
         why: "certificates are made, read and replaced the same, whoever serves them",
     },
     Module {
+        name: "cluster",
+        knows: &["policy"],
+        why: "what is asked of the API server becomes plain data before anybody judges by it",
+    },
+    Module {
         name: "telemetry",
         knows: &["admission", "policy"],
         why: "what is counted must not depend on who serves it",
     },
     Module {
         name: "webhook",
-        knows: &["admission", "certs", "policy", "telemetry"],
+        knows: &["admission", "certs", "cluster", "policy", "telemetry"],
         why: "handlers extract, ask and answer; they share nothing with the commands over files",
     },
     Module {
@@ -65,6 +70,7 @@ pub(crate) const MODULES: &[Module] = &[
             "policy",
             "admission",
             "certs",
+            "cluster",
             "telemetry",
             "webhook",
             "preflight",

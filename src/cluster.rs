@@ -1,0 +1,7 @@
+//! What the program asks of the API server. Everything here waits, and may fail; no review ever waits for it.
+//!
+//! - [`connection`] finds the API server, or says why there is none.
+
+pub mod connection;
+
+pub use connection::{Access, Connection, ConnectionError};
