@@ -8,6 +8,7 @@ mod annotation;
 mod errors;
 #[allow(dead_code, reason = "a few steps wait for the tests of lost CRD versions and of modes by namespace")]
 mod harness;
+mod messages;
 mod phases;
 mod reviews;
 mod smoke;
