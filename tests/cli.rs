@@ -54,7 +54,7 @@ fn preview_denies_with_exit_code_1() {
         "denied:
 [chart-and-chart-ref] spec.chart and spec.chartRef are both set.
   Why: helm-controller takes exactly one of them. Where the CRD lets both pass (v2beta1 on Flux 2.3 to 2.6), it stalls without a condition or an event.
-  Fix: remove spec.chart from the manifest to use chartRef, or remove spec.chartRef to keep the chart.
+  Fix: to use chartRef, remove spec.chart from the manifest and from every overlay and patch of it; to keep the chart, remove spec.chartRef.
 ",
     );
 }
@@ -86,7 +86,7 @@ fn preview_refuses_what_it_cannot_judge_with_exit_code_2() {
 fn preview_judges_a_captured_review() {
     let review = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/reviews/apply-leftover-of-lens.json");
     let said = output_of(&["preview", review]);
-    assert!(said.contains("[partial-chart] removed spec.interval, left by \"lens\""), "{said}");
+    assert!(said.contains("[partial-chart] removed spec.chart.spec.interval, left by \"lens\""), "{said}");
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn removes_what_another_manager_left_and_names_it() {
     assert_eq!(patch_of(&response), json!([{"op": "remove", "path": "/spec/chart"}]));
     assert_eq!(
         response["warnings"][0],
-        "[partial-chart] removed spec.interval, left by \"kubectl-edit\" at 2026-11-01T10:00:00Z"
+        "[partial-chart] removed spec.chart.spec.interval, left by \"kubectl-edit\" at 2026-11-01T10:00:00Z"
     );
 }
 

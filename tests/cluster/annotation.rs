@@ -13,8 +13,8 @@ const APPLIER: &str = "kustomize-controller";
 
 const KEY: &str = "fluxcd.io/version";
 
-const OWNED: &str = "Warning: [version-annotation] annotation fluxcd.io/version is \"v2beta2\" by a manifest; it \
-                     should be v2\n";
+const OWNED: &str = "Warning: [version-annotation] a manifest sets annotation fluxcd.io/version to \"v2beta2\"; it \
+                     should be v2, or left out\n";
 
 #[test]
 fn a_new_release_gets_the_version_that_it_was_sent_in() {

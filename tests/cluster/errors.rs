@@ -103,7 +103,7 @@ fn chartgate_removes_what_somebody_edited_names_them_and_it_stays_removed() {
     edit(&namespace);
 
     let healed = apply(&namespace, "v2", &chart_ref());
-    let said = "[partial-chart] removed spec.interval, left by \"kubectl-edit\" at 20";
+    let said = "[partial-chart] removed spec.chart.spec.interval, left by \"kubectl-edit\" at 20";
     assert!(healed.warnings.iter().any(|warning| warning.starts_with(said)), "{:?}", healed.warnings);
     let healed = healed.accepted();
     assert_eq!(healed["spec"]["chart"], Value::Null);
@@ -230,9 +230,11 @@ fn chartgate_speaks_before_the_version_is_lost_for_afterwards_it_is_not_asked() 
     assert_eq!(moved["spec"]["chart"], Value::Null);
 }
 
-const DEPRECATED: &str = "[deprecated-api-version] HelmRelease v2beta1 is deprecated; Flux 2.7 drops it";
+const DEPRECATED: &str =
+    "[deprecated-api-version] HelmRelease v2beta1 is deprecated; Flux 2.7 drops it: set apiVersion to v2";
 
-const BEHIND: &str = "[managed-fields-version] the entry of \"helm-controller\" is still at v2beta1";
+const BEHIND: &str = "[managed-fields-version] managedFields of \"helm-controller\" are at v2beta1, gone in Flux 2.7: \
+                      run flux migrate";
 
 /// The same three commits, with and without: v2beta1, then apiVersion v2 alone, then, after the upgrade, chartRef.
 #[test]

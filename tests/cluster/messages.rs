@@ -93,8 +93,9 @@ fn namespace_of(flux: &str, setting: &str) -> String {
     if flux != "2.9" {
         write!(name, "-{}", flux.replace('.', "-")).expect("a string takes all");
     }
-    let letters = setting.split(|letter: char| !letter.is_ascii_alphabetic()).filter(|word| !word.is_empty());
-    if let Some(last) = letters.last() {
+    let mut letters =
+        setting.split(|letter: char| !letter.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    if let Some(last) = letters.next_back() {
         write!(name, "-{last}").expect("a string takes all");
     }
     name
@@ -115,17 +116,17 @@ fn play(scene: &Scene, cluster: &Cluster, namespace: &Namespace<'_>) -> String {
     }
     let mut section = format!("### {}\n\n", scene.title);
     if let Some(setting) = conditions(scene) {
-        section += &format!("{setting}\n\n");
+        section.extend([format!("{setting}\n\n")]);
     }
     if !scene.manifest.is_empty() {
-        section += &format!("```yaml\n{}```\n\n", scene.manifest);
+        section.extend([format!("```yaml\n{}```\n\n", scene.manifest)]);
     }
     section += "```console\n";
     let (mut said, mut succeeded) = (String::new(), true);
     for line in scene.typed {
         assert!(succeeded, "{}: {said}", scene.title);
         (said, succeeded) = shell(cluster, dir.path(), line);
-        section += &format!("$ {line}\n{said}");
+        section.extend([format!("$ {line}\n{said}")]);
     }
     section += "```\n";
     if let Some(command) = advised(&said) {
@@ -231,13 +232,13 @@ fn page(shown: &BTreeMap<usize, String>) -> String {
     for (name, content) in
         [("chart.yaml", CHART), ("chartref.yaml", CHART_REF), ("chart-v2beta1.yaml", APPLIED_AT_V2BETA1)]
     {
-        page += &format!("\n`{name}`:\n\n```yaml\n{content}```\n");
+        page.extend([format!("\n`{name}`:\n\n```yaml\n{content}```\n")]);
     }
     for rule in policy::rules() {
-        page += &format!("\n## {}\n\n{}\n", rule.id, rule.summary);
+        page.extend([format!("\n## {}\n\n{}\n", rule.id, rule.summary)]);
         for (index, section) in shown {
             if SCENES[*index].rule == rule.id {
-                page += &format!("\n{section}");
+                page.extend([format!("\n{section}")]);
             }
         }
     }
