@@ -186,6 +186,29 @@ fn the_api_server_alone_fails_every_apply_where_any_managed_fields_entry_names_a
     }
 }
 
+/// What chartgate advises, done by hand: the entries are named anew, and keep what they own.
+#[test]
+fn rewriting_the_version_of_the_entries_as_flux_migrate_does_brings_the_applies_back() {
+    let Some(cluster) = Cluster::start(FLUX) else { return };
+    let namespace = cluster.namespace("lost-migrated");
+    apply(&namespace, "v2beta1", &chart()).accepted();
+    report_status(&namespace, "v2beta1");
+    cluster.upgrade_crds("2.7");
+    assert_eq!(apply(&namespace, "v2", &chart_ref()).refused(), LOST);
+
+    let releases = namespace.releases("v2");
+    let mut entries = releases.get("app").accepted()["metadata"]["managedFields"].clone();
+    for entry in entries.as_array_mut().expect("every stored object has them") {
+        entry["apiVersion"] = json!("helm.toolkit.fluxcd.io/v2");
+    }
+    let rewrite = json!([{"op": "replace", "path": "/metadata/managedFields", "value": entries}]);
+    releases.json_patch("app", &rewrite, Write::by("flux")).accepted();
+
+    let moved = apply(&namespace, "v2", &chart_ref()).accepted();
+    assert_eq!(moved["spec"]["chart"], Value::Null);
+    assert_eq!(managers_at(&namespace, "v2"), [APPLIER, "helm-controller"]);
+}
+
 /// A write that is no apply passes. The API server cannot keep its books, so it throws them away: all of them.
 #[test]
 fn the_api_server_alone_forgets_all_owners_at_the_next_update_and_then_keeps_the_chart_beside_chart_ref() {
