@@ -83,6 +83,19 @@ fn preview_refuses_what_it_cannot_judge_with_exit_code_2() {
 }
 
 #[test]
+fn preview_judges_by_the_flux_that_it_is_told_of() {
+    let old = BOTH.replace("/v2", "/v2beta2").replace("  chart: {", "  other: {");
+    let old = old.replace("version: v2}", "version: v2beta2}");
+    let unserved = "[deprecated-api-version] HelmRelease \"v2beta2\" is not served by Flux 2.9.";
+    let said = chartgate(&["preview"]).write_stdin(old.clone()).assert().code(1).get_output().stdout.clone();
+    assert!(String::from_utf8_lossy(&said).contains(unserved));
+    chartgate(&["preview", "--flux", "2.7"]).write_stdin(old).assert().code(0).stdout(
+        "Warning: [deprecated-api-version] HelmRelease v2beta2 is deprecated; Flux 2.8 drops it: set apiVersion to v2\n\
+         allowed, no patch\n",
+    );
+}
+
+#[test]
 fn preview_judges_a_captured_review() {
     let review = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/reviews/apply-leftover-of-lens.json");
     let said = output_of(&["preview", review]);
