@@ -7,6 +7,7 @@ use crate::{
         Case, Findings, Heal, Level,
         case::{ChartState, removal},
         finding::clip,
+        owners::Owner,
     },
 };
 
@@ -55,7 +56,7 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     }
     let owners = case.owners(&["spec", "chart"]);
     let of_applier = owners.iter().find(|owner| case.is_applier(owner.manager));
-    let set = of_applier.map_or_else(|| leaves(chart.raw, "spec.chart"), |owner| owner.fields.clone());
+    let set = of_applier.map_or_else(|| leaves(chart.raw, "spec.chart"), Owner::fields);
     let Some(other) =
         owners.iter().find(|owner| !case.is_applier(owner.manager)).filter(|_| of_applier.is_none())
     else {
@@ -65,18 +66,19 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
         ));
         return;
     };
-    let report = findings.report(at::CHART, format!("{} left beside spec.chartRef", are(&other.fields)));
+    let left = other.fields();
+    let report = findings.report(at::CHART, format!("{} left beside spec.chartRef", are(&left)));
     let report = report
         .why(format!(
             "{} is left by {}: no applied manifest sets it, and the API server refuses a spec.chart without chart \
              and sourceRef.",
-            other.fields.join(", "),
+            left.join(", "),
             other.described()
         ))
         .help(format!("release it with: {}", case.switch_command()));
     // Where the schema requires a chart, taking the leftover away only trades one refusal for another.
     if case.settings.heal != Heal::Never && case.may_heal() && !case.schema.chart_required {
-        let done = format!("removed {}, left by {}", short(&other.fields), other.described());
+        let done = format!("removed {}, left by {}", short(&left), other.described());
         report.heal(vec![removal(at::CHART)], done);
     }
 }
