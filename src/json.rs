@@ -20,6 +20,8 @@ mod text;
 use std::borrow::Cow;
 use std::fmt;
 
+use text::Checked;
+
 /// What a JSON value is, told by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -53,6 +55,7 @@ pub struct Raw<'a> {
 pub struct Reader<'a> {
     bytes: &'a [u8],
     position: usize,
+    checked: Checked<'a>,
 }
 
 /// What is wrong with the JSON, and where.
@@ -163,7 +166,7 @@ impl fmt::Debug for Raw<'_> {
 impl<'a> Reader<'a> {
     /// A reader that stands before the first byte.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0 }
+        Self { bytes, position: 0, checked: Checked::default() }
     }
 
     /// The offset of the byte that is read next.

@@ -19,7 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime;
 use tokio_rustls::TlsAcceptor;
 
 /// No body of the benchmark is near this.
@@ -30,7 +30,7 @@ const ANSWER: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionRev
 
 /// Serves until the process is killed.
 pub(crate) fn serve(port: u16) -> Result<()> {
-    Runtime::new()?.block_on(async {
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let acceptor = TlsAcceptor::from(Arc::new(tls()?));
         let router =

@@ -6,6 +6,9 @@ use serde::Serialize;
 use super::{Verdict, request::Review};
 use crate::policy::{Finding, HELM_GROUP};
 
+/// Room for the answer to a review that is allowed or patched. `serde_json` would begin with 128 bytes.
+const USUAL_BYTES: usize = 512;
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_field_names, reason = "AdmissionReview names it so")]
@@ -94,7 +97,9 @@ impl<'v> Response<'v> {
     }
 
     pub(super) fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a response holds nothing that JSON cannot")
+        let mut json = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut json, self).expect("a response holds nothing that JSON cannot");
+        json
     }
 }
 

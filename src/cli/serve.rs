@@ -131,7 +131,9 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
     let metrics = Arc::new(Metrics::new());
     // Dropped last: it writes out what is left.
     let _log = args.log.start(&metrics)?;
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    // One thread judges some 50,000 reviews a second, a large one in a tenth of a millisecond. Each further thread costs
+    // memory, and on a node with many cores there would be many: docs/performance.md has the figures.
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(args, metrics));
     runtime.shutdown_timeout(RUNTIME_END);
     ended

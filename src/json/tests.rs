@@ -61,6 +61,26 @@ fn refuses_a_string_that_is_not_utf8() {
 }
 
 #[test]
+fn what_is_not_utf8_spoils_only_the_string_that_it_is_in() {
+    for length in 0..600 {
+        let odd = ["x".repeat(length).as_bytes(), b"\xff"].concat();
+        let json = [b"[\"\xc3\xa4\",\"", odd.as_slice(), b"\",\"\xc3\xa9\"]"].concat();
+        let (mut skipping, mut texts) = (Reader::new(&json), Vec::new());
+        let mut index = 0;
+        let read = skipping.array(|reader| {
+            index += 1;
+            if index == 2 {
+                return reader.skip().map(drop);
+            }
+            reader.string().map(|text| texts.push(text))
+        });
+        assert_eq!((read, texts), (Ok(()), vec!["ä".into(), "é".into()]), "{length}");
+        let read = Reader::new(&json).array(|reader| reader.string().map(drop));
+        assert_eq!(read, error(Problem::InvalidUtf8, 7 + length));
+    }
+}
+
+#[test]
 fn refuses_a_string_that_does_not_end() {
     assert_eq!(string(r#""ab"#), error(Problem::Cut, 3));
     assert_eq!(string(r#""ab\"#), error(Problem::Cut, 4));

@@ -11,6 +11,31 @@ const LANES: usize = 16;
 /// The highest of the control characters, which JSON wants escaped.
 const LAST_CONTROL: u8 = 0x1f;
 
+/// How far ahead of a string its surroundings are checked with it. The strings of a review are short and stand close
+/// together, and checking one by itself takes as long as finding its end.
+const AHEAD: usize = 256;
+
+/// A part of the input that is known to be UTF-8.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Checked<'a> {
+    text: &'a str,
+    /// The offset of its first byte.
+    start: usize,
+}
+
+// === impl Checked ===
+
+impl<'a> Checked<'a> {
+    /// The text of `length` bytes from offset `position` on, if they are known.
+    #[inline]
+    fn get(self, position: usize, length: usize) -> Option<&'a str> {
+        let start = position.checked_sub(self.start)?;
+        self.text.get(start..start + length)
+    }
+}
+
+// === impl Reader ===
+
 impl<'a> Reader<'a> {
     /// Reads what follows an opening quote, the closing one included.
     #[inline]
@@ -42,14 +67,30 @@ impl<'a> Reader<'a> {
     /// Reads up to the next quote, backslash or control character.
     #[inline]
     fn plain(&mut self) -> Result<&'a str, Error> {
+        let length = plain_length(self.rest());
+        let text = match self.checked.get(self.position, length) {
+            Some(text) => text,
+            None => self.check(length)?,
+        };
+        self.position += length;
+        Ok(text)
+    }
+
+    /// The next `length` bytes as text. None of the bytes that can follow is ever part of a longer character, so it can be
+    /// checked without them; that they are checked as well only saves time, and they may be anything.
+    fn check(&mut self, length: usize) -> Result<&'a str, Error> {
         let rest = self.rest();
-        // None of the bytes that end it is ever part of a longer character, so it can be checked on its own.
-        let text = str::from_utf8(&rest[..plain_length(rest)]).map_err(|error| Error {
+        let ahead = &rest[..length.max(AHEAD).min(rest.len())];
+        let text = str::from_utf8(ahead).or_else(|error| match error.valid_up_to() {
+            valid if valid >= length => str::from_utf8(&ahead[..valid]),
+            _ => Err(error),
+        });
+        let text = text.map_err(|error| Error {
             problem: Problem::InvalidUtf8,
             offset: self.position + error.valid_up_to(),
         })?;
-        self.position += text.len();
-        Ok(text)
+        self.checked = Checked { text, start: self.position };
+        Ok(&text[..length])
     }
 
     /// Reads a backslash and what it escapes.

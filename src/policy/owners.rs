@@ -13,11 +13,26 @@ pub(super) struct Owner<'a> {
     pub manager: &'a str,
     /// When it last changed its fields (RFC 3339), if known.
     pub time: Option<&'a str>,
-    /// The fields in dotted form, such as `spec.chart.spec.version`.
-    pub fields: Vec<String>,
+    /// The path that was asked for, in dotted form.
+    path: String,
+    /// The part of its `fieldsV1` set at that path.
+    set: Raw<'a>,
 }
 
 impl Owner<'_> {
+    /// The fields in dotted form, such as `spec.chart.spec.version`. To put them into words takes longer than to find the
+    /// owner, and most rules only ask who it is.
+    pub(super) fn fields(&self) -> Vec<String> {
+        // `.` stands for the parent itself, beside the children that it holds.
+        let named = leaves(self.set, "").into_iter().filter(|leaf| !leaf.ends_with(".."));
+        let named = named.map(|leaf| format!("{}{}", self.path, leaf.replace(".f:", ".")));
+        let mut fields: Vec<String> = named.collect();
+        if fields.is_empty() {
+            fields.push(self.path.clone());
+        }
+        fields
+    }
+
     /// Name and time, as a message tells them.
     pub(super) fn described(&self) -> String {
         format!("{}{}", quoted(self.manager), self.since())
@@ -32,27 +47,15 @@ impl Owner<'_> {
 /// The managers that own something at or below `path`, in the order of their entries.
 pub(super) fn at<'a>(entries: &'a [ManagedFields<'a>], path: &[&str]) -> Vec<Owner<'a>> {
     let owned = entries.iter().filter_map(|entry| {
-        let fields = fields_below(entry.fields?, path)?;
-        Some(Owner { manager: entry.manager.text()?, time: entry.time.filled(), fields })
+        let set = below(entry.fields?, path)?;
+        Some(Owner { manager: entry.manager.text()?, time: entry.time.filled(), path: path.join("."), set })
     });
     owned.collect()
 }
 
-/// What a `fieldsV1` set holds at or below `path`; nothing if it does not reach there.
-fn fields_below(set: Raw<'_>, path: &[&str]) -> Option<Vec<String>> {
-    let mut node = set;
-    for segment in path {
-        node = child(node, segment).ok().flatten()?;
-    }
-    let prefix = path.join(".");
-    // `.` stands for the parent itself, beside the children that it holds.
-    let named = leaves(node, "").into_iter().filter(|leaf| !leaf.ends_with(".."));
-    let named = named.map(|leaf| format!("{prefix}{}", leaf.replace(".f:", ".")));
-    let mut fields: Vec<String> = named.collect();
-    if fields.is_empty() {
-        fields.push(prefix);
-    }
-    Some(fields)
+/// The part of a `fieldsV1` set at `path`; nothing if it does not reach there.
+fn below<'a>(set: Raw<'a>, path: &[&str]) -> Option<Raw<'a>> {
+    path.iter().try_fold(set, |node, segment| child(node, segment).ok().flatten())
 }
 
 fn child<'a>(node: Raw<'a>, segment: &str) -> Result<Option<Raw<'a>>, Error> {
@@ -73,10 +76,13 @@ fn child<'a>(node: Raw<'a>, segment: &str) -> Result<Option<Raw<'a>>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::Reader;
+    use crate::{helmrelease::Text, json::Reader};
 
-    fn below(set: &str, path: &[&str]) -> Option<Vec<String>> {
-        fields_below(Reader::new(set.as_bytes()).skip().unwrap(), path)
+    fn fields(set: &str, path: &[&str]) -> Option<Vec<String>> {
+        let set = Reader::new(set.as_bytes()).skip().unwrap();
+        let entry =
+            ManagedFields { manager: Text::Set("a".into()), fields: Some(set), ..ManagedFields::default() };
+        at(&[entry], path).first().map(Owner::fields)
     }
 
     const APPLIED: &str = r#"{"f:metadata":{"f:annotations":{"f:fluxcd.io/version":{}}},
@@ -85,7 +91,7 @@ mod tests {
     #[test]
     fn lists_the_fields_and_not_their_parents() {
         assert_eq!(
-            below(APPLIED, &["spec", "chart"]).unwrap(),
+            fields(APPLIED, &["spec", "chart"]).unwrap(),
             ["spec.chart.spec.chart", "spec.chart.spec.sourceRef.kind", "spec.chart.spec.sourceRef.name"]
         );
     }
@@ -93,21 +99,21 @@ mod tests {
     #[test]
     fn finds_an_annotation_by_its_key() {
         assert_eq!(
-            below(APPLIED, &["metadata", "annotations", "fluxcd.io/version"]).unwrap(),
+            fields(APPLIED, &["metadata", "annotations", "fluxcd.io/version"]).unwrap(),
             ["metadata.annotations.fluxcd.io/version"]
         );
     }
 
     #[test]
     fn says_nothing_of_what_is_not_owned() {
-        assert_eq!(below(APPLIED, &["spec", "chartRef"]), None);
-        assert_eq!(below("[]", &["spec"]), None);
-        assert_eq!(below(r#"{"f:spec":3}"#, &["spec", "chart"]), None);
+        assert_eq!(fields(APPLIED, &["spec", "chartRef"]), None);
+        assert_eq!(fields("[]", &["spec"]), None);
+        assert_eq!(fields(r#"{"f:spec":3}"#, &["spec", "chart"]), None);
     }
 
     #[test]
     fn names_the_field_itself_where_nothing_below_it_is_told() {
-        assert_eq!(below(r#"{"f:spec":{"f:chart":{}}}"#, &["spec", "chart"]).unwrap(), ["spec.chart"]);
-        assert_eq!(below(r#"{"f:spec":{"f:chart":{".":{}}}}"#, &["spec", "chart"]).unwrap(), ["spec.chart"]);
+        assert_eq!(fields(r#"{"f:spec":{"f:chart":{}}}"#, &["spec", "chart"]).unwrap(), ["spec.chart"]);
+        assert_eq!(fields(r#"{"f:spec":{"f:chart":{".":{}}}}"#, &["spec", "chart"]).unwrap(), ["spec.chart"]);
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         Case, Findings, Heal, Level,
         case::{ChartState, removal},
         finding::{clip, quoted},
+        owners::Owner,
     },
 };
 
@@ -58,7 +59,7 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     }
     let owners = case.owners(&["spec", "chart"]);
     let of_applier = owners.iter().find(|owner| case.is_applier(owner.manager));
-    let set = of_applier.map_or_else(|| leaves(chart.raw, "spec.chart"), |owner| owner.fields.clone());
+    let set = of_applier.map_or_else(|| leaves(chart.raw, "spec.chart"), Owner::fields);
     let set = stated(set, chart);
     let Some(other) =
         owners.iter().find(|owner| !case.is_applier(owner.manager)).filter(|_| of_applier.is_none())
@@ -69,7 +70,7 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
         ));
         return;
     };
-    let left = stated(other.fields.clone(), chart);
+    let left = stated(other.fields(), chart);
     let report = findings.report(at::CHART, format!("{} left beside spec.chartRef", are(&left)));
     let report = report
         .why(format!(
