@@ -9,6 +9,7 @@ mod errors;
 mod harness;
 mod phases;
 mod reviews;
+mod selfcert;
 mod smoke;
 mod truth_table;
 mod way_back;
