@@ -1,5 +1,7 @@
 //! `chartgate serve --certs=self` at a real API server: who makes, renews, repairs and leaves alone what.
 
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
 mod install;
 
 use std::io;
@@ -13,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::harness::{Namespace, Write, chart, chart_ref, eventually, release};
+use crate::harness::{Namespace, Source, Write, chart, chart_ref, eventually, release};
 use install::{Install, RESOURCES, Replica, SOON, decoded};
 
 /// Lives so short that a test sees many.
@@ -329,6 +331,35 @@ fn applying_the_manifests_again_changes_nothing_for_long() {
         thread::sleep(Duration::from_secs(3));
         assert_eq!(versions(), after, "{how:?}");
     }
+    assert_eq!(replica.metric("chartgate_ca_bundle_writes_total"), 2);
+}
+
+#[test]
+fn the_real_flux_applies_the_manifests_over_and_over_and_nobody_fights() {
+    let _alone = alone();
+    let Some(install) = Install::without_configurations() else { return };
+    let Some(controller) = install.cluster.kustomize_controller() else { return };
+    let namespace = install.cluster.namespace("flux");
+    let source = Source::create(controller, &namespace);
+    let [mutating, validating] = install::manifests();
+    source.publish(&[("mutating.yaml", &mutating), ("validating.yaml", &validating)]).unwrap();
+    let replica = install.start("");
+    replica.ready();
+    let before = install.bundles();
+    assert_eq!(before, [data(&install.secret(), "ca.crt"), data(&install.secret(), "ca.crt")]);
+
+    let versions =
+        || RESOURCES.map(|resource| install.configuration(resource)["metadata"]["resourceVersion"].clone());
+    let quiet = versions();
+    // Its interval is ten seconds.
+    thread::sleep(Duration::from_secs(25));
+    assert_eq!(versions(), quiet);
+
+    let changed = validating.replace("timeoutSeconds: 3", "timeoutSeconds: 4");
+    source.publish(&[("mutating.yaml", &mutating), ("validating.yaml", &changed)]).unwrap();
+    let applied = install.configuration(RESOURCES[1]);
+    assert_eq!(applied["webhooks"][0]["timeoutSeconds"], 4);
+    assert_eq!(install.bundles(), before);
     assert_eq!(replica.metric("chartgate_ca_bundle_writes_total"), 2);
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,9 @@ pub(super) const NAMESPACE: &str = "chartgate-system";
 
 const API: &str = "admissionregistration.k8s.io/v1";
 pub(super) const RESOURCES: [&str; 2] = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
+
+/// The shipped configurations, in the order of the resources.
+const FILES: [&str; 2] = ["10-mutating-webhook.yaml", "11-validating-webhook.yaml"];
 
 /// A cluster of one's own with everything but the processes.
 pub(super) struct Install {
@@ -63,11 +66,9 @@ impl Install {
 
     /// Hands the shipped configurations to `kubectl apply`.
     pub(super) fn apply_manifests(&self, arguments: &[&str]) {
-        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base");
-        for file in ["10-mutating-webhook.yaml", "11-validating-webhook.yaml"] {
-            let output = self.kubectl(|kubectl| {
-                kubectl.arg("apply").args(arguments).arg("--filename").arg(base.join(file))
-            });
+        for file in FILES {
+            let output = self
+                .kubectl(|kubectl| kubectl.arg("apply").args(arguments).arg("--filename").arg(shipped(file)));
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
     }
@@ -153,6 +154,15 @@ impl Install {
         });
         Replica { process, listen, observe }
     }
+}
+
+/// The texts of the shipped configurations.
+pub(super) fn manifests() -> [String; 2] {
+    FILES.map(|file| fs::read_to_string(shipped(file)).expect("the manifest is committed"))
+}
+
+fn shipped(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base").join(file)
 }
 
 /// The address behind the first `scheme` of a text.
