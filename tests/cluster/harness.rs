@@ -23,9 +23,10 @@ pub(crate) use chartgate::{Chartgate, Options};
 pub(crate) use cluster::Cluster;
 pub(crate) use kustomize::Source;
 pub(crate) use namespace::Namespace;
+pub(crate) use process::Process;
 pub(crate) use recorder::Recorder;
 pub(crate) use releases::{chart, chart_ref, release};
-pub(crate) use request::{Answer, Write};
+pub(crate) use request::{Answer, Objects, Write};
 pub(crate) use wait::eventually;
 
 /// Runs the asynchronous insides of the harness for all tests of the process. A client belongs to the runtime that it

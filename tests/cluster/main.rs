@@ -11,6 +11,7 @@ mod harness;
 mod messages;
 mod phases;
 mod reviews;
+mod selfcert;
 mod smoke;
 mod truth_table;
 mod way_back;
