@@ -1,4 +1,8 @@
 //! `chartgate.yaml`: what is chosen about the judgement, read from a file.
+//!
+//! - [`reload`] notices that the file has changed.
+
+pub mod reload;
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_saphyr::{DefaultMessageFormatter, Error as YamlError, MessageFormatter as _};
 
 use crate::policy::{
@@ -47,7 +51,7 @@ pub enum ConfigError {
     },
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct File {
     mode: Option<Mode>,
@@ -60,9 +64,19 @@ struct File {
 
 /// Reads a configuration file; what it leaves out is as [`Settings::default`] has it.
 pub fn read(path: &Path) -> Result<Settings, ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    parse(&text, path)
+    parse(&text_of(path)?, path)
+}
+
+/// Settings as a configuration file that says everything, and leads to the same settings.
+pub fn write(settings: &Settings) -> String {
+    let Settings { mode, rules, annotations, chart_ref, heal, exemptions } = settings.clone();
+    let (mode, annotations) = (Some(mode), Some(annotations));
+    let file = File { mode, rules, annotations, chart_ref, heal, exemptions };
+    serde_saphyr::to_string(&file).expect("settings hold nothing that YAML cannot")
+}
+
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
 fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
@@ -149,6 +163,7 @@ mod tests {
             exemptions: true,
         };
         assert_eq!(settings, expected);
+        assert_eq!(of(&write(&settings)), Ok(settings), "what is written says the same");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod announce;
 mod bind;
 mod running;
+mod settings;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -15,19 +16,22 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::{runtime, spawn};
 
 use self::announce::Announcement;
 use self::bind::{Address, bind};
 use self::running::{Running, Signals};
+use self::settings::InForce;
 use super::log::LogArgs;
-use crate::admission::{self, Answer, BadReview, Endpoint, Facts, Settings};
+use crate::admission::{self, Answer, BadReview, Endpoint, Facts};
 use crate::certs::directory::{Directory, Origin};
 use crate::certs::pair::Names;
 use crate::certs::reload::Reloader;
 use crate::certs::{CertError, Presented, server_config};
 use crate::cluster::{Access, Connection, ConnectionError};
-use crate::config::{self, ConfigError};
+use crate::config::ConfigError;
+use crate::config::reload::Reloader as ConfigReloader;
 use crate::policy::Flux;
 use crate::telemetry::{LogError, Metrics};
 use crate::webhook::observe::{self, Check};
@@ -58,7 +62,9 @@ Exit codes:
   1  a part of the server failed
   2  bad usage, or it could not start")]
 pub struct ServeArgs {
-    /// The configuration file (chartgate.yaml).
+    /// The configuration file (chartgate.yaml); `chartgate config check` tries one.
+    ///
+    /// It is read again when it changes. Where it cannot be used then, the settings of before stay in force.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -137,21 +143,21 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
     ended
 }
 
-/// Judges with what was given at the start.
-struct Given {
-    settings: Settings,
+/// Judges with the settings and facts of the moment.
+struct Current {
+    in_force: Arc<InForce>,
     facts: Facts,
 }
 
-impl Judge for Given {
+impl Judge for Current {
     fn judge<'a>(&self, body: &'a [u8], endpoint: Endpoint) -> Result<Answer<'a>, BadReview> {
-        admission::review(body, endpoint, &self.settings, &self.facts)
+        admission::review(body, endpoint, &self.in_force.settings.load(), &self.facts)
     }
 }
 
 async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, ServeError> {
     let ServeArgs { config, flux, listen, observe, certs, cluster, shutdown_delay, log: _ } = args;
-    let settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+    let (in_force, config) = InForce::open(config, &metrics)?;
     let signals = Signals::listen()?;
     let connection = Connection::open(cluster).await?;
     if let Some(Connection { namespace, .. }) = &connection {
@@ -177,10 +183,10 @@ async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, Serve
     }
     .to_string();
 
-    let judge = Given { settings, facts: Facts { flux } };
+    let judge = Current { in_force, facts: Facts { flux } };
     let presented = Arc::new(Presented::new(pair));
     let reloader = Reloader::new(directory, names, Arc::clone(&presented));
-    let running = start(judge, (webhook, observe), (presented, reloader), &metrics);
+    let running = start(judge, (webhook, observe), (presented, reloader), config, &metrics);
     // Nobody may be reading; the server serves all the same.
     let _ = writeln!(io::stdout(), "{announcement}");
     Ok(running.until(signals, Duration::from_secs(shutdown_delay.into())).await)
@@ -188,9 +194,10 @@ async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, Serve
 
 /// Starts every part of the server.
 fn start(
-    judge: impl Judge,
+    judge: Current,
     (webhook, observe): (TcpListener, TcpListener),
     (presented, reloader): (Arc<Presented>, Reloader),
+    config: Option<ConfigReloader>,
     metrics: &Arc<Metrics>,
 ) -> Running {
     let limits = Limits::default();
@@ -198,20 +205,26 @@ fn start(
 
     let (stage, stages) = watch::channel(Stage::Serving);
     let tls = Arc::new(server_config(Arc::clone(&presented)));
+    let in_force = Arc::clone(&judge.in_force);
     let routes = router(judge, Arc::clone(metrics));
     let webhook = Server::webhook(webhook, routes, tls, Arc::clone(metrics), limits, stages.clone());
     let webhook = spawn(webhook.run());
 
     let (observe_stage, observe_stages) = watch::channel(Stage::Serving);
-    let ready = vec![
+    let mut ready = vec![
         Check::listener(webhook.abort_handle()),
         Check::certificate(Arc::clone(&presented)),
         Check::serving(stages.clone()),
     ];
+    let mut keepers = JoinSet::new();
+    if let Some(reloader) = config {
+        ready.push(in_force.detail(&reloader));
+        keepers.spawn(settings::keep_current(reloader, in_force, Arc::clone(metrics), stages.clone()));
+    }
     let limits = Limits { connections: MAX_OBSERVE_CONNECTIONS, ..limits };
     let observe = Server::plain(observe, observe::router(Arc::clone(metrics), ready), limits, observe_stages);
     let observe = spawn(observe.run());
 
-    let reload = spawn(keep_certificate_current(reloader, presented, Arc::clone(metrics), stages));
-    Running { stage, webhook, observe_stage, observe, reload }
+    keepers.spawn(keep_certificate_current(reloader, presented, Arc::clone(metrics), stages));
+    Running { stage, webhook, observe_stage, observe, keepers }
 }

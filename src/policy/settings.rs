@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// How much a finding may do. Ordered from hands off to everything, so that the laxer of two is the smaller one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Not evaluated.
@@ -17,7 +17,7 @@ pub enum Mode {
 }
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Fixed and recorded, never said: what everybody leaves out, such as the namespace of a reference.
@@ -29,7 +29,7 @@ pub enum Level {
 }
 
 /// Whether `/mutate` removes a `spec.chart` that was left behind beside `spec.chartRef`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Heal {
     /// Never: always deny.
@@ -42,7 +42,7 @@ pub enum Heal {
 }
 
 /// Whether `spec.chartRef` may point into another namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CrossNamespace {
     /// As helm-controller does by default.
@@ -53,7 +53,7 @@ pub enum CrossNamespace {
 }
 
 /// What an annotation is filled with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnnotationValue {
     /// The version part of the request's `apiVersion`, such as `v2`.
@@ -61,19 +61,19 @@ pub enum AnnotationValue {
 }
 
 /// What can be chosen for one rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleSettings {
     /// The most that the rule may do; none of its own where unset.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// Its level in place of the one that it comes with.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
 }
 
 /// `chartRef` in the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct ChartRefSettings {
     /// Whether an absent `spec.chartRef.namespace` is filled with the release's own.

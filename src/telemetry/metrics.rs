@@ -39,6 +39,8 @@ pub struct Metrics {
     handshake_failures: Counter,
     connections: Gauge,
     lost_log_lines: Counter,
+    config_loaded: Gauge,
+    config_reload_failures: Counter,
 }
 
 /// Why a request got no verdict.
@@ -106,9 +108,12 @@ impl Metrics {
             handshake_failures: Counter::default(),
             connections: Gauge::default(),
             lost_log_lines: Counter::default(),
+            config_loaded: Gauge::default(),
+            config_reload_failures: Counter::default(),
         };
         metrics.register_reviews(refusals);
         metrics.register_process();
+        metrics.register_settings();
         metrics
     }
 
@@ -167,6 +172,21 @@ impl Metrics {
         registry.register("build", "The program", Info::new(build));
     }
 
+    fn register_settings(&mut self) {
+        let Self { registry, config_loaded, config_reload_failures, .. } = self;
+        registry.register_with_unit(
+            "config_loaded_timestamp",
+            "When the settings in force were read, since the Unix epoch",
+            Unit::Seconds,
+            config_loaded.clone(),
+        );
+        registry.register(
+            "config_reload_failures",
+            "Changed configuration files that could not be used; the old settings stay in force",
+            config_reload_failures.clone(),
+        );
+    }
+
     /// Counts one judged review; `took` is what judging took.
     pub fn reviewed(&self, record: &Record<'_>, took: Duration) {
         let labels = ReviewLabels {
@@ -208,6 +228,16 @@ impl Metrics {
     /// Counts certificate files that could not be taken up.
     pub fn certificate_reload_failed(&self) {
         self.certificate_reload_failures.inc();
+    }
+
+    /// Notes when the settings in force were read.
+    pub fn loaded_config_at(&self, now: OffsetDateTime) {
+        self.config_loaded.set(now.unix_timestamp());
+    }
+
+    /// Counts a configuration file that could not be used.
+    pub fn config_reload_failed(&self) {
+        self.config_reload_failures.inc();
     }
 
     /// Counts a handshake that came to nothing.
