@@ -83,7 +83,7 @@ fn preview_denies_with_exit_code_1() {
         "denied:
 [chart-and-chart-ref] spec.chart and spec.chartRef are both set.
   Why: helm-controller takes exactly one of them. Where the CRD lets both pass (v2beta1 on Flux 2.3 to 2.6), it stalls without a condition or an event.
-  Fix: remove spec.chart from the manifest to use chartRef, or remove spec.chartRef to keep the chart.
+  Fix: to use chartRef, remove spec.chart from the manifest and from every overlay and patch of it; to keep the chart, remove spec.chartRef.
 ",
     );
 }
@@ -112,10 +112,23 @@ fn preview_refuses_what_it_cannot_judge_with_exit_code_2() {
 }
 
 #[test]
+fn preview_judges_by_the_flux_that_it_is_told_of() {
+    let old = BOTH.replace("/v2", "/v2beta2").replace("  chart: {", "  other: {");
+    let old = old.replace("version: v2}", "version: v2beta2}");
+    let unserved = "[deprecated-api-version] HelmRelease \"v2beta2\" is not served by Flux 2.9.";
+    let said = chartgate(&["preview"]).write_stdin(old.clone()).assert().code(1).get_output().stdout.clone();
+    assert!(String::from_utf8_lossy(&said).contains(unserved));
+    chartgate(&["preview", "--flux", "2.7"]).write_stdin(old).assert().code(0).stdout(
+        "Warning: [deprecated-api-version] HelmRelease v2beta2 is deprecated; Flux 2.8 drops it: set apiVersion to v2\n\
+         allowed, no patch\n",
+    );
+}
+
+#[test]
 fn preview_judges_a_captured_review() {
     let review = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/reviews/apply-leftover-of-lens.json");
     let said = output_of(&["preview", review]);
-    assert!(said.contains("[partial-chart] removed spec.interval, left by \"lens\""), "{said}");
+    assert!(said.contains("[partial-chart] removed spec.chart.spec.interval, left by \"lens\""), "{said}");
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl AuditAnnotations {
 impl<'v> Status<'v> {
     /// All findings at once. kubectl prints the causes of an `Invalid`, everybody else the message, so each is complete.
     fn of(review: &'v Review<'_>, denied: &[Finding]) -> Self {
-        let by_policy = denied.iter().all(|finding| finding.rule.policy);
+        let by_policy = denied.iter().all(|finding| finding.policy);
         let (code, reason) = if by_policy { (403, "Forbidden") } else { (422, "Invalid") };
         let blocks: Vec<_> = denied.iter().map(Finding::block).collect();
         Self {
@@ -136,7 +136,7 @@ impl<'v> Status<'v> {
 
 impl Cause {
     fn of(finding: &Finding) -> Self {
-        let reason = if finding.rule.policy { "FieldValueForbidden" } else { "FieldValueInvalid" };
+        let reason = if finding.policy { "FieldValueForbidden" } else { "FieldValueInvalid" };
         Self { reason, message: finding.block(), field: finding.field() }
     }
 }

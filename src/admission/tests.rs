@@ -158,7 +158,7 @@ fn removes_what_another_manager_left_and_names_it() {
     assert_eq!(patch_of(&response), json!([{"op": "remove", "path": "/spec/chart"}]));
     assert_eq!(
         response["warnings"][0],
-        "[partial-chart] removed spec.interval, left by \"kubectl-edit\" at 2026-11-01T10:00:00Z"
+        "[partial-chart] removed spec.chart.spec.interval, left by \"kubectl-edit\" at 2026-11-01T10:00:00Z"
     );
 }
 
@@ -279,4 +279,16 @@ fn denies_even_a_null_where_the_schema_has_no_such_field() {
     let answer = super::review(&body, Endpoint::Mutate, &Settings::default(), &facts).unwrap();
     assert_eq!(answer.record.decision, Decision::Denied);
     assert!(answer.record.findings.iter().any(|finding| finding.rule == "chart-ref-needs-v2"));
+}
+
+#[test]
+fn a_namespace_that_cannot_be_is_a_matter_of_form_and_one_that_may_not_be_of_policy() {
+    let mut settings = Settings::default();
+    settings.chart_ref.cross_namespace = policy::CrossNamespace::Deny;
+    for (namespace, code, reason) in [("Sources", 422, "Invalid"), ("sources", 403, "Forbidden")] {
+        let chart_ref = json!({"kind": "OCIRepository", "name": "podinfo", "namespace": namespace});
+        let new = object(&json!({"interval": "10m", "chartRef": chart_ref}));
+        let denied = ask(&request("CREATE", new, Value::Null), Endpoint::Validate, &settings);
+        assert_eq!((&denied["status"]["code"], &denied["status"]["reason"]), (&json!(code), &json!(reason)));
+    }
 }

@@ -170,8 +170,11 @@ impl<'a> Case<'a> {
         self.subject.operation == Operation::Update && applies()
     }
 
-    /// The command that takes `spec.chart` away from whoever owns it, and sets the `spec.chartRef` in its place.
-    pub(super) fn switch_command(&self) -> String {
+    /// What to do where only other managers hold on to `spec.chart`: the command that takes it away from whoever owns
+    /// it, and sets the `spec.chartRef` in its place.
+    ///
+    /// A namespace that the manifest leaves out is left out here: it is filled in, and then belongs to nobody.
+    pub(super) fn switch_help(&self) -> String {
         let mut reference = serde_json::Map::new();
         if let Some(target) = self.target {
             let fields = [("kind", target.kind), ("name", target.name), ("namespace", target.namespace)];
@@ -182,10 +185,23 @@ impl<'a> Case<'a> {
             {"op": "remove", "path": "/spec/chart"},
             {"op": "add", "path": "/spec/chartRef", "value": reference},
         ]);
-        let name = self.subject.name.unwrap_or("NAME");
-        let namespace = self.subject.namespace.unwrap_or("NAMESPACE");
-        format!("kubectl patch helmrelease {name} -n {namespace} --type=json -p '{patch}'")
+        let name = word(self.subject.name.unwrap_or("NAME"));
+        let namespace = word(self.subject.namespace.unwrap_or("NAMESPACE"));
+        let patch = word(&patch.to_string());
+        format!(
+            "remove it with the following command, then apply again: \
+             kubectl patch helmrelease {name} -n {namespace} --type=json -p {patch}"
+        )
     }
+}
+
+/// A text as one word of a shell command: whoever pastes the command must not run what an object says.
+fn word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A patch that sets a field to a text, whether it is there or not.
@@ -215,4 +231,18 @@ fn version_of<'a>(release: &'a HelmRelease<'_>) -> Option<&'a str> {
 /// The version part of an `apiVersion` of HelmRelease's group.
 pub(super) fn helm_version(api_version: &str) -> Option<&str> {
     api_version.strip_prefix(HELM_GROUP)?.strip_prefix('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_of_a_command_stays_one_word() {
+        assert_eq!(word("podinfo-1.x"), "podinfo-1.x");
+        assert_eq!(word(r#"{"a":1}"#), r#"'{"a":1}'"#);
+        assert_eq!(word("x; reboot"), "'x; reboot'");
+        assert_eq!(word("it's"), r"'it'\''s'");
+        assert_eq!(word(""), "''");
+    }
 }

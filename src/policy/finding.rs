@@ -20,6 +20,8 @@ pub struct Finding {
     pub rule: &'static Rule,
     /// How bad it is, by the rule and then by the settings.
     pub level: Level,
+    /// Whether a denial is a matter of policy (403) and not of a malformed field (422).
+    pub policy: bool,
     /// The field, as a JSON Pointer into the object.
     pub at: Cow<'static, str>,
     /// What is wrong, in one line.
@@ -122,6 +124,7 @@ impl<'a> Findings<'a> {
         self.all.push(Finding {
             rule,
             level,
+            policy: rule.policy,
             at: at.into(),
             what: what.into(),
             why: Cow::Borrowed(rule.why),
@@ -138,6 +141,12 @@ impl Report<'_> {
     /// Gives it another level than its rule has, unless the settings have chosen one.
     pub(super) fn level(self, level: Level, settings: &Settings) -> Self {
         self.0.level = settings.level_of(self.0.rule.id).unwrap_or(level);
+        self
+    }
+
+    /// Makes it a matter of form where the rule is a matter of policy.
+    pub(super) fn malformed(self) -> Self {
+        self.0.policy = false;
         self
     }
 

@@ -20,8 +20,12 @@ pub(super) struct Owner<'a> {
 impl Owner<'_> {
     /// Name and time, as a message tells them.
     pub(super) fn described(&self) -> String {
-        let since = self.time.map(|time| format!(" at {}", clip(time, 20))).unwrap_or_default();
-        format!("{}{since}", quoted(self.manager))
+        format!("{}{}", quoted(self.manager), self.since())
+    }
+
+    /// ` at` the time, if it is known.
+    pub(super) fn since(&self) -> String {
+        self.time.map(|time| format!(" at {}", clip(time, 20))).unwrap_or_default()
     }
 }
 

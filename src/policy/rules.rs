@@ -24,7 +24,7 @@ pub struct Rule {
     pub id: &'static str,
     /// How bad a finding is, unless the rule or the settings say otherwise.
     pub level: Level,
-    /// Whether a denial is a matter of policy (403) and not of a malformed field (422).
+    /// Whether a denial is a matter of policy (403) and not of a malformed field (422), unless a finding says otherwise.
     pub policy: bool,
     /// What it asks for, in one sentence.
     pub summary: &'static str,

@@ -4,9 +4,11 @@
 //! the checkout (see `harness/binaries.rs`). Without Go they say `skipped: …`; `CHARTGATE_REQUIRE_CLUSTER=1` makes
 //! that a failure. A test is blocking code, so that it reads from top to bottom.
 
+mod annotation;
 mod errors;
 #[allow(dead_code, reason = "a few steps wait for the tests of lost CRD versions and of modes by namespace")]
 mod harness;
+mod messages;
 mod phases;
 mod reviews;
 mod smoke;

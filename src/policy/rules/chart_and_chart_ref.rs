@@ -17,7 +17,8 @@ pub(super) static RULE: Rule = Rule {
     summary: "A HelmRelease takes its chart from spec.chart or from spec.chartRef, never from both.",
     why: "helm-controller takes exactly one of them. Where the CRD lets both pass (v2beta1 on Flux 2.3 to 2.6), it \
           stalls without a condition or an event.",
-    help: "remove spec.chart from the manifest to use chartRef, or remove spec.chartRef to keep the chart.",
+    help: "to use chartRef, remove spec.chart from the manifest and from every overlay and patch of it; to keep the \
+           chart, remove spec.chartRef.",
     bad: Example::of(release!(
         "  chart:\n    spec:\n      chart: podinfo\n      sourceRef:\n        kind: HelmRepository\n        name: podinfo\n"
         "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n    namespace: apps\n"
@@ -48,7 +49,7 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
             "spec.chart belongs to the field manager {}, so applying a manifest without it does not remove it.",
             quoted(owner.manager)
         ))
-        .help(format!("release it with: {}", case.switch_command()));
+        .help(case.switch_help());
     if case.settings.heal == Heal::All && case.may_heal() {
         report.heal(vec![removal(at::CHART)], format!("removed spec.chart, left by {}", owner.described()));
     }

@@ -43,7 +43,7 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     let Some(newest) = case.facts.flux.source_versions(kind).next() else { return };
     let served = format!("{SOURCE_GROUP}/{newest}");
     findings
-        .report(at::CHART_REF_API_VERSION, format!("spec.chartRef.apiVersion {given} serves no {kind}"))
+        .report(at::CHART_REF_API_VERSION, format!("spec.chartRef.apiVersion {given} has no {kind}"))
         .help(format!("set it to {served}, or leave it out."))
         .fix(vec![setting(at::CHART_REF_API_VERSION, &served)]);
 }

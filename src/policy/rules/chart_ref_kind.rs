@@ -18,7 +18,7 @@ pub(super) static RULE: Rule = Rule {
     summary: "spec.chartRef.kind is one that the installed CRD allows, in its exact spelling.",
     why: "the kind decides which object helm-controller reads; the CRD refuses any that it does not know.",
     help: "set spec.chartRef.kind to OCIRepository or HelmChart (ExternalArtifact from Flux 2.7 on); a HelmRepository, \
-           GitRepository or Bucket belongs into spec.chart.spec.sourceRef, or behind a HelmChart.",
+           GitRepository or Bucket belongs in spec.chart.spec.sourceRef, or in the sourceRef of a HelmChart that chartRef names.",
     bad: Example::of(release!(
         "  chartRef:\n    kind: ocirepository\n    name: podinfo\n    namespace: apps\n"
     )),
@@ -33,7 +33,7 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     if let Field::WrongType(kind) = case.release().chart_ref() {
         findings.report(
             at::CHART_REF,
-            format!("spec.chartRef is a {kind}; it takes an object with kind and name"),
+            format!("spec.chartRef is of type {kind}; it takes an object with kind and name"),
         );
     }
     // A schema that has no such field is what chart-ref-needs-v2 speaks of.
@@ -53,7 +53,10 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     }
     let kind = match &chart_ref.kind {
         Field::WrongType(kind) => {
-            findings.report(at::CHART_REF_KIND, format!("spec.chartRef.kind is a {kind}; it takes a string"));
+            findings.report(
+                at::CHART_REF_KIND,
+                format!("spec.chartRef.kind is of type {kind}; it takes a string"),
+            );
             return;
         }
         Field::Absent => target.shorthand.map(|shorthand| shorthand.kind),
@@ -75,8 +78,33 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
         None => {
             let what =
                 format!("spec.chartRef.kind {} is not allowed by Flux {}", quoted(kind), case.facts.flux);
-            let help = format!("set spec.chartRef.kind to one of {}. {}", allowed.join(", "), RULE.help);
-            findings.report(at::CHART_REF_KIND, what).help(help);
+            findings.report(at::CHART_REF_KIND, what).help(instead_of(kind, allowed));
         }
+    }
+}
+
+/// What to write where `kind` is not allowed.
+fn instead_of(kind: &str, allowed: &[&str]) -> String {
+    let one_of = format!("set spec.chartRef.kind to {}", any_of(allowed));
+    match kind {
+        "HelmRepository" | "GitRepository" | "Bucket" => {
+            format!(
+                "{one_of}; a {kind} belongs in spec.chart.spec.sourceRef, or in the sourceRef of a HelmChart that chartRef names."
+            )
+        }
+        _ if canonical_kind(kind) == Some("ExternalArtifact") => {
+            format!(
+                "{one_of}; ExternalArtifact needs Flux 2.7 or newer, with helm-controller's feature gate of that name."
+            )
+        }
+        _ => format!("{one_of}."),
+    }
+}
+
+/// `A, B or C`.
+fn any_of(kinds: &[&str]) -> String {
+    match kinds {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => kinds.concat(),
     }
 }

@@ -11,7 +11,8 @@ pub(super) static RULE: Rule = Rule {
     level: Level::Error,
     policy: true,
     summary: "spec.chartRef.namespace is written out, and is the release's own where cross-namespace references are off.",
-    why: "helm-controller with --no-cross-namespace-refs=true stalls the release with reason AccessDenied.",
+    why: "cross-namespace references are off: helm-controller with --no-cross-namespace-refs=true stalls such a release with \
+          reason AccessDenied.",
     help: "copy the source into the release's namespace and drop spec.chartRef.namespace, or ask those who run the \
            cluster to allow cross-namespace references.",
     bad: Example::of(release!(
@@ -29,20 +30,27 @@ pub(super) static RULE: Rule = Rule {
 fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     let (Some(chart_ref), Some(target)) = (case.chart_ref(), case.target) else { return };
     if let Field::WrongType(kind) = chart_ref.namespace {
-        findings.report(
-            at::CHART_REF_NAMESPACE,
-            format!("spec.chartRef.namespace is a {kind}; it takes a string"),
-        );
+        let what = format!("spec.chartRef.namespace is of type {kind}; it takes a string");
+        findings
+            .report(at::CHART_REF_NAMESPACE, what)
+            .malformed()
+            .why("the CRD allows nothing else.")
+            .help("set it to the namespace of the source, or leave it out where that is the release's own.");
         return;
     }
     let chosen = case.settings.chart_ref;
     match (target.namespace, case.subject.namespace) {
         (Some(named), _) if !is_label(named) => {
-            let what = format!("spec.chartRef.namespace {} is not the name of a namespace", quoted(named));
+            let what = format!("spec.chartRef.namespace {} cannot be the name of a namespace", quoted(named));
             findings
                 .report(at::CHART_REF_NAMESPACE, what)
-                .why("no namespace can have that name.")
-                .help("set it to the namespace of the source, or leave it out.");
+                .malformed()
+                .why(
+                    "names of namespaces are made of lower-case letters, digits and '-', at most 63 of them.",
+                )
+                .help(
+                    "set it to the namespace of the source, or leave it out where that is the release's own.",
+                );
         }
         (Some(named), Some(own)) if named != own && chosen.cross_namespace == CrossNamespace::Deny => {
             let what = format!(

@@ -13,8 +13,8 @@ pub(super) static RULE: Rule = Rule {
     summary: "spec.chartRef stands in an apiVersion whose schema can do without spec.chart.",
     why: "the schema of this apiVersion has no spec.chartRef, or requires spec.chart beside it; the API server then \
           answers \"spec.chart: Required value\" or \"field not declared in schema\".",
-    help: "set apiVersion: helm.toolkit.fluxcd.io/v2 in a commit of its own, wait until it is applied, then move to \
-           chartRef.",
+    help: "set apiVersion: helm.toolkit.fluxcd.io/v2; where the release is in the cluster already, do so in a commit of its \
+           own that keeps spec.chart, and move to chartRef when that is applied.",
     bad: Example::of(
         "apiVersion: helm.toolkit.fluxcd.io/v2beta2\nkind: HelmRelease\nmetadata:\n  name: podinfo\n  namespace: apps\n  \
          annotations:\n    fluxcd.io/version: v2beta2\nspec:\n  interval: 10m\n  chartRef:\n    kind: OCIRepository\n    \
@@ -40,12 +40,22 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
         return;
     }
     if unknown {
-        findings.report(at::CHART_REF, format!("{version} of Flux {} has no spec.chartRef", case.facts.flux));
+        let report = findings
+            .report(at::CHART_REF, format!("{version} of Flux {} has no spec.chartRef", case.facts.flux));
+        let report =
+            report.why("the API server would answer \".spec.chartRef: field not declared in schema\".");
+        if case.facts.flux.newest_schema().chart_ref_kinds.is_empty() {
+            report.help(
+                "keep spec.chart until Flux 2.3 or newer is installed; it brings chartRef and apiVersion v2.",
+            );
+        }
     } else if case.schema.chart_required && case.chart() != ChartState::Whole {
         let what = format!(
             "{version} of Flux {} requires spec.chart, so chartRef cannot replace it",
             case.facts.flux
         );
-        findings.report(at::API_VERSION, what);
+        findings
+            .report(at::API_VERSION, what)
+            .why("the API server would answer \"spec.chart: Required value\".");
     }
 }

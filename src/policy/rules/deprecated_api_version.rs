@@ -12,7 +12,8 @@ pub(super) static RULE: Rule = Rule {
     policy: false,
     summary: "The apiVersion is one that the installed Flux serves and does not deprecate.",
     why: "a Flux release drops deprecated versions for good; every apply at one then fails.",
-    help: "set apiVersion: helm.toolkit.fluxcd.io/v2 (flux migrate -f . does it for a whole repository).",
+    help: "set apiVersion: helm.toolkit.fluxcd.io/v2 in the manifest and in its overlays; flux migrate -f . (CLI of Flux \
+           2.7.1 or newer) does it for a whole repository, but for documents that have kind above apiVersion.",
     bad: Example::of(
         "apiVersion: helm.toolkit.fluxcd.io/v2beta2\nkind: HelmRelease\nmetadata:\n  name: podinfo\n  namespace: apps\n  \
          annotations:\n    fluxcd.io/version: v2beta2\nspec:\n  interval: 10m\n  chartRef:\n    kind: OCIRepository\n    \
@@ -31,19 +32,30 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
             let brought = Flux::that_brought(version).filter(|brought| *brought > flux);
             let what = match brought {
                 Some(brought) => {
-                    format!("{} comes with Flux {brought}; Flux {flux} has none", quoted(version))
+                    format!("HelmRelease {} comes with Flux {brought}; Flux {flux} has none", quoted(version))
                 }
-                None => format!("{} is not served by Flux {flux}", quoted(version)),
+                None => format!("HelmRelease {} is not served by Flux {flux}", quoted(version)),
             };
-            findings.report(at::API_VERSION, what).level(Level::Error, case.settings).help(format!(
-                "set apiVersion: helm.toolkit.fluxcd.io/{}, or name your Flux with --flux.",
-                flux.newest_schema().version
-            ));
+            findings
+                .report(at::API_VERSION, what)
+                .level(Level::Error, case.settings)
+                .why("the API server has no such resource; kubectl and Flux report \"no matches for kind\".")
+                .help(format!(
+                    "set apiVersion: helm.toolkit.fluxcd.io/{}, or name the Flux of your cluster with --flux.",
+                    flux.newest_schema().version
+                ));
         }
         Some(version) if case.schema.deprecated => {
             let gone =
                 Flux::that_dropped(version).map(|flux| format!("; Flux {flux} drops it")).unwrap_or_default();
-            findings.report(at::API_VERSION, format!("HelmRelease {version} is deprecated{gone}"));
+            let newest = flux.newest_schema().version;
+            let what = format!("HelmRelease {version} is deprecated{gone}: set apiVersion to {newest}");
+            let report = findings.report(at::API_VERSION, what);
+            if newest != "v2" {
+                report.help(format!(
+                    "set apiVersion: helm.toolkit.fluxcd.io/{newest}; v2 comes with Flux 2.3."
+                ));
+            }
         }
         _ => {}
     }
@@ -65,7 +77,7 @@ fn source(case: &Case<'_>, findings: &mut Findings<'_>) {
     findings
         .report(
             at::SOURCE_REF_API_VERSION,
-            format!("{kind} {} of sourceRef is no longer current", quoted(version)),
+            format!("spec.chart.spec.sourceRef.apiVersion: {kind} is at {newest}, not {}", quoted(version)),
         )
         .help(format!(
             "set it to {SOURCE_GROUP}/{newest}, or leave it out: helm-controller does not read it."

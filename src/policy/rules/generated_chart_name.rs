@@ -28,6 +28,8 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     let generated = case.subject.namespace.map(|namespace| format!("{namespace}-{own}"));
     if generated.as_deref() == Some(name) {
         let what = format!("HelmChart {} is the one that helm-controller deletes", quoted(name));
-        findings.report(at::CHART_REF_NAME, what);
+        findings.report(at::CHART_REF_NAME, what).help(format!(
+            "make a HelmChart with another name, such as {own}, and set spec.chartRef.name to that."
+        ));
     }
 }

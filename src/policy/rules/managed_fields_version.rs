@@ -3,7 +3,7 @@
 use super::{Example, Rule, release};
 use crate::{
     helmrelease::at,
-    policy::{Case, Findings, Level, case::helm_version, finding::quoted},
+    policy::{Case, Findings, Flux, Level, case::helm_version, finding::quoted},
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -13,8 +13,8 @@ pub(super) static RULE: Rule = Rule {
     summary: "Every managedFields entry names a version that the CRD serves, and none older than the object's own.",
     why: "once the CRD drops that version, every apply of the object fails with \"request to convert CR to an invalid \
           group/version\".",
-    help: "run flux migrate (Flux 2.7.1 or newer): it rewrites the apiVersion of every managedFields entry and \
-           changes nothing else in the object.",
+    help: "run flux migrate (CLI of Flux 2.7.1 or newer): it rewrites the apiVersion of every managedFields entry of all \
+           Flux objects in the cluster, and changes nothing else in them.",
     bad: Example::of(
         "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata:\n  name: podinfo\n  namespace: apps\n  \
          annotations:\n    fluxcd.io/version: v2\n  managedFields:\n  - manager: helm-controller\n    operation: Update\n    \
@@ -40,14 +40,17 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
         }
         let manager = quoted(entry.manager.text().unwrap_or_default());
         let at = format!("{}/{index}/apiVersion", at::MANAGED_FIELDS);
-        match place {
-            None => {
-                let what = format!("the entry of {manager} is at {}, which is gone", quoted(version));
-                findings.report(at, what).level(Level::Error, case.settings);
-            }
-            Some(_) => {
-                findings.report(at, format!("the entry of {manager} is still at {version}"));
-            }
+        if place.is_none() {
+            let what = format!("managedFields of {manager} are at {}, which is gone", quoted(version));
+            findings.report(at, what).level(Level::Error, case.settings).why(
+                "every apply of the object fails with \"request to convert CR to an invalid group/version\", before \
+                 any webhook is asked.",
+            );
+        } else {
+            let drops = Flux::that_dropped(version).map(|flux| format!(", gone in Flux {flux}"));
+            let drops = drops.unwrap_or_default();
+            let what = format!("managedFields of {manager} are at {version}{drops}: run flux migrate");
+            findings.report(at, what);
         }
     }
 }

@@ -13,8 +13,8 @@ pub(super) static RULE: Rule = Rule {
     summary: "The move to chartRef starts when nobody else owns spec.chart and the applier's entry is at the new version.",
     why: "what another manager owns below spec.chart stays when the applier lets go of it, and an entry at an older \
           version can make the API server fail to merge.",
-    help: "do phase 1 first: bump apiVersion to v2 with spec.chart kept, and wait until managedFields show the applier \
-           at v2 and nobody else below spec.chart.",
+    help: "first set apiVersion to v2 and keep spec.chart; move to chartRef in a later commit, when kubectl get helmrelease \
+           NAME -o yaml --show-managed-fields shows the applier at v2 and nobody else below spec.chart.",
     bad: Example::of(release!("  chartRef:\n    kind: OCIRepository\n    name: podinfo\n    namespace: apps\n")).after(
         "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata:\n  name: podinfo\n  namespace: apps\n  \
          annotations:\n    fluxcd.io/version: v2\n  managedFields:\n  - manager: kubectl-edit\n    operation: Update\n    \
@@ -52,7 +52,9 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     if let Some(entry) = behind {
         let version =
             quoted(entry.api_version.text().unwrap_or_default().rsplit('/').next().unwrap_or_default());
-        findings
-            .report(at::CHART_REF, format!("moved to chartRef while the applier's entry is at {version}"));
+        findings.report(
+            at::CHART_REF,
+            format!("moved to chartRef while managedFields of the applier are at {version}"),
+        );
     }
 }

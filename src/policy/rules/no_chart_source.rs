@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
     level: Level::Error,
     policy: false,
     summary: "A HelmRelease names its chart, in spec.chart or in spec.chartRef.",
-    why: "helm-controller takes exactly one of them and has nothing to install without.",
+    why: "helm-controller needs exactly one of them; without it there is nothing to install.",
     help: "set spec.chartRef to an OCIRepository or HelmChart, or spec.chart to a chart of a HelmRepository; if this \
            file is only a patch, apply what kustomize builds from it.",
     bad: Example::of(release!("  values: {}\n")),

@@ -1,12 +1,14 @@
 //! `spec.chart` is there, but not whole: what an overlay pins, or what another manager left.
 
+use serde_json::Value;
+
 use super::{Example, Rule, release};
 use crate::{
-    helmrelease::{Field, at, leaves},
+    helmrelease::{Chart, Field, at, leaves},
     policy::{
         Case, Findings, Heal, Level,
         case::{ChartState, removal},
-        finding::clip,
+        finding::{clip, quoted},
     },
 };
 
@@ -48,14 +50,16 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
         findings.report(at::CHART, "spec.chart is not an object with a spec");
         return;
     };
-    let what = format!("spec.chart lacks {}", short(&case.missing_in(chart)));
     if case.chart_ref().is_none() {
-        findings.report(at::CHART, what);
+        let missing = case.missing_in(chart);
+        let verb = if missing.len() == 1 { "is" } else { "are" };
+        findings.report(at::CHART, format!("{} {verb} missing", missing.join(", ")));
         return;
     }
     let owners = case.owners(&["spec", "chart"]);
     let of_applier = owners.iter().find(|owner| case.is_applier(owner.manager));
     let set = of_applier.map_or_else(|| leaves(chart.raw, "spec.chart"), |owner| owner.fields.clone());
+    let set = stated(set, chart);
     let Some(other) =
         owners.iter().find(|owner| !case.is_applier(owner.manager)).filter(|_| of_applier.is_none())
     else {
@@ -65,28 +69,71 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
         ));
         return;
     };
-    let report = findings.report(at::CHART, format!("{} left beside spec.chartRef", are(&other.fields)));
+    let left = stated(other.fields.clone(), chart);
+    let report = findings.report(at::CHART, format!("{} left beside spec.chartRef", are(&left)));
     let report = report
         .why(format!(
-            "{} is left by {}: no applied manifest sets it, and the API server refuses a spec.chart without chart \
-             and sourceRef.",
-            other.fields.join(", "),
-            other.described()
+            "{} set {}{}, and no applied manifest does; the API server refuses a spec.chart without chart and \
+             sourceRef.",
+            quoted(other.manager),
+            left.join(", "),
+            other.since()
         ))
-        .help(format!("release it with: {}", case.switch_command()));
+        .help(case.switch_help());
     // Where the schema requires a chart, taking the leftover away only trades one refusal for another.
     if case.settings.heal != Heal::Never && case.may_heal() && !case.schema.chart_required {
-        let done = format!("removed {}, left by {}", short(&other.fields), other.described());
+        let more =
+            left.len().checked_sub(2).map(|more| format!(" and {} more", more + 1)).unwrap_or_default();
+        let done = format!("removed {}{more}, left by {}", left[0], other.described());
         report.heal(vec![removal(at::CHART)], done);
     }
 }
 
-fn short(fields: &[impl AsRef<str>]) -> String {
-    let names: Vec<_> = fields.iter().map(|field| field.as_ref().trim_start_matches("spec.chart.")).collect();
-    clip(&names.join(", "), MAX_LIST)
+/// The fields without those that the schema filled in, unless there are no others. Who sends the whole object, as
+/// `kubectl create` does, owns what the schema fills in, too, and would look for it in vain.
+fn stated(fields: Vec<String>, chart: &Chart<'_>) -> Vec<String> {
+    let chart: Value = serde_json::from_slice(chart.raw.bytes()).unwrap_or_default();
+    let is_default = |field: &String| match field.as_str() {
+        "spec.chart.spec.reconcileStrategy" => chart["spec"]["reconcileStrategy"] == "ChartVersion",
+        "spec.chart.spec.version" => chart["spec"]["version"] == "*",
+        _ => false,
+    };
+    let (defaults, stated): (Vec<_>, Vec<_>) = fields.into_iter().partition(is_default);
+    if stated.is_empty() { defaults } else { stated }
 }
 
 fn are(fields: &[String]) -> String {
     let list = clip(&fields.join(", "), MAX_LIST);
     if fields.len() == 1 { format!("{list} is") } else { format!("{list} are") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{helmrelease::HelmRelease, json::Reader};
+
+    fn named(chart: &str) -> Vec<String> {
+        let release = format!(r#"{{"spec":{{"chart":{chart}}}}}"#);
+        let Ok(Field::Set(release)) = HelmRelease::read(&mut Reader::new(release.as_bytes())) else {
+            panic!("no object")
+        };
+        let Field::Set(chart) = release.chart() else { panic!("no chart") };
+        stated(leaves(chart.raw, "spec.chart"), chart)
+    }
+
+    #[test]
+    fn does_not_name_what_the_schema_filled_in() {
+        let pinned = r#"{"spec":{"reconcileStrategy":"ChartVersion","version":"6.5.4"}}"#;
+        assert_eq!(named(pinned), ["spec.chart.spec.version"]);
+        let timed = r#"{"spec":{"interval":"5m","reconcileStrategy":"ChartVersion","version":"*"}}"#;
+        assert_eq!(named(timed), ["spec.chart.spec.interval"]);
+    }
+
+    #[test]
+    fn names_a_default_where_there_is_nothing_else_and_what_only_looks_like_one() {
+        let empty = r#"{"spec":{"reconcileStrategy":"ChartVersion","version":"*"}}"#;
+        assert_eq!(named(empty), ["spec.chart.spec.reconcileStrategy", "spec.chart.spec.version"]);
+        let strategy = r#"{"spec":{"interval":"5m","reconcileStrategy":"Revision"}}"#;
+        assert_eq!(named(strategy), ["spec.chart.spec.interval", "spec.chart.spec.reconcileStrategy"]);
+    }
 }

@@ -35,6 +35,9 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     let Some((_, chart)) = case.moves_from() else { return };
     let had_files = chart.spec.set().is_some_and(|spec| spec.values_files);
     if had_files && case.target.is_some_and(|target| target.kind == Some("OCIRepository")) {
-        findings.report(at::CHART_REF, "the valuesFiles of spec.chart are lost with an OCIRepository");
+        findings.report(
+            at::CHART_REF,
+            "the valuesFiles of spec.chart are lost with an OCIRepository: inline them or use a HelmChart",
+        );
     }
 }

@@ -54,8 +54,10 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
                     .fix(vec![operation]);
             }
             Field::Set(value) if owned(case, key) => {
-                let what =
-                    format!("annotation {key} is {} by a manifest; it should be {version}", quoted(&value));
+                let what = format!(
+                    "a manifest sets annotation {key} to {}; it should be {version}, or left out",
+                    quoted(&value)
+                );
                 findings.report(pointer, what);
             }
             Field::Set(_) | Field::WrongType(_) => {

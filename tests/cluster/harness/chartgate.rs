@@ -75,6 +75,11 @@ impl<'a> Chartgate<'a> {
         self.registration.namespace(purpose, &[])
     }
 
+    /// The same with a name that is shown to people; only for a server of one's own.
+    pub(crate) fn fixed_namespace(&self, name: &str) -> Namespace<'a> {
+        self.registration.fixed_namespace(name)
+    }
+
     /// The same with more labels, such as `("chartgate.dev/mode", "warn")`.
     pub(crate) fn labelled_namespace(&self, purpose: &str, labels: &[(&str, &str)]) -> Namespace<'a> {
         self.registration.namespace(purpose, labels)

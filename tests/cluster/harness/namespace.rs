@@ -19,7 +19,11 @@ pub(crate) struct Namespace<'a> {
 
 impl<'a> Namespace<'a> {
     pub(crate) fn create(cluster: &'a Cluster, purpose: &str, labels: &Value) -> Self {
-        let name = format!("{purpose}-{}", unique());
+        Self::named(cluster, format!("{purpose}-{}", unique()), labels)
+    }
+
+    /// One with exactly this name.
+    pub(crate) fn named(cluster: &'a Cluster, name: String, labels: &Value) -> Self {
         let namespace = json!({
             "apiVersion": "v1",
             "kind": "Namespace",

@@ -74,6 +74,11 @@ impl<'a> Registration<'a> {
         Namespace::create(self.cluster, purpose, &all)
     }
 
+    /// The same with exactly this name.
+    pub(crate) fn fixed_namespace(&self, name: &str) -> Namespace<'a> {
+        Namespace::named(self.cluster, name.to_owned(), &json!({INSTANCE_LABEL: self.instance}))
+    }
+
     fn adapted(&self, shipped: &Value, endpoint: &Endpoint<'_>) -> Value {
         let Endpoint { url, authority, failure_policy, match_conditions } = endpoint;
         let mut configuration = shipped.clone();
