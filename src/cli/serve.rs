@@ -183,7 +183,7 @@ async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, Serve
     }
     .to_string();
 
-    let judge = Current { in_force, facts: Facts { flux } };
+    let judge = Current { in_force, facts: Facts::of(flux) };
     let presented = Arc::new(Presented::new(pair));
     let reloader = Reloader::new(directory, names, Arc::clone(&presented));
     let running = start(judge, (webhook, observe), (presented, reloader), config, &metrics);
