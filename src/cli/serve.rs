@@ -2,6 +2,7 @@
 
 mod announce;
 mod bind;
+mod facts;
 mod running;
 mod settings;
 
@@ -24,11 +25,12 @@ use self::bind::{Address, bind};
 use self::running::{Running, Signals};
 use self::settings::InForce;
 use super::log::LogArgs;
-use crate::admission::{self, Answer, BadReview, Endpoint, Facts};
+use crate::admission::{self, Answer, BadReview, Endpoint};
 use crate::certs::directory::{Directory, Origin};
 use crate::certs::pair::Names;
 use crate::certs::reload::Reloader;
 use crate::certs::{CertError, Presented, server_config};
+use crate::cluster::facts::Store;
 use crate::cluster::{Access, Connection, ConnectionError};
 use crate::config::ConfigError;
 use crate::config::reload::Reloader as ConfigReloader;
@@ -146,12 +148,12 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
 /// Judges with the settings and facts of the moment.
 struct Current {
     in_force: Arc<InForce>,
-    facts: Facts,
+    facts: Arc<Store>,
 }
 
 impl Judge for Current {
     fn judge<'a>(&self, body: &'a [u8], endpoint: Endpoint) -> Result<Answer<'a>, BadReview> {
-        admission::review(body, endpoint, &self.in_force.settings.load(), &self.facts)
+        admission::review(body, endpoint, &self.in_force.settings.load(), &self.facts.read())
     }
 }
 
@@ -183,10 +185,11 @@ async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, Serve
     }
     .to_string();
 
-    let judge = Current { in_force, facts: Facts::of(flux) };
+    let facts = if connection.is_some() { Store::new(flux) } else { Store::alone(flux) };
+    let judge = Current { in_force, facts: Arc::new(facts) };
     let presented = Arc::new(Presented::new(pair));
     let reloader = Reloader::new(directory, names, Arc::clone(&presented));
-    let running = start(judge, (webhook, observe), (presented, reloader), config, &metrics);
+    let running = start(judge, (webhook, observe), (presented, reloader), (config, connection), &metrics);
     // Nobody may be reading; the server serves all the same.
     let _ = writeln!(io::stdout(), "{announcement}");
     Ok(running.until(signals, Duration::from_secs(shutdown_delay.into())).await)
@@ -197,7 +200,7 @@ fn start(
     judge: Current,
     (webhook, observe): (TcpListener, TcpListener),
     (presented, reloader): (Arc<Presented>, Reloader),
-    config: Option<ConfigReloader>,
+    (config, connection): (Option<ConfigReloader>, Option<Connection>),
     metrics: &Arc<Metrics>,
 ) -> Running {
     let limits = Limits::default();
@@ -205,7 +208,7 @@ fn start(
 
     let (stage, stages) = watch::channel(Stage::Serving);
     let tls = Arc::new(server_config(Arc::clone(&presented)));
-    let in_force = Arc::clone(&judge.in_force);
+    let (in_force, store) = (Arc::clone(&judge.in_force), Arc::clone(&judge.facts));
     let routes = router(judge, Arc::clone(metrics));
     let webhook = Server::webhook(webhook, routes, tls, Arc::clone(metrics), limits, stages.clone());
     let webhook = spawn(webhook.run());
@@ -220,6 +223,10 @@ fn start(
     if let Some(reloader) = config {
         ready.push(in_force.detail(&reloader));
         keepers.spawn(settings::keep_current(reloader, in_force, Arc::clone(metrics), stages.clone()));
+    }
+    if let Some(connection) = connection {
+        ready.extend(facts::details(&store));
+        keepers.spawn(facts::keep_current(connection, store, Arc::clone(metrics), stages.clone()));
     }
     let limits = Limits { connections: MAX_OBSERVE_CONNECTIONS, ..limits };
     let observe = Server::plain(observe, observe::router(Arc::clone(metrics), ready), limits, observe_stages);
