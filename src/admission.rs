@@ -24,6 +24,9 @@ use response::Response;
 /// The annotation that exempts an object, where the configuration allows it. Its value is the reason.
 pub const EXEMPT: &str = "chartgate.dev/exempt";
 
+/// The length in characters at which the reason for an exemption is cut in the API server's audit log.
+const MAX_REASON: usize = 200;
+
 /// Which webhook is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
@@ -102,6 +105,8 @@ pub struct Counted {
 struct Verdict {
     decision: Decision,
     mode: Mode,
+    /// Why the object is exempt, in the words of who exempted it.
+    reason: Option<String>,
     denied: Vec<Finding>,
     warnings: Vec<String>,
     patch: Vec<PatchOperation>,
@@ -117,7 +122,7 @@ pub fn review<'a>(
     facts: &Facts,
 ) -> Result<Answer<'a>, BadReview> {
     let review = Review::read(body)?;
-    let verdict = judge(&review, endpoint, settings, *facts);
+    let verdict = judge(&review, endpoint, settings, facts);
     let body = Response::of(&review, &verdict).to_json();
     let Review { uid, operation, namespace, name, user, manager, dry_run, .. } = review;
     let Verdict { decision, mode, findings, patched, .. } = verdict;
@@ -126,19 +131,21 @@ pub fn review<'a>(
     Ok(Answer { body, record })
 }
 
-fn judge(review: &Review<'_>, endpoint: Endpoint, settings: &Settings, facts: Facts) -> Verdict {
-    let skipped = Verdict::allowed(Decision::Skipped, settings.mode);
+fn judge(review: &Review<'_>, endpoint: Endpoint, settings: &Settings, facts: &Facts) -> Verdict {
+    let mode = settings.mode_in(facts.modes.get(&*review.namespace).copied());
+    let skipped = Verdict::allowed(Decision::Skipped, mode);
     let Field::Set(release) = &review.object else { return skipped };
     let concerns_us = review.group == HELM_GROUP
         && review.kind == "HelmRelease"
         && review.subresource.is_none()
         && matches!(review.operation, Operation::Create | Operation::Update);
     // Flux removes its finalizer with an UPDATE; rejecting it would leave the release stuck.
-    if !concerns_us || release.is_deleting() || settings.mode == Mode::Off {
+    if !concerns_us || release.is_deleting() || mode == Mode::Off {
         return skipped;
     }
-    if settings.exemptions && release.annotation(EXEMPT).filled().is_some() {
-        return Verdict::allowed(Decision::Exempt, settings.mode);
+    if let Some(reason) = release.annotation(EXEMPT).filled().filter(|_| settings.exemptions) {
+        let reason = Some(reason.chars().take(MAX_REASON).collect());
+        return Verdict { reason, ..Verdict::allowed(Decision::Exempt, mode) };
     }
     let subject = Subject {
         release,
@@ -148,21 +155,19 @@ fn judge(review: &Review<'_>, endpoint: Endpoint, settings: &Settings, facts: Fa
         operation: review.operation,
         manager: review.manager.as_deref(),
     };
-    // That the request is here proves that its version is served, whatever Flux we were told of.
-    let facts = Facts { flux: facts.flux.serving(&review.version) };
-    let case = Case::new(subject, settings, facts);
+    let case = Case::new(subject, settings, facts, facts.serving(&review.version));
     let findings = policy::evaluate(&case);
     if findings.is_empty() {
-        return Verdict::allowed(Decision::Allowed, settings.mode);
+        return Verdict::allowed(Decision::Allowed, mode);
     }
-    decide(&case, findings, endpoint)
+    decide(&case, findings, mode, endpoint)
 }
 
-fn decide(case: &Case<'_>, findings: Vec<Finding>, endpoint: Endpoint) -> Verdict {
-    let mut verdict = Verdict::allowed(Decision::Allowed, case.settings.mode);
+fn decide(case: &Case<'_>, findings: Vec<Finding>, namespace: Mode, endpoint: Endpoint) -> Verdict {
+    let mut verdict = Verdict::allowed(Decision::Allowed, namespace);
     let stored = ratchet::Stored::of(case);
     for finding in findings {
-        let mode = case.settings.mode_of(finding.rule.id);
+        let mode = case.settings.mode_of(finding.rule.id, namespace);
         if mode == Mode::Off {
             continue;
         }
@@ -188,7 +193,16 @@ fn decide(case: &Case<'_>, findings: Vec<Finding>, endpoint: Endpoint) -> Verdic
 impl Verdict {
     fn allowed(decision: Decision, mode: Mode) -> Self {
         let (denied, warnings, patch) = (Vec::new(), Vec::new(), Vec::new());
-        Self { decision, mode, denied, warnings, patch, findings: Vec::new(), patched: Vec::new() }
+        Self {
+            decision,
+            mode,
+            reason: None,
+            denied,
+            warnings,
+            patch,
+            findings: Vec::new(),
+            patched: Vec::new(),
+        }
     }
 
     /// Settles what all of it comes to: who is denied is not patched.

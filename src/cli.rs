@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod config;
 mod explain;
 pub mod log;
 pub mod preview;
@@ -12,8 +13,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use thiserror::Error;
 
-use crate::config::suggestion;
+use crate::config::{ConfigError, suggestion};
 use crate::policy::find_rule;
+use config::ConfigCommand;
 use explain::RulesFormat;
 use preview::{PreviewArgs, PreviewError};
 use serve::{ServeArgs, ServeError};
@@ -44,6 +46,11 @@ enum Command {
         /// The rule's id, as in a message's brackets.
         rule: String,
     },
+    /// Look at a configuration file.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -61,6 +68,9 @@ pub enum CommandError {
     /// `chartgate preview` could not read its input.
     #[error(transparent)]
     Preview(#[from] PreviewError),
+    /// The configuration file cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// There is no such rule.
     #[error("there is no rule {rule:?}{}; `chartgate rules` lists them", suggestion(rule))]
     UnknownRule {
@@ -86,6 +96,10 @@ impl Cli {
             Command::Explain { rule } => {
                 let rule = find_rule(&rule).ok_or(CommandError::UnknownRule { rule })?;
                 explain::one(rule, &mut io::stdout().lock())?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Config { command: ConfigCommand::Check { file } } => {
+                config::print(&file, &config::check(&file)?, &mut io::stdout().lock())?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Completions { shell } => {

@@ -1,6 +1,9 @@
 //! `chartgate.yaml`: what is chosen about the judgement, and about our own certificates, read from a file.
+//!
+//! - [`reload`] notices that the file has changed.
 
 mod period;
+pub mod reload;
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_saphyr::{DefaultMessageFormatter, Error as YamlError, MessageFormatter as _};
 
 use self::period::Period;
@@ -68,7 +71,7 @@ pub struct Configuration {
     pub certificates: Lifetimes,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct File {
     mode: Option<Mode>,
@@ -80,7 +83,7 @@ struct File {
     certificates: Certificates,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 struct Certificates {
     ca_lifetime: Option<Period>,
@@ -90,9 +93,25 @@ struct Certificates {
 
 /// Reads a configuration file; what it leaves out is as the defaults have it.
 pub fn read(path: &Path) -> Result<Configuration, ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    parse(&text, path)
+    parse(&text_of(path)?, path)
+}
+
+/// A configuration as a file that says everything, and leads to the same.
+pub fn write(configuration: &Configuration) -> String {
+    let Configuration { settings, certificates } = configuration.clone();
+    let Settings { mode, rules, annotations, chart_ref, heal, exemptions } = settings;
+    let (mode, annotations) = (Some(mode), Some(annotations));
+    let certificates = Certificates {
+        ca_lifetime: Some(Period(certificates.authority())),
+        leaf_lifetime: Some(Period(certificates.leaf())),
+        renew_before: Some(Period(certificates.renew_before())),
+    };
+    let file = File { mode, rules, annotations, chart_ref, heal, exemptions, certificates };
+    serde_saphyr::to_string(&file).expect("a configuration holds nothing that YAML cannot")
+}
+
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
 }
 
 fn parse(text: &str, path: &Path) -> Result<Configuration, ConfigError> {
@@ -191,6 +210,14 @@ mod tests {
             exemptions: true,
         };
         assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn what_is_written_says_the_same() {
+        let text = "mode: warn\nrules: {version-annotation: {mode: audit, level: error}}\nheal: never\n\
+             certificates: {leafLifetime: 36h}\n";
+        let configuration = all_of(text).unwrap();
+        assert_eq!(all_of(&write(&configuration)), Ok(configuration));
     }
 
     #[test]

@@ -5,13 +5,15 @@
 
 mod case;
 mod chart_ref;
+mod facts;
 mod finding;
 mod flux;
 mod owners;
 mod rules;
 mod settings;
 
-pub use case::{Case, Facts, Operation, Subject};
+pub use case::{Case, Operation, Subject};
+pub use facts::{Facts, Installed, Names};
 pub use finding::{Finding, Findings, Fix, MAX_WARNING, field_path};
 pub use flux::{CHART_REF_KINDS, Flux, HELM_GROUP, SOURCE_GROUP, Schema, UnknownFlux};
 pub use rules::{Example, Rule, all as rules, find as find_rule};

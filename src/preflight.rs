@@ -43,10 +43,10 @@ pub fn documents(text: &str) -> Result<Vec<Value>, String> {
 }
 
 /// Asks the webhook's own code about a HelmRelease, as if it were created, or about a captured AdmissionReview.
-pub fn preview(document: &Value, settings: &Settings, facts: Facts) -> Result<Preview, BadReview> {
+pub fn preview(document: &Value, settings: &Settings, facts: &Facts) -> Result<Preview, BadReview> {
     let review = if document["kind"] == "AdmissionReview" { document.clone() } else { created(document) };
     let body = serde_json::to_vec(&review).expect("a value is JSON");
-    let answer = admission::review(&body, Endpoint::Mutate, settings, &facts)?;
+    let answer = admission::review(&body, Endpoint::Mutate, settings, facts)?;
     let answer: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
     let response = &answer["response"];
     let warnings = response["warnings"].as_array().into_iter().flatten();

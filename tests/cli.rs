@@ -16,6 +16,35 @@ fn output_of(arguments: &[&str]) -> String {
     String::from_utf8(output).expect("we write UTF-8")
 }
 
+#[test]
+fn a_configuration_that_can_be_used_is_printed_with_its_defaults_and_can_be_used_again() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let file = place.path().join("chartgate.yaml");
+    fs::write(&file, "mode: warn\nrules: {partial-chart: {mode: audit}}\n").expect("it can be written");
+    let path = file.to_str().expect("a temporary path is text");
+    let printed = output_of(&["config", "check", path]);
+    let (head, rest) = printed.split_once('\n').expect("several lines");
+    assert_eq!(head, format!("# {path} can be used. In force with it:"));
+    assert_eq!(
+        rest,
+        "mode: warn\nrules:\n  partial-chart:\n    mode: audit\nannotations:\n  fluxcd.io/version: api-version\n\
+         chartRef:\n  fillNamespace: true\n  crossNamespace: allow\nheal: leftovers\nexemptions: false\n"
+    );
+    fs::write(&file, &printed).expect("it can be written");
+    assert_eq!(output_of(&["config", "check", path]), printed);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_has_exit_code_2_and_its_default_name() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    fs::write(place.path().join("chartgate.yaml"), "heel: never\n").expect("it can be written");
+    let mut check = chartgate(&["config", "check"]);
+    check.current_dir(place.path()).assert().code(2).stdout("").stderr(
+        "error: chartgate.yaml:1:1: there is no key \"heel\"; did you mean \"heal\"? (there are mode, rules, annotations, \
+         chartRef, heal, exemptions)\n",
+    );
+}
+
 const BOTH: &str = "apiVersion: helm.toolkit.fluxcd.io/v2
 kind: HelmRelease
 metadata: {name: podinfo, namespace: apps, annotations: {fluxcd.io/version: v2}}

@@ -55,8 +55,7 @@ fn denies_nothing_that_is_deployed_today() {
                 continue;
             }
             judged += 1;
-            let preview =
-                preflight::preview(document, &Settings::default(), Facts { flux: flux_of(document) });
+            let preview = preflight::preview(document, &Settings::default(), &Facts::of(flux_of(document)));
             if let Verdict::Denied { message } = preview.expect("a HelmRelease makes a review").verdict {
                 denied.push(format!("{path}: {}", message.lines().next().unwrap_or_default()));
             }

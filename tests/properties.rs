@@ -112,7 +112,7 @@ fn ask(object: &Value, flux: Flux) -> Value {
         },
     });
     let body = serde_json::to_vec(&review).unwrap();
-    let answer = admission::review(&body, Endpoint::Mutate, &Settings::default(), &Facts { flux }).unwrap();
+    let answer = admission::review(&body, Endpoint::Mutate, &Settings::default(), &Facts::of(flux)).unwrap();
     serde_json::from_slice(&answer.body).unwrap()
 }
 

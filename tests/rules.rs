@@ -5,9 +5,7 @@
 use chartgate::{
     helmrelease::{Field, HelmRelease},
     json::Reader,
-    policy::{
-        self, Case, CrossNamespace, Example, Facts, Finding, MAX_WARNING, Operation, Settings, Subject,
-    },
+    policy::{self, Case, CrossNamespace, Example, Finding, MAX_WARNING, Operation, Settings, Subject},
     preflight,
 };
 use json_patch::Patch;
@@ -26,7 +24,7 @@ fn judge(document: &Value, example: &Example) -> Vec<Finding> {
     if example.same_namespace_only {
         settings.chart_ref.cross_namespace = CrossNamespace::Deny;
     }
-    let flux = example.flux.map(|flux| flux.parse().unwrap()).unwrap_or_default();
+    let facts = example.facts();
     let before = example.before.map(|before| json(&preflight::documents(before).unwrap()[0]));
     let (object, mut findings) = (json(document), Vec::new());
     read(&object, &mut |release| {
@@ -34,7 +32,7 @@ fn judge(document: &Value, example: &Example) -> Vec<Finding> {
             let operation = if old.is_some() { Operation::Update } else { Operation::Create };
             let (name, namespace, manager) = (release.name(), release.namespace(), example.manager);
             let subject = Subject { release, old, name, namespace, operation, manager };
-            findings = policy::evaluate(&Case::new(subject, &settings, Facts { flux }));
+            findings = policy::evaluate(&Case::new(subject, &settings, &facts, facts.serving("")));
         };
         match &before {
             Some(before) => read(before, &mut |old| judge(Some(old))),

@@ -194,6 +194,55 @@ async fn configuration_and_flux_minor_reach_the_judge() {
     }
 }
 
+/// The decision about a release that sets both chart and chartRef.
+async fn decision_of(process: &Process) -> String {
+    let (_, answer) = process.http1().await.post(both_set()).await;
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    answer["response"]["auditAnnotations"]["mode"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_changed_configuration_is_in_force_soon_and_a_bad_one_keeps_the_old() {
+    let place = place();
+    let file = place.path().join("chartgate.yaml");
+    fs::write(&file, "mode: warn\n").unwrap();
+    let process = Process::start(place.path(), &["--config", "chartgate.yaml"]);
+    assert_eq!(decision_of(&process).await, "warn");
+    let (_, report) = process.observe("/readyz?verbose").await;
+    assert!(report.contains("\n[+]config ok: chartgate.yaml\n"), "{report}");
+
+    // As the kubelet does it: a ConfigMap's files lie behind a link that is swapped.
+    fs::create_dir(place.path().join("..2")).unwrap();
+    fs::write(place.path().join("..2/chartgate.yaml"), "mode: audit\n").unwrap();
+    symlink("..2/chartgate.yaml", place.path().join("new")).unwrap();
+    fs::rename(place.path().join("new"), &file).unwrap();
+    eventually("the new mode", async || (decision_of(&process).await == "audit").then_some(())).await;
+    let failures = "chartgate_config_reload_failures_total";
+    assert_eq!(process.metric(failures).await.as_deref(), Some("0"));
+
+    fs::write(&file, "modes: enforce\n").unwrap();
+    eventually("the failure in the metrics", async || {
+        process.metric(failures).await.filter(|value| value == "1")
+    })
+    .await;
+    let wrong = "chartgate.yaml:1:1: there is no key \"modes\"; did you mean \"mode\"?";
+    let (status, report) = process.observe("/readyz?verbose").await;
+    assert_eq!(status, 200, "the old settings do their work");
+    assert!(report.contains(&format!("\n[!]config degraded: keeping the old settings: {wrong}")), "{report}");
+    assert_eq!(process.observe("/readyz").await, (200, "ok\n".into()));
+    eventually("the failure in the log", async || process.log().contains("there is no key").then_some(()))
+        .await;
+    assert_eq!(decision_of(&process).await, "audit");
+
+    fs::write(&file, "mode: audit\n").unwrap();
+    eventually("the end of the failure", async || {
+        process.observe("/readyz?verbose").await.1.contains("[+]config ok").then_some(())
+    })
+    .await;
+    let loaded = process.metric("chartgate_config_loaded_timestamp_seconds").await.unwrap();
+    assert!((loaded.parse::<i64>().unwrap() - time::OffsetDateTime::now_utc().unix_timestamp()).abs() < 60);
+}
+
 /// Waits until a new connection gets another certificate than before `change`, while an open one goes on.
 async fn serves_anew_without_closing_an_open_connection(process: &Process, change: impl FnOnce()) {
     let stream = process.tls().await;

@@ -33,10 +33,10 @@ impl<'c> Stored<'c> {
     }
 
     fn faults_of(&self, old: &HelmRelease<'_>) -> Vec<Finding> {
-        let Case { subject, settings, facts, .. } = self.case;
+        let Case { subject, settings, facts, installed, .. } = self.case;
         let before =
             Subject { release: old, old: None, operation: Operation::Create, manager: None, ..*subject };
-        policy::evaluate(&Case::new(before, settings, *facts))
+        policy::evaluate(&Case::new(before, settings, facts, *installed))
     }
 }
 

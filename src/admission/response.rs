@@ -39,6 +39,9 @@ struct Body<'v> {
 struct AuditAnnotations {
     mode: &'static str,
     decision: &'static str,
+    /// Why the object is exempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exempt: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     rules: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -110,6 +113,7 @@ impl AuditAnnotations {
         Self {
             mode: verdict.mode.as_str(),
             decision: verdict.decision.as_str(),
+            exempt: verdict.reason.clone(),
             rules: rules.join(","),
             patched: verdict.patched.join(","),
         }

@@ -274,7 +274,7 @@ fn denies_even_a_null_where_the_schema_has_no_such_field() {
     let mut review = request("CREATE", object(&json!({"chart": chart(), "chartRef": null})), Value::Null);
     review["request"]["kind"]["version"] = json!("v2beta1");
     review["request"]["object"]["apiVersion"] = json!("helm.toolkit.fluxcd.io/v2beta1");
-    let facts = Facts { flux: "2.0".parse().unwrap() };
+    let facts = Facts::of("2.0".parse().unwrap());
     let body = serde_json::to_vec(&review).unwrap();
     let answer = super::review(&body, Endpoint::Mutate, &Settings::default(), &facts).unwrap();
     assert_eq!(answer.record.decision, Decision::Denied);
@@ -290,5 +290,93 @@ fn a_namespace_that_cannot_be_is_a_matter_of_form_and_one_that_may_not_be_of_pol
         let new = object(&json!({"interval": "10m", "chartRef": chart_ref}));
         let denied = ask(&request("CREATE", new, Value::Null), Endpoint::Validate, &settings);
         assert_eq!((&denied["status"]["code"], &denied["status"]["reason"]), (&json!(code), &json!(reason)));
+    }
+}
+
+/// What is done about an object in the namespace `apps`, with its label at `label` and the default at `default`.
+fn decided(object: Value, default: Mode, label: Option<Mode>) -> (Decision, Mode, Value) {
+    let settings = Settings { mode: default, ..Settings::default() };
+    let modes = label.into_iter().map(|label| ("apps".into(), label)).collect();
+    let facts = Facts { modes, ..Facts::default() };
+    let body = serde_json::to_vec(&request("CREATE", object, Value::Null)).unwrap();
+    let Answer { body, record } = review(&body, Endpoint::Mutate, &settings, &facts).unwrap();
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    (record.decision, record.mode, answer["response"].clone())
+}
+
+#[test]
+fn a_namespace_is_judged_by_its_label_and_without_one_by_the_default() {
+    let mut fixable = object(&json!({"interval": "10m", "chartRef": chart_ref()}));
+    fixable["metadata"]["annotations"] = json!({});
+    for default in Mode::ALL {
+        for label in Mode::ALL.map(Some).into_iter().chain([None]) {
+            let mode = label.unwrap_or(default);
+            let expected = match mode {
+                Mode::Off => (Decision::Skipped, Decision::Skipped),
+                Mode::Audit => (Decision::Allowed, Decision::Allowed),
+                Mode::Warn => (Decision::Warned, Decision::Warned),
+                Mode::Enforce => (Decision::Patched, Decision::Denied),
+            };
+            let case = format!("default {default:?}, label {label:?}");
+            for (object, expected) in [(fixable.clone(), expected.0), (both(), expected.1)] {
+                let (decision, in_force, response) = decided(object, default, label);
+                assert_eq!((decision, in_force), (expected, mode), "{case}");
+                assert_eq!(response["auditAnnotations"]["mode"], mode.as_str(), "{case}");
+                let says = response["warnings"].is_array();
+                assert_eq!(says, mode == Mode::Warn, "audit really means hands off: {case}");
+                assert_eq!(response["patch"].is_string(), decision == Decision::Patched, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_exempt_object_passes_where_that_is_allowed_and_says_why_in_the_audit_log() {
+    let mut exempt = both();
+    exempt["metadata"]["annotations"][EXEMPT] = json!("ticket 4711");
+    let review = request("CREATE", exempt, Value::Null);
+    assert_eq!(mutate(&review)["allowed"], false, "the configuration does not allow it");
+    let allowed = Settings { exemptions: true, ..Settings::default() };
+    let response = ask(&review, Endpoint::Mutate, &allowed);
+    assert_eq!(response["allowed"], true);
+    assert_eq!(
+        response["auditAnnotations"],
+        json!({"mode": "enforce", "decision": "exempt", "exempt": "ticket 4711"})
+    );
+}
+
+#[test]
+fn a_missing_source_is_said_and_never_denied_whatever_level_the_settings_give_it() {
+    let rule = policy::RuleSettings { mode: None, level: Some(Level::Error) };
+    let settings =
+        Settings { rules: [("chart-ref-source-missing".to_owned(), rule)].into(), ..Settings::default() };
+    let mut facts = Facts::default();
+    facts.sources.insert("OCIRepository", policy::Names::new());
+    let object = object(&json!({"interval": "10m", "chartRef": chart_ref()}));
+    let body = serde_json::to_vec(&request("CREATE", object, Value::Null)).unwrap();
+    let answer = review(&body, Endpoint::Mutate, &settings, &facts).unwrap();
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer["response"]["allowed"], true);
+    assert_eq!(
+        answer["response"]["warnings"],
+        json!(["[chart-ref-source-missing] OCIRepository \"apps/podinfo\" is not there"])
+    );
+}
+
+#[test]
+fn no_patch_comes_and_goes_with_what_was_heard_of_the_sources() {
+    let mut object = object(&json!({"interval": "10m", "chartRef": chart_ref()}));
+    object["spec"]["chartRef"]["apiVersion"] = json!("source.toolkit.fluxcd.io/v1beta2");
+    let body = serde_json::to_vec(&request("CREATE", object, Value::Null)).unwrap();
+    let mut facts = Facts { source_versions: Some([].into()), ..Facts::default() };
+    for (served, warns) in [(None, false), (Some(vec!["v1"]), true), (Some(vec!["v1", "v1beta2"]), false)] {
+        if let Some(served) = served {
+            let served = served.into_iter().map(str::to_owned).collect();
+            facts.source_versions.as_mut().unwrap().insert("OCIRepository", served);
+        }
+        let answer = review(&body, Endpoint::Mutate, &Settings::default(), &facts).unwrap();
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert!(answer["response"]["patch"].is_null());
+        assert_eq!(answer["response"]["warnings"].is_array(), warns, "{answer}");
     }
 }

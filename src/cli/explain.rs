@@ -69,13 +69,17 @@ pub(super) fn one(rule: &Rule, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn example(title: &str, example: &Example, out: &mut impl Write) -> io::Result<()> {
-    let Example { object, before, manager, flux, same_namespace_only } = example;
+    let Example { object, before, manager, flux, same_namespace_only, sources } = example;
     write!(out, "\n{title}")?;
     if let Some(flux) = flux {
         write!(out, ", on Flux {flux}")?;
     }
     if *same_namespace_only {
         write!(out, ", with chartRef.crossNamespace: deny")?;
+    }
+    if let Some(sources) = sources {
+        let sources = sources.iter().map(|(kind, namespace, name)| format!("{kind} {namespace}/{name}"));
+        write!(out, ", where the cluster has {}", sources.collect::<Vec<_>>().join(", "))?;
     }
     if let Some(before) = before {
         writeln!(out, ", after this:\n\n{}", indented(before))?;

@@ -95,6 +95,7 @@ pub enum PreviewError {
 pub fn run(args: PreviewArgs, out: &mut impl Write) -> Result<ExitCode, PreviewError> {
     let PreviewArgs { file, config, flux } = args;
     let settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default().settings;
+    let facts = Facts::of(flux);
     let (name, text) = read(&file)?;
     let documents =
         preflight::documents(&text).map_err(|message| PreviewError::Yaml { name: name.clone(), message })?;
@@ -107,7 +108,7 @@ pub fn run(args: PreviewArgs, out: &mut impl Write) -> Result<ExitCode, PreviewE
             let kind = document["kind"].as_str().unwrap_or_default().to_owned();
             return Err(PreviewError::OtherKind { name, document: index + 1, kind });
         }
-        let preview = preflight::preview(document, &settings, Facts { flux })
+        let preview = preflight::preview(document, &settings, &facts)
             .map_err(|source| PreviewError::Review { name: name.clone(), source })?;
         denied |= matches!(preview.verdict, Verdict::Denied { .. });
         print(&preview, out)?;

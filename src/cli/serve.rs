@@ -3,7 +3,9 @@
 mod announce;
 mod bind;
 mod certificate;
+mod facts;
 mod running;
+mod settings;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -15,17 +17,21 @@ use clap::Args;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::{runtime, spawn};
 
 use self::announce::Announcement;
 use self::bind::{Address, bind};
 use self::certificate::{Certificate, Source};
 use self::running::{Running, Signals};
+use self::settings::InForce;
 use super::log::LogArgs;
-use crate::admission::{self, Answer, BadReview, Endpoint, Facts, Settings};
+use crate::admission::{self, Answer, BadReview, Endpoint};
 use crate::certs::{CertError, server_config};
+use crate::cluster::facts::Store;
 use crate::cluster::{Access, Connection, ConnectionError};
-use crate::config::{self, ConfigError, Configuration};
+use crate::config::ConfigError;
+use crate::config::reload::Reloader as ConfigReloader;
 use crate::policy::Flux;
 use crate::telemetry::{LogError, Metrics};
 use crate::webhook::observe::{self, Check};
@@ -52,7 +58,9 @@ Exit codes:
   1  a part of the server failed
   2  bad usage, or it could not start")]
 pub struct ServeArgs {
-    /// The configuration file (chartgate.yaml).
+    /// The configuration file (chartgate.yaml); `chartgate config check` tries one.
+    ///
+    /// It is read again when it changes. Where it cannot be used then, the settings of before stay in force.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -143,22 +151,21 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
     ended
 }
 
-/// Judges with what was given at the start.
-struct Given {
-    settings: Settings,
-    facts: Facts,
+/// Judges with the settings and facts of the moment.
+struct Current {
+    in_force: Arc<InForce>,
+    facts: Arc<Store>,
 }
 
-impl Judge for Given {
+impl Judge for Current {
     fn judge<'a>(&self, body: &'a [u8], endpoint: Endpoint) -> Result<Answer<'a>, BadReview> {
-        admission::review(body, endpoint, &self.settings, &self.facts)
+        admission::review(body, endpoint, &self.in_force.settings.load(), &self.facts.read())
     }
 }
 
 async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, ServeError> {
     let ServeArgs { config, flux, listen, observe, certs, cluster, shutdown_delay, log: _ } = args;
-    let Configuration { settings, certificates } =
-        config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+    let (in_force, config) = InForce::open(config, &metrics)?;
     let signals = Signals::listen()?;
     let connection = Connection::open(cluster).await?;
     if let Some(Connection { namespace, .. }) = &connection {
@@ -170,10 +177,12 @@ async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, Serve
     let address = webhook.local_addr()?;
 
     let (certificate, told) =
-        Certificate::open(certs, address.ip(), connection.as_ref(), certificates, &metrics)?;
-    let announcement = Announcement { webhook: address, observe: observe.local_addr()?, certificate: &told };
-    let judge = Given { settings, facts: Facts { flux } };
-    let running = start(judge, (webhook, observe), certificate, &metrics);
+        Certificate::open(certs, address.ip(), connection.as_ref(), in_force.certificates(), &metrics)?;
+    let announcement =
+        Announcement { webhook: address, observe: observe.local_addr()?, certificate: &told }.to_string();
+    let facts = if connection.is_some() { Store::new(flux) } else { Store::alone(flux) };
+    let judge = Current { in_force, facts: Arc::new(facts) };
+    let running = start(judge, (webhook, observe), certificate, (config, connection), &metrics);
     // Nobody may be reading; the server serves all the same.
     let _ = writeln!(io::stdout(), "{announcement}");
     Ok(running.until(signals, Duration::from_secs(shutdown_delay.into())).await)
@@ -181,9 +190,10 @@ async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, Serve
 
 /// Starts every part of the server.
 fn start(
-    judge: impl Judge,
+    judge: Current,
     (webhook, observe): (TcpListener, TcpListener),
     certificate: Certificate,
+    (config, connection): (Option<ConfigReloader>, Option<Connection>),
     metrics: &Arc<Metrics>,
 ) -> Running {
     let limits = Limits::default();
@@ -193,18 +203,27 @@ fn start(
 
     let (stage, stages) = watch::channel(Stage::Serving);
     let tls = Arc::new(server_config(Arc::clone(&certificate.presented)));
+    let (in_force, store) = (Arc::clone(&judge.in_force), Arc::clone(&judge.facts));
     let routes = router(judge, Arc::clone(metrics));
     let webhook = Server::webhook(webhook, routes, tls, Arc::clone(metrics), limits, stages.clone());
     let webhook = spawn(webhook.run());
 
     let (observe_stage, observe_stages) = watch::channel(Stage::Serving);
+    let mut keepers = JoinSet::new();
     let mut ready = vec![Check::listener(webhook.abort_handle())];
-    let (certificate, checks) = certificate.keep(metrics, stages.clone());
-    ready.extend(checks);
-    ready.push(Check::serving(stages));
+    ready.extend(certificate.keep(&mut keepers, metrics, stages.clone()));
+    ready.push(Check::serving(stages.clone()));
+    if let Some(reloader) = config {
+        ready.push(in_force.detail(&reloader));
+        keepers.spawn(settings::keep_current(reloader, in_force, Arc::clone(metrics), stages.clone()));
+    }
+    if let Some(connection) = connection {
+        ready.extend(facts::details(&store));
+        keepers.spawn(facts::keep_current(connection, store, Arc::clone(metrics), stages));
+    }
     let limits = Limits { connections: MAX_OBSERVE_CONNECTIONS, ..limits };
     let observe = Server::plain(observe, observe::router(Arc::clone(metrics), ready), limits, observe_stages);
     let observe = spawn(observe.run());
 
-    Running { stage, webhook, observe_stage, observe, certificate }
+    Running { stage, webhook, observe_stage, observe, keepers }
 }

@@ -1,14 +1,19 @@
 //! A span of time as people write it: `30s`, `90d`, `1h30m`.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A span of time, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Period(pub(super) Duration);
+
+/// Each unit with its seconds, the largest first.
+const UNITS: [(char, u64); 5] =
+    [('y', 365 * 24 * 60 * 60), ('d', 24 * 60 * 60), ('h', 60 * 60), ('m', 60), ('s', 1)];
 
 const HOW_TO_WRITE: &str = "is no span of time: write a number with s, m, h, d or y, such as 90d";
 
@@ -30,6 +35,22 @@ impl<'de> Deserialize<'de> for Period {
     }
 }
 
+/// In the largest unit that divides it.
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let (unit, size) =
+            UNITS.into_iter().find(|(_, size)| seconds.is_multiple_of(*size)).unwrap_or(('s', 1));
+        write!(f, "{}{unit}", seconds / size)
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 fn seconds(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut sum: u64 = 0;
@@ -37,14 +58,7 @@ fn seconds(text: &str) -> Option<u64> {
         let digits = rest.find(|letter: char| !letter.is_ascii_digit())?;
         let number: u64 = rest[..digits].parse().ok()?;
         let unit = rest[digits..].chars().next()?;
-        let seconds = match unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 60 * 60,
-            'd' => 24 * 60 * 60,
-            'y' => 365 * 24 * 60 * 60,
-            _ => return None,
-        };
+        let (_, seconds) = UNITS.into_iter().find(|(letter, _)| *letter == unit)?;
         sum = sum.checked_add(number.checked_mul(seconds)?)?;
         rest = &rest[digits + 1..];
     }
@@ -61,6 +75,13 @@ mod tests {
             [("30s", 30), ("5m", 300), ("1h30m", 5400), ("90d", 7_776_000), ("10y", 315_360_000), ("0s", 0)]
         {
             assert_eq!(text.parse(), Ok(Period(Duration::from_secs(seconds))), "{text}");
+        }
+    }
+
+    #[test]
+    fn is_written_in_its_largest_whole_unit() {
+        for text in ["30s", "90m", "36h", "90d", "10y", "61s"] {
+            assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
         }
     }
 

@@ -3,7 +3,7 @@
 use json_patch::{AddOperation, PatchOperation, RemoveOperation, jsonptr::PointerBuf};
 use serde_json::{Value, json};
 
-use super::{Flux, HELM_GROUP, Schema, Settings, chart_ref::Target, owners, owners::Owner};
+use super::{Facts, HELM_GROUP, Installed, Schema, Settings, chart_ref::Target, owners, owners::Owner};
 use crate::helmrelease::{Chart, ChartRef, Field, HelmRelease};
 
 /// What the request does to the object.
@@ -17,13 +17,6 @@ pub enum Operation {
     Delete,
     /// A stream to it; does not exist for HelmRelease.
     Connect,
-}
-
-/// What is known about the cluster, read beforehand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Facts {
-    /// The Flux minor whose CRDs are installed.
-    pub flux: Flux,
 }
 
 /// A request, as far as rules may know it.
@@ -51,11 +44,13 @@ pub struct Case<'a> {
     /// What is chosen.
     pub settings: &'a Settings,
     /// What is known.
-    pub facts: Facts,
+    pub facts: &'a Facts,
+    /// The versions and schemas that apply.
+    pub installed: Installed<'a>,
     /// The version part of `apiVersion`, where that names a HelmRelease version.
     pub version: Option<&'a str>,
     /// The schema that applies: that of the version if it is served, else of the newest served one.
-    pub schema: &'static Schema,
+    pub schema: &'a Schema,
     /// What `spec.chartRef` means, where there is one.
     pub(super) target: Option<Target<'a>>,
 }
@@ -88,13 +83,18 @@ impl Operation {
 // === impl Case ===
 
 impl<'a> Case<'a> {
-    /// Works out what follows from the subject, once for all rules.
-    pub fn new(subject: Subject<'a>, settings: &'a Settings, facts: Facts) -> Self {
+    /// Works out what follows from the subject, once for all rules. `installed` comes from `facts`.
+    pub fn new(
+        subject: Subject<'a>,
+        settings: &'a Settings,
+        facts: &'a Facts,
+        installed: Installed<'a>,
+    ) -> Self {
         let version = version_of(subject.release);
-        let schema = version.and_then(|version| facts.flux.schema(version));
+        let schema = version.and_then(|version| installed.schema(version));
         let target = subject.release.chart_ref().set().map(Target::of);
-        let schema = schema.unwrap_or_else(|| facts.flux.newest_schema());
-        Self { subject, settings, facts, version, schema, target }
+        let schema = schema.unwrap_or_else(|| installed.newest_schema());
+        Self { subject, settings, facts, installed, version, schema, target }
     }
 
     /// The release under review.

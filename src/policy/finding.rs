@@ -150,6 +150,12 @@ impl Report<'_> {
         self
     }
 
+    /// Keeps the level down, whatever the settings have chosen: for what no denial may depend on.
+    pub(super) fn at_most(self, level: Level) -> Self {
+        self.0.level = self.0.level.min(level);
+        self
+    }
+
     /// Says why in words that fit this case better than the rule's own.
     pub(super) fn why(self, why: impl Into<Cow<'static, str>>) -> Self {
         self.0.why = why.into();

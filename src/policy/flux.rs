@@ -3,7 +3,7 @@
 //! Read from the CRDs that Flux 2.0 to 2.9 install (helm-controller v0.35.0 to v1.6.3, source-controller v1.0.1 to
 //! v1.9.4). The truth table test holds every row against a real API server with that CRD.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 /// The API group of HelmRelease.
 pub const HELM_GROUP: &str = "helm.toolkit.fluxcd.io";
@@ -22,16 +22,16 @@ pub struct UnknownFlux {
 }
 
 /// One served version of the HelmRelease CRD, as far as it decides about `spec.chart` and `spec.chartRef`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema {
     /// The version, such as `v2beta1`.
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     /// Whether the CRD marks it as deprecated.
     pub deprecated: bool,
     /// Whether `spec.chart` is required, even beside `spec.chartRef`.
     pub chart_required: bool,
     /// The kinds that `spec.chartRef.kind` allows; empty where the schema has no `chartRef`.
-    pub chart_ref_kinds: &'static [&'static str],
+    pub chart_ref_kinds: Cow<'static, [Cow<'static, str>]>,
     /// Whether `spec.chart.spec.sourceRef.kind` is required.
     pub source_kind_required: bool,
 }
@@ -40,21 +40,23 @@ const V2BETA1: &str = "v2beta1";
 const V2BETA2: &str = "v2beta2";
 const V2: &str = "v2";
 
-const NO_KINDS: &[&str] = &[];
-const TWO_KINDS: &[&str] = &["OCIRepository", "HelmChart"];
-const THREE_KINDS: &[&str] = &["OCIRepository", "HelmChart", "ExternalArtifact"];
-
 /// Every kind that `spec.chartRef.kind` allows in any known Flux, in its canonical spelling.
-pub const CHART_REF_KINDS: &[&str] = THREE_KINDS;
+pub const CHART_REF_KINDS: &[&str] = &["OCIRepository", "HelmChart", "ExternalArtifact"];
+
+const THREE_KINDS: &[Cow<'static, str>] =
+    &[Cow::Borrowed("OCIRepository"), Cow::Borrowed("HelmChart"), Cow::Borrowed("ExternalArtifact")];
+const TWO_KINDS: &[Cow<'static, str>] = &[Cow::Borrowed("OCIRepository"), Cow::Borrowed("HelmChart")];
+const NO_KINDS: &[Cow<'static, str>] = &[];
 
 /// A row: version, deprecated, chart required, kinds of chartRef, kind of sourceRef required.
 const fn row(
     version: &'static str,
     deprecated: bool,
     chart_required: bool,
-    chart_ref_kinds: &'static [&'static str],
+    chart_ref_kinds: &'static [Cow<'static, str>],
     source_kind_required: bool,
 ) -> Schema {
+    let (version, chart_ref_kinds) = (Cow::Borrowed(version), Cow::Borrowed(chart_ref_kinds));
     Schema { version, deprecated, chart_required, chart_ref_kinds, source_kind_required }
 }
 
@@ -131,6 +133,13 @@ impl Flux {
     pub fn serving(self, version: &str) -> Self {
         let other = || Self::all().rev().find(|flux| flux.schema(version).is_some());
         if self.schema(version).is_some() { self } else { other().unwrap_or(self) }
+    }
+
+    /// The first and the last of the minors that serve exactly these versions with these schemas.
+    pub fn that_serve(schemas: &[Schema]) -> Option<(Self, Self)> {
+        let mut all = Self::all().filter(|flux| flux.served() == schemas);
+        let first = all.next()?;
+        Some((first, all.next_back().unwrap_or(first)))
     }
 
     /// The first minor that no longer serves a HelmRelease version which older ones do.
@@ -219,6 +228,13 @@ mod tests {
         assert_eq!(Flux::that_dropped("v2beta2"), Some(Flux(8)));
         assert_eq!(Flux::that_dropped("v2"), None);
         assert_eq!(Flux::that_brought("v2"), Some(Flux(3)));
+    }
+
+    #[test]
+    fn knows_a_flux_by_its_schemas() {
+        assert_eq!(Flux::that_serve(Flux(5).served()), Some((Flux(4), Flux(6))));
+        assert_eq!(Flux::that_serve(Flux(7).served()), Some((Flux(7), Flux(7))));
+        assert_eq!(Flux::that_serve(&[]), None);
     }
 
     #[test]

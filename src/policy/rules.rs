@@ -1,6 +1,6 @@
 //! The rules, one file each.
 
-use super::{Case, Findings, Level};
+use super::{CHART_REF_KINDS, Case, Facts, Findings, Level, Names};
 
 mod chart_and_chart_ref;
 mod chart_ref_api_version;
@@ -8,6 +8,7 @@ mod chart_ref_kind;
 mod chart_ref_name;
 mod chart_ref_namespace;
 mod chart_ref_needs_v2;
+mod chart_ref_source_missing;
 mod deprecated_api_version;
 mod generated_chart_name;
 mod managed_fields_version;
@@ -54,10 +55,12 @@ pub struct Example {
     pub flux: Option<&'static str>,
     /// Whether cross-namespace references are off.
     pub same_namespace_only: bool,
+    /// The sources that are in the cluster (kind, namespace, name), where that is known.
+    pub sources: Option<&'static [(&'static str, &'static str, &'static str)]>,
 }
 
 /// All rules, in the order in which they speak.
-static ALL: [&Rule; 14] = [
+static ALL: [&Rule; 15] = [
     &chart_and_chart_ref::RULE,
     &no_chart_source::RULE,
     &partial_chart::RULE,
@@ -70,6 +73,7 @@ static ALL: [&Rule; 14] = [
     &deprecated_api_version::RULE,
     &managed_fields_version::RULE,
     &migration_order::RULE,
+    &chart_ref_source_missing::RULE,
     &values_files_lost::RULE,
     &version_annotation::RULE,
 ];
@@ -87,8 +91,22 @@ pub fn find(id: &str) -> Option<&'static Rule> {
 // === impl Example ===
 
 impl Example {
+    /// What is known of the cluster in which the example is what it says.
+    pub fn facts(&self) -> Facts {
+        let flux = self.flux.map(|flux| flux.parse().expect("examples name a Flux that there is"));
+        let mut facts = Facts::of(flux.unwrap_or_default());
+        if let Some(sources) = self.sources {
+            facts.sources = CHART_REF_KINDS.iter().map(|kind| (*kind, Names::new())).collect();
+            for (kind, namespace, name) in sources {
+                let names = facts.sources.entry(kind).or_default();
+                names.entry((*namespace).into()).or_default().insert((*name).into());
+            }
+        }
+        facts
+    }
+
     const fn of(object: &'static str) -> Self {
-        Self { object, before: None, manager: None, flux: None, same_namespace_only: false }
+        Self { object, before: None, manager: None, flux: None, same_namespace_only: false, sources: None }
     }
 
     const fn after(self, before: &'static str, manager: &'static str) -> Self {
@@ -97,6 +115,10 @@ impl Example {
 
     const fn on(self, flux: &'static str) -> Self {
         Self { flux: Some(flux), ..self }
+    }
+
+    const fn among(self, sources: &'static [(&'static str, &'static str, &'static str)]) -> Self {
+        Self { sources: Some(sources), ..self }
     }
 
     const fn same_namespace_only(self) -> Self {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// How much a finding may do. Ordered from hands off to everything, so that the laxer of two is the smaller one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Not evaluated.
@@ -17,7 +17,7 @@ pub enum Mode {
 }
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Fixed and recorded, never said: what everybody leaves out, such as the namespace of a reference.
@@ -29,7 +29,7 @@ pub enum Level {
 }
 
 /// Whether `/mutate` removes a `spec.chart` that was left behind beside `spec.chartRef`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Heal {
     /// Never: always deny.
@@ -42,7 +42,7 @@ pub enum Heal {
 }
 
 /// Whether `spec.chartRef` may point into another namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CrossNamespace {
     /// As helm-controller does by default.
@@ -53,7 +53,7 @@ pub enum CrossNamespace {
 }
 
 /// What an annotation is filled with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnnotationValue {
     /// The version part of the request's `apiVersion`, such as `v2`.
@@ -61,19 +61,19 @@ pub enum AnnotationValue {
 }
 
 /// What can be chosen for one rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleSettings {
     /// The most that the rule may do; none of its own where unset.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// Its level in place of the one that it comes with.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
 }
 
 /// `chartRef` in the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct ChartRefSettings {
     /// Whether an absent `spec.chartRef.namespace` is filled with the release's own.
@@ -85,7 +85,7 @@ pub struct ChartRefSettings {
 /// Everything that can be chosen about the judgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The mode where neither namespace nor rule asks for a laxer one.
+    /// The mode of namespaces whose label asks for none.
     pub mode: Mode,
     /// By rule id.
     pub rules: BTreeMap<String, RuleSettings>,
@@ -102,6 +102,17 @@ pub struct Settings {
 // === impl Mode ===
 
 impl Mode {
+    /// The label by which a namespace asks for a mode.
+    pub const LABEL: &str = "chartgate.dev/mode";
+
+    /// All modes, from hands off to everything.
+    pub const ALL: [Self; 4] = [Self::Off, Self::Audit, Self::Warn, Self::Enforce];
+
+    /// The mode that a label's value asks for, if it is one.
+    pub fn of_label(value: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == value)
+    }
+
     /// As it is written in the configuration and in labels.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -141,10 +152,17 @@ impl Settings {
     /// drift, applies, and moves its managedFields entry to the new version.
     pub const VERSION_ANNOTATION: &str = "fluxcd.io/version";
 
-    /// The most that a rule may do.
-    pub fn mode_of(&self, rule: &str) -> Mode {
+    /// The mode of a namespace: what its label asks for, else the default.
+    ///
+    /// The label counts alone, so that a namespace can go ahead of a lax default as well as stay behind a strict one.
+    pub fn mode_in(&self, label: Option<Mode>) -> Mode {
+        label.unwrap_or(self.mode)
+    }
+
+    /// The most that a rule may do in a namespace of the given mode.
+    pub fn mode_of(&self, rule: &str, namespace: Mode) -> Mode {
         let own = self.rules.get(rule).and_then(|rule| rule.mode);
-        own.map_or(self.mode, |own| own.min(self.mode))
+        own.map_or(namespace, |own| own.min(namespace))
     }
 
     /// The level that the settings give a rule in place of its own.
@@ -171,15 +189,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_laxer_of_default_and_rule_holds() {
-        let of = |default, rule| {
-            let rule = RuleSettings { mode: Some(rule), level: None };
-            Settings { mode: default, rules: [("a".to_owned(), rule)].into(), ..Settings::default() }
-                .mode_of("a")
-        };
-        assert_eq!(of(Mode::Enforce, Mode::Warn), Mode::Warn);
-        assert_eq!(of(Mode::Audit, Mode::Enforce), Mode::Audit);
-        assert_eq!(of(Mode::Warn, Mode::Off), Mode::Off);
-        assert_eq!(Settings::default().mode_of("a"), Mode::Enforce);
+    fn the_laxer_of_namespace_and_rule_holds_and_a_label_counts_in_place_of_the_default() {
+        let all = [Mode::Off, Mode::Audit, Mode::Warn, Mode::Enforce];
+        for (default, label, rule) in all.iter().flat_map(|default| {
+            let labels = all.map(Some).into_iter().chain([None]);
+            labels.flat_map(move |label| {
+                all.map(Some).into_iter().chain([None]).map(move |rule| (*default, label, rule))
+            })
+        }) {
+            let rules = [("a".to_owned(), RuleSettings { mode: rule, level: None })].into();
+            let settings = Settings { mode: default, rules, ..Settings::default() };
+            let namespace = label.unwrap_or(default);
+            let expected = rule.map_or(namespace, |rule| rule.min(namespace));
+            assert_eq!(
+                settings.mode_of("a", settings.mode_in(label)),
+                expected,
+                "{default:?} {label:?} {rule:?}"
+            );
+            assert_eq!(
+                settings.mode_of("b", settings.mode_in(label)),
+                namespace,
+                "another rule's mode is its own"
+            );
+        }
+    }
+
+    #[test]
+    fn a_label_is_a_mode_in_its_exact_spelling() {
+        assert_eq!(Mode::of_label("audit"), Some(Mode::Audit));
+        for unknown in ["", "Audit", "audit ", "on", "true"] {
+            assert_eq!(Mode::of_label(unknown), None, "{unknown:?}");
+        }
     }
 }

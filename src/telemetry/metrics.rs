@@ -45,6 +45,10 @@ pub struct Metrics {
     handshake_failures: Counter,
     connections: Gauge,
     lost_log_lines: Counter,
+    config_loaded: Gauge,
+    config_reload_failures: Counter,
+    facts_synced: Family<FactLabels, Gauge>,
+    unknown_modes: Gauge,
 }
 
 /// Why a request got no verdict.
@@ -113,6 +117,11 @@ struct PartLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FactLabels {
+    fact: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -145,10 +154,16 @@ impl Metrics {
             handshake_failures: Counter::default(),
             connections: Gauge::default(),
             lost_log_lines: Counter::default(),
+            config_loaded: Gauge::default(),
+            config_reload_failures: Counter::default(),
+            facts_synced: Family::default(),
+            unknown_modes: Gauge::default(),
         };
         metrics.register_reviews(refusals);
         metrics.register_process();
         metrics.register_shared_certificate(rotations, failures);
+        metrics.register_settings();
+        metrics.register_facts();
         metrics
     }
 
@@ -235,6 +250,35 @@ impl Metrics {
         );
     }
 
+    fn register_settings(&mut self) {
+        let Self { registry, config_loaded, config_reload_failures, .. } = self;
+        registry.register_with_unit(
+            "config_loaded_timestamp",
+            "When the settings in force were read, since the Unix epoch",
+            Unit::Seconds,
+            config_loaded.clone(),
+        );
+        registry.register(
+            "config_reload_failures",
+            "Changed configuration files that could not be used; the old settings stay in force",
+            config_reload_failures.clone(),
+        );
+    }
+
+    fn register_facts(&mut self) {
+        let Self { registry, facts_synced, unknown_modes, .. } = self;
+        registry.register(
+            "facts_synced",
+            "Whether what is known of the cluster is what it has now; at 0, older facts or the request alone decide",
+            facts_synced.clone(),
+        );
+        registry.register(
+            "unknown_mode_namespaces",
+            "Namespaces whose label chartgate.dev/mode is no mode; the default holds for them",
+            unknown_modes.clone(),
+        );
+    }
+
     /// Counts one judged review; `took` is what judging took.
     pub fn reviewed(&self, record: &Record<'_>, took: Duration) {
         let labels = ReviewLabels {
@@ -296,6 +340,26 @@ impl Metrics {
     /// Counts what the API server was asked for in vain.
     pub fn certificate_failed(&self, asked: Asked) {
         self.certificate_failures[asked as usize].inc();
+    }
+
+    /// Notes when the settings in force were read.
+    pub fn loaded_config_at(&self, now: OffsetDateTime) {
+        self.config_loaded.set(now.unix_timestamp());
+    }
+
+    /// Counts a configuration file that could not be used.
+    pub fn config_reload_failed(&self) {
+        self.config_reload_failures.inc();
+    }
+
+    /// Notes whether what is known of the cluster is what it has.
+    pub fn fact_is_synced(&self, fact: &'static str, is_synced: bool) {
+        self.facts_synced.get_or_create(&FactLabels { fact }).set(is_synced.into());
+    }
+
+    /// Notes how many namespaces ask for a mode in words that are none.
+    pub fn namespaces_ask_for_unknown_modes(&self, count: usize) {
+        self.unknown_modes.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Counts a handshake that came to nothing.

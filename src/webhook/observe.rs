@@ -19,10 +19,22 @@ use super::self_managed::Status;
 use crate::certs::Presented;
 use crate::telemetry::{Metrics, metrics};
 
-/// One condition of readiness.
+/// One line of a report: a condition of readiness, or a detail that is told beside them.
 pub struct Check {
     name: &'static str,
-    holds: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    state: Box<dyn Fn() -> Told + Send + Sync>,
+}
+
+/// What is told of a check at the moment.
+enum Told {
+    /// The condition holds.
+    Holds,
+    /// It does not, and the process is not ready.
+    Fails(String),
+    /// A detail in order.
+    Fine(String),
+    /// A detail that somebody should look at; the process is ready all the same.
+    Poor(String),
 }
 
 struct Observed {
@@ -33,7 +45,15 @@ struct Observed {
 impl Check {
     /// A check by its name; `holds` says what is wrong, in a few words, where it fails.
     pub fn new(name: &'static str, holds: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
-        Self { name, holds: Box::new(holds) }
+        Self { name, state: Box::new(move || holds().map_or_else(Told::Fails, |()| Told::Holds)) }
+    }
+
+    /// A detail by its name, which never decides about readiness; `tells` says how things are, either way.
+    pub fn detail(
+        name: &'static str,
+        tells: impl Fn() -> Result<String, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name, state: Box::new(move || tells().map_or_else(Told::Poor, Told::Fine)) }
     }
 
     /// Fails while no client could accept what is presented.
@@ -68,7 +88,7 @@ impl Check {
     }
 }
 
-/// The paths of the plain port; ready when all of `ready` hold.
+/// The paths of the plain port; ready when none of `ready` fails.
 pub fn router(metrics: Arc<Metrics>, ready: Vec<Check>) -> Router {
     Router::new()
         .route("/livez", get(livez))
@@ -99,10 +119,13 @@ async fn unknown_path() -> Response {
 fn report(name: &str, checks: &[Check], query: Option<&str>) -> Response {
     let mut lines = String::new();
     let mut failed = false;
-    for Check { name, holds } in checks {
-        let written = match holds() {
-            Ok(()) => writeln!(lines, "[+]{name} ok"),
-            Err(why) => {
+    for Check { name, state } in checks {
+        // As a kube-apiserver writes it: whoever greps for [-] finds what makes it unready, and nothing else.
+        let written = match state() {
+            Told::Holds => writeln!(lines, "[+]{name} ok"),
+            Told::Fine(how) => writeln!(lines, "[+]{name} ok: {how}"),
+            Told::Poor(why) => writeln!(lines, "[!]{name} degraded: {why}"),
+            Told::Fails(why) => {
                 failed = true;
                 writeln!(lines, "[-]{name} failed: {why}")
             }

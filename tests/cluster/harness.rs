@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::{Builder, Runtime};
 
+mod access;
 mod binaries;
 mod chartgate;
 mod cluster;

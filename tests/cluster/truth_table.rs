@@ -112,7 +112,7 @@ fn judge_minor(cluster: &Cluster, flux: Flux, disagreements: &mut Vec<String>) -
         Chartgate::start(cluster, Options { arguments: &["--flux", &minor], ..Options::default() });
     let (free, guarded) = (cluster.namespace("alone"), chartgate.namespace("guarded"));
     let versions = served(cluster);
-    let known: BTreeSet<_> = flux.served().iter().map(|schema| schema.version.to_owned()).collect();
+    let known: BTreeSet<_> = flux.served().iter().map(|schema| schema.version.clone().into_owned()).collect();
     assert_eq!(versions, known, "served by Flux {flux}");
     let mut rows = Vec::new();
     for version in versions {
@@ -241,7 +241,7 @@ impl Verdict {
             },
         });
         let asked = asked.to_string();
-        let answer = review(asked.as_bytes(), Endpoint::Mutate, &Settings::default(), &Facts { flux })
+        let answer = review(asked.as_bytes(), Endpoint::Mutate, &Settings::default(), &Facts::of(flux))
             .expect("the review is complete");
         let answer: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
         let response = &answer["response"];

@@ -74,12 +74,19 @@ impl Lifetimes {
         Ok(Self { authority, leaf, renew_before })
     }
 
-    pub(super) fn authority(&self) -> Duration {
+    /// How long an authority is valid.
+    pub fn authority(&self) -> Duration {
         self.authority
     }
 
-    pub(super) fn leaf(&self) -> Duration {
+    /// How long a leaf is valid.
+    pub fn leaf(&self) -> Duration {
         self.leaf
+    }
+
+    /// How long before its end a leaf is renewed, at the earliest.
+    pub fn renew_before(&self) -> Duration {
+        self.renew_before
     }
 
     /// How long before its end a leaf is renewed. `jitter`, from 0 to 1, puts it off a little, so that of several

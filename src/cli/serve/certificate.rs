@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinSet;
 
 use super::ServeError;
 use crate::certs::directory::{Directory, Origin};
@@ -117,24 +117,23 @@ impl Certificate {
     /// Keeps it until the process drains; the checks say whether it can be relied on.
     pub(super) fn keep(
         self,
+        keepers: &mut JoinSet<()>,
         metrics: &Arc<Metrics>,
         stages: watch::Receiver<Stage>,
-    ) -> (JoinHandle<()>, Vec<Check>) {
+    ) -> Vec<Check> {
         let Self { presented, keeper } = self;
         let mut checks = vec![Check::certificate(Arc::clone(&presented))];
-        let task = match keeper {
+        match keeper {
             Keeper::Files(reloader) => {
-                tokio::spawn(keep_certificate_current(reloader, presented, Arc::clone(metrics), stages))
+                keepers.spawn(keep_certificate_current(reloader, presented, Arc::clone(metrics), stages));
             }
             Keeper::Secret(secret) => {
                 let status = secret.status();
-                let task = tokio::spawn(secret.keep(stages));
-                let handle: AbortHandle = task.abort_handle();
-                checks.push(Check::ca_bundle(status, handle));
-                task
+                let task = keepers.spawn(secret.keep(stages));
+                checks.push(Check::ca_bundle(status, task));
             }
-        };
-        (task, checks)
+        }
+        checks
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::webhook::{Drained, Stage};
@@ -27,8 +27,8 @@ pub(super) struct Running {
     pub(super) observe_stage: watch::Sender<Stage>,
     /// The plain port.
     pub(super) observe: JoinHandle<Drained>,
-    /// Keeps the certificate.
-    pub(super) certificate: JoinHandle<()>,
+    /// What keeps certificate, settings and facts current.
+    pub(super) keepers: JoinSet<()>,
 }
 
 /// A signal to end.
@@ -70,7 +70,7 @@ impl Running {
     }
 
     async fn end(self, delay: Duration) -> ExitCode {
-        let Self { stage, webhook, observe_stage, observe, certificate } = self;
+        let Self { stage, webhook, observe_stage, observe, keepers } = self;
         stage.send_replace(Stage::Leaving);
         sleep(delay).await;
         stage.send_replace(Stage::Draining);
@@ -81,7 +81,7 @@ impl Running {
         observe_stage.send_replace(Stage::Draining);
         // Either may be stuck in a file system, an API server or a slow client; nobody depends on them any more.
         let _ = timeout(REST_END, observe).await;
-        let _ = timeout(REST_END, certificate).await;
+        let _ = timeout(REST_END, keepers.join_all()).await;
         tracing::info!("ended");
         ExitCode::SUCCESS
     }

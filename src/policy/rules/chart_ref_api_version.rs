@@ -31,19 +31,23 @@ pub(super) static RULE: Rule = Rule {
 fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     let (Some(chart_ref), Some(target)) = (case.chart_ref(), case.target) else { return };
     let Some(kind) = target.kind.filter(|_| !chart_ref.api_version.is_absent()) else { return };
+    let served = case.installed.source_versions(kind);
     let fits = |api_version: &str| {
         let version = api_version.strip_prefix(SOURCE_GROUP).and_then(|rest| rest.strip_prefix('/'));
-        version.is_some_and(|version| case.facts.flux.source_versions(kind).any(|served| served == version))
+        version.is_some_and(|version| served.contains(&version))
     };
     let given = match &chart_ref.api_version {
         Field::Set(given) if fits(given) => return,
         Field::Set(given) => quoted(given),
         Field::Absent | Field::WrongType(_) => "of another type".to_owned(),
     };
-    let Some(newest) = case.facts.flux.source_versions(kind).next() else { return };
+    let Some(newest) = served.first() else { return };
     let served = format!("{SOURCE_GROUP}/{newest}");
-    findings
+    let report = findings
         .report(at::CHART_REF_API_VERSION, format!("spec.chartRef.apiVersion {given} has no {kind}"))
-        .help(format!("set it to {served}, or leave it out."))
-        .fix(vec![setting(at::CHART_REF_API_VERSION, &served)]);
+        .help(format!("set it to {served}, or leave it out."));
+    // Flux applies again whatever differs from its last dry run, so no patch may come and go with what we have heard of.
+    if !case.installed.source_versions_may_change() {
+        report.fix(vec![setting(at::CHART_REF_API_VERSION, &served)]);
+    }
 }

@@ -1,5 +1,7 @@
 //! The kind of `spec.chartRef`.
 
+use std::borrow::Cow;
+
 use super::{Example, Rule, release};
 use crate::{
     helmrelease::{Field, at},
@@ -47,7 +49,7 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
             .heal(vec![removal(at::CHART_REF)], "removed spec.chartRef, which is null");
     }
     let (Some(chart_ref), Some(target)) = (case.chart_ref(), case.target) else { return };
-    let allowed = case.schema.chart_ref_kinds;
+    let allowed = &case.schema.chart_ref_kinds;
     if allowed.is_empty() {
         return; // chart-ref-needs-v2 has said so
     }
@@ -66,8 +68,11 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
         findings.report(at::CHART_REF_KIND, "spec.chartRef.kind is missing");
         return;
     };
-    match canonical_kind(kind).filter(|canonical| allowed.contains(canonical)) {
+    let is_allowed = |kind: &str| allowed.iter().any(|allowed| allowed == kind);
+    match canonical_kind(kind).filter(|canonical| is_allowed(canonical)) {
         Some(canonical) if canonical == kind => {}
+        // A kind that a newer Flux brought: its CRD decides.
+        None if is_allowed(kind) => {}
         Some(canonical) => {
             let what = format!("spec.chartRef.kind {} is spelled {canonical}", quoted(kind));
             let done = format!("spec.chartRef.kind {} read as {canonical}", quoted(kind));
@@ -76,15 +81,14 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
                 .heal(vec![setting(at::CHART_REF_KIND, canonical)], done);
         }
         None => {
-            let what =
-                format!("spec.chartRef.kind {} is not allowed by Flux {}", quoted(kind), case.facts.flux);
+            let what = format!("spec.chartRef.kind {} is not allowed by {}", quoted(kind), case.installed);
             findings.report(at::CHART_REF_KIND, what).help(instead_of(kind, allowed));
         }
     }
 }
 
 /// What to write where `kind` is not allowed.
-fn instead_of(kind: &str, allowed: &[&str]) -> String {
+fn instead_of(kind: &str, allowed: &[Cow<'_, str>]) -> String {
     let one_of = format!("set spec.chartRef.kind to {}", any_of(allowed));
     match kind {
         "HelmRepository" | "GitRepository" | "Bucket" => {
@@ -102,7 +106,7 @@ fn instead_of(kind: &str, allowed: &[&str]) -> String {
 }
 
 /// `A, B or C`.
-fn any_of(kinds: &[&str]) -> String {
+fn any_of(kinds: &[Cow<'_, str>]) -> String {
     match kinds {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
         _ => kinds.concat(),

@@ -32,7 +32,7 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
-    let version = case.schema.version;
+    let version = &case.schema.version;
     let unknown = case.schema.chart_ref_kinds.is_empty();
     // A field that the schema does not have is refused even if it is null.
     let is_null = unknown && case.release().spec.set().is_some_and(|spec| spec.chart_ref_is_null);
@@ -40,20 +40,18 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
         return;
     }
     if unknown {
-        let report = findings
-            .report(at::CHART_REF, format!("{version} of Flux {} has no spec.chartRef", case.facts.flux));
+        let report =
+            findings.report(at::CHART_REF, format!("{version} of {} has no spec.chartRef", case.installed));
         let report =
             report.why("the API server would answer \".spec.chartRef: field not declared in schema\".");
-        if case.facts.flux.newest_schema().chart_ref_kinds.is_empty() {
+        if case.installed.newest_schema().chart_ref_kinds.is_empty() {
             report.help(
                 "keep spec.chart until Flux 2.3 or newer is installed; it brings chartRef and apiVersion v2.",
             );
         }
     } else if case.schema.chart_required && case.chart() != ChartState::Whole {
-        let what = format!(
-            "{version} of Flux {} requires spec.chart, so chartRef cannot replace it",
-            case.facts.flux
-        );
+        let what =
+            format!("{version} of {} requires spec.chart, so chartRef cannot replace it", case.installed);
         findings
             .report(at::API_VERSION, what)
             .why("the API server would answer \"spec.chart: Required value\".");

@@ -26,15 +26,16 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
-    let flux = case.facts.flux;
+    let installed = case.installed;
     match case.version {
-        Some(version) if flux.schema(version).is_none() => {
-            let brought = Flux::that_brought(version).filter(|brought| *brought > flux);
+        Some(version) if installed.schema(version).is_none() => {
+            let is_newer = |brought: &Flux| installed.flux().is_none_or(|flux| *brought > flux);
+            let brought = Flux::that_brought(version).filter(is_newer);
             let what = match brought {
                 Some(brought) => {
-                    format!("HelmRelease {} comes with Flux {brought}; Flux {flux} has none", quoted(version))
+                    format!("HelmRelease {} comes with Flux {brought}; {installed} has none", quoted(version))
                 }
-                None => format!("HelmRelease {} is not served by Flux {flux}", quoted(version)),
+                None => format!("HelmRelease {} is not served by {installed}", quoted(version)),
             };
             findings
                 .report(at::API_VERSION, what)
@@ -42,13 +43,13 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
                 .why("the API server has no such resource; kubectl and Flux report \"no matches for kind\".")
                 .help(format!(
                     "set apiVersion: helm.toolkit.fluxcd.io/{}, or name the Flux of your cluster with --flux.",
-                    flux.newest_schema().version
+                    installed.newest_schema().version
                 ));
         }
         Some(version) if case.schema.deprecated => {
             let gone =
                 Flux::that_dropped(version).map(|flux| format!("; Flux {flux} drops it")).unwrap_or_default();
-            let newest = flux.newest_schema().version;
+            let newest = &installed.newest_schema().version;
             let what = format!("HelmRelease {version} is deprecated{gone}: set apiVersion to {newest}");
             let report = findings.report(at::API_VERSION, what);
             if newest != "v2" {
@@ -70,8 +71,8 @@ fn source(case: &Case<'_>, findings: &mut Findings<'_>) {
     let Some(version) = api_version.strip_prefix(SOURCE_GROUP).and_then(|rest| rest.strip_prefix('/')) else {
         return;
     };
-    let Some(newest) = case.facts.flux.source_versions(kind).next().filter(|newest| *newest != version)
-    else {
+    let served = case.installed.source_versions(kind);
+    let Some(newest) = served.first().filter(|newest| **newest != version) else {
         return;
     };
     findings

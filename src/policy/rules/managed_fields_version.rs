@@ -28,7 +28,7 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
-    let served = case.facts.flux.served();
+    let served = case.installed.served();
     let place = |version: &str| served.iter().position(|schema| schema.version == version);
     let own = case.version.and_then(place);
     for (index, entry) in case.release().managed_fields().iter().enumerate() {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(crate) struct Options<'a> {
     pub(crate) failure_policy: &'a str,
     /// The text of `chartgate.yaml`.
     pub(crate) config: Option<&'a str>,
+    /// The kubeconfig by which it asks the API server for facts; without one it asks none.
+    pub(crate) kubeconfig: Option<&'a Path>,
     /// More arguments of `chartgate serve`, such as `&["--flux", "2.6"]`.
     pub(crate) arguments: &'a [&'a str],
 }
@@ -37,7 +40,7 @@ pub(crate) struct Chartgate<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { failure_policy: "Fail", config: None, arguments: &[] }
+        Self { failure_policy: "Fail", config: None, kubeconfig: None, arguments: &[] }
     }
 }
 
@@ -46,12 +49,15 @@ impl Default for Options<'_> {
 impl<'a> Chartgate<'a> {
     /// Starts the binary and returns when the API server asks it.
     pub(crate) fn start(cluster: &'a Cluster, options: Options<'_>) -> Self {
-        let Options { failure_policy, config, arguments } = options;
+        let Options { failure_policy, config, kubeconfig, arguments } = options;
         let dir = Process::directory("chartgate");
         let mut serve = Command::new(env!("CARGO_BIN_EXE_chartgate"));
         serve
             .args(["serve", "--listen=127.0.0.1:0", "--observe=127.0.0.1:0", "--certs=certs"])
             .args(arguments);
+        if let Some(kubeconfig) = kubeconfig {
+            serve.arg("--cluster=required").env("KUBECONFIG", kubeconfig);
+        }
         if let Some(config) = config {
             fs::write(dir.join("chartgate.yaml"), config).expect("the process directory can be written");
             serve.args(["--config", "chartgate.yaml"]);
