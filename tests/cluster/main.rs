@@ -7,6 +7,7 @@
 mod errors;
 #[allow(dead_code, reason = "a few steps wait for the tests of lost CRD versions and of modes by namespace")]
 mod harness;
+mod install;
 mod phases;
 mod reviews;
 mod smoke;

@@ -1,0 +1,224 @@
+//! Least privilege: what the `ServiceAccount` may do is what the table below needs, and nothing else.
+//!
+//! Each verb on each resource of each rule is taken away in turn, at the real API server; the very requests that the
+//! table has for it are then refused, and no other. So a grant without a need fails here as well as a need without a
+//! grant.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::NEWEST;
+use crate::harness::{Cluster, Write, eventually, manifests};
+
+/// The API server hears of changed roles by watch.
+const IN_EFFECT: Duration = Duration::from_secs(30);
+
+const ROLES: &str = "rbac.authorization.k8s.io/v1";
+
+/// Requests of one kind that chartgate makes.
+struct Need {
+    /// What does not work without.
+    feature: &'static str,
+    group: &'static str,
+    resource: &'static str,
+    /// The one object that it is about; list and watch select it by field.
+    name: Option<&'static str>,
+    /// The namespace, if it is only one.
+    namespace: Option<&'static str>,
+    verbs: &'static [&'static str],
+}
+
+const WATCHED: &[&str] = &["list", "watch"];
+const SOURCES: &str = "source.toolkit.fluxcd.io";
+const WEBHOOKS: &str = "admissionregistration.k8s.io";
+const SYSTEM: Option<&str> = Some("chartgate-system");
+const OURS: Option<&str> = Some("chartgate");
+
+#[rustfmt::skip] // A table.
+const NEEDS: &[Need] = &[
+    Need { feature: "facts: the CRD", group: "apiextensions.k8s.io", resource: "customresourcedefinitions", name: Some("helmreleases.helm.toolkit.fluxcd.io"), namespace: None, verbs: WATCHED },
+    Need { feature: "modes by namespace", group: "", resource: "namespaces", name: None, namespace: None, verbs: WATCHED },
+    Need { feature: "facts: OCI sources", group: SOURCES, resource: "ocirepositories", name: None, namespace: None, verbs: WATCHED },
+    Need { feature: "facts: chart sources", group: SOURCES, resource: "helmcharts", name: None, namespace: None, verbs: WATCHED },
+    Need { feature: "facts: external sources", group: SOURCES, resource: "externalartifacts", name: None, namespace: None, verbs: WATCHED },
+    Need { feature: "facts: repositories", group: SOURCES, resource: "helmrepositories", name: None, namespace: None, verbs: WATCHED },
+    Need { feature: "warning on a new mode", group: "helm.toolkit.fluxcd.io", resource: "helmreleases", name: None, namespace: None, verbs: &["list"] },
+    Need { feature: "live /mutate", group: WEBHOOKS, resource: "mutatingwebhookconfigurations", name: OURS, namespace: None, verbs: &["get", "list", "watch", "patch"] },
+    Need { feature: "live /validate", group: WEBHOOKS, resource: "validatingwebhookconfigurations", name: OURS, namespace: None, verbs: &["get", "list", "watch", "patch"] },
+    Need { feature: "events", group: "events.k8s.io", resource: "events", name: None, namespace: None, verbs: &["create", "patch"] },
+    Need { feature: "shared certificate", group: "", resource: "secrets", name: Some("chartgate-tls"), namespace: SYSTEM, verbs: &["get", "list", "watch", "update"] },
+    Need { feature: "first certificate", group: "", resource: "secrets", name: None, namespace: SYSTEM, verbs: &["create"] },
+];
+
+/// Every verb that a rule could grant on an object.
+const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+
+/// A role without one verb on one resource of one rule, and which requests that takes away.
+struct Less {
+    role: Value,
+    lost: Vec<String>,
+}
+
+#[test]
+fn every_permission_is_needed_and_every_need_is_permitted() {
+    let Some(cluster) = Cluster::start(NEWEST) else { return };
+    cluster.apply(&manifests("enforce"), &[]);
+    settled(&cluster, &[]);
+    let mut taken = 0;
+    for role in cluster.kustomize(&manifests("enforce")).iter().filter(|object| is_role(object)) {
+        for Less { role: less, lost } in each_less(role) {
+            assert!(!lost.is_empty(), "nothing in the table needs what is missing in {less}");
+            put(&cluster, &less);
+            settled(&cluster, &lost);
+            taken += 1;
+        }
+        put(&cluster, role);
+        settled(&cluster, &[]);
+    }
+    let needed: usize = NEEDS.iter().map(|need| need.verbs.len()).sum();
+    assert_eq!(taken, needed, "a need has one grant");
+}
+
+#[test]
+fn nothing_else_is_permitted_on_what_chartgate_is_about() {
+    let Some(cluster) = Cluster::start(NEWEST) else { return };
+    cluster.apply(&manifests("enforce"), &[]);
+    settled(&cluster, &[]);
+    for Need { group, resource, name, .. } in NEEDS {
+        for verb in VERBS {
+            for name in [None, Some("another"), *name] {
+                for namespace in [None, SYSTEM, Some("default")] {
+                    let needed = NEEDS.iter().any(|need| {
+                        (need.group, need.resource) == (*group, *resource)
+                            && need.verbs.contains(&verb)
+                            && (need.name.is_none() || need.name == name)
+                            && (need.namespace.is_none() || need.namespace == namespace)
+                    });
+                    let permitted = may(&cluster, verb, (group, resource), name, namespace);
+                    assert_eq!(permitted, needed, "{verb} {group}/{resource} {name:?} in {namespace:?}");
+                }
+            }
+        }
+    }
+}
+
+/// RBAC sees a name in a list or a watch only where the request selects by it. That it does is the API server's word.
+#[test]
+fn a_single_object_is_listed_and_watched_by_its_name() {
+    let Some(cluster) = Cluster::start(NEWEST) else { return };
+    cluster.apply(&manifests("enforce"), &[]);
+    settled(&cluster, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, cluster.kubeconfig_of("chartgate-system", "chartgate")).unwrap();
+    let get = |path: &str| {
+        let output = cluster.kubectl().env("KUBECONFIG", &kubeconfig).args(["get", "--raw", path]).output();
+        let output = output.expect("kubectl starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(said) }
+    };
+    for Need { group, resource, name, namespace, verbs, feature } in NEEDS {
+        let (Some(name), true) = (name, verbs.contains(&"watch")) else { continue };
+        let root = if group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{group}/v1") };
+        let namespace = namespace.map_or_else(String::new, |name| format!("/namespaces/{name}"));
+        let all = format!("{root}{namespace}/{resource}");
+        let one = format!("{all}?fieldSelector=metadata.name%3D{name}");
+        get(&one).unwrap_or_else(|said| panic!("{feature}: {said}"));
+        get(&format!("{one}&watch=true&timeoutSeconds=1")).unwrap_or_else(|said| panic!("{feature}: {said}"));
+        let refused = get(&all).unwrap_err();
+        assert!(refused.contains("is forbidden"), "{refused}");
+    }
+}
+
+fn is_role(object: &Value) -> bool {
+    object["kind"] == "Role" || object["kind"] == "ClusterRole"
+}
+
+/// The role without each of its grants in turn.
+fn each_less(role: &Value) -> Vec<Less> {
+    let texts = |value: &Value| -> Vec<String> {
+        let texts = value.as_array().into_iter().flatten();
+        texts.map(|text| text.as_str().expect("rules are made of texts").to_owned()).collect()
+    };
+    let mut all = Vec::new();
+    for (index, rule) in role["rules"].as_array().expect("a role has rules").iter().enumerate() {
+        let (resources, verbs) = (texts(&rule["resources"]), texts(&rule["verbs"]));
+        for resource in &resources {
+            for verb in &verbs {
+                let others = |all: &[String], one: &String| -> Vec<String> {
+                    all.iter().filter(|found| *found != one).cloned().collect()
+                };
+                let mut less = role.clone();
+                let rules = less["rules"].as_array_mut().expect("it has");
+                rules.remove(index);
+                for (resources, verbs) in [
+                    (others(&resources, resource), verbs.clone()),
+                    (vec![resource.clone()], others(&verbs, verb)),
+                ] {
+                    if !resources.is_empty() && !verbs.is_empty() {
+                        let mut kept = rule.clone();
+                        kept["resources"] = json!(resources);
+                        kept["verbs"] = json!(verbs);
+                        rules.push(kept);
+                    }
+                }
+                let granted = |need: &&Need| {
+                    rule["apiGroups"] == json!([need.group])
+                        && need.resource == resource
+                        && need.verbs.contains(&verb.as_str())
+                };
+                let lost = NEEDS.iter().filter(granted).map(|need| said(need, verb)).collect();
+                all.push(Less { role: less, lost });
+            }
+        }
+    }
+    all
+}
+
+fn said(need: &Need, verb: &str) -> String {
+    format!("{}: {verb} {}", need.feature, need.resource)
+}
+
+fn put(cluster: &Cluster, role: &Value) {
+    let namespace = role["metadata"]["namespace"].as_str();
+    let resource = if namespace.is_some() { "roles" } else { "clusterroles" };
+    cluster.objects_in(namespace, ROLES, resource).replace(role, Write::by("chartgate-tests")).accepted();
+}
+
+/// Waits until exactly the given requests of the table are refused.
+fn settled(cluster: &Cluster, lost: &[String]) {
+    eventually("the roles are in effect", IN_EFFECT, || {
+        let all = NEEDS.iter().flat_map(|need| need.verbs.iter().map(move |verb| (need, *verb)));
+        let refused: Vec<_> = all
+            .filter(|(need, verb)| {
+                !may(cluster, verb, (need.group, need.resource), need.name, need.namespace)
+            })
+            .map(|(need, verb)| said(need, verb))
+            .collect();
+        if refused == lost { Ok(()) } else { Err(format!("refused are {refused:?}, expected {lost:?}")) }
+    });
+}
+
+/// Asks the API server's own authorizer about the `ServiceAccount`.
+fn may(
+    cluster: &Cluster,
+    verb: &str,
+    (group, resource): (&str, &str),
+    name: Option<&str>,
+    namespace: Option<&str>,
+) -> bool {
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": "system:serviceaccount:chartgate-system:chartgate",
+            "groups": ["system:serviceaccounts", "system:serviceaccounts:chartgate-system", "system:authenticated"],
+            "resourceAttributes": {
+                "verb": verb, "group": group, "resource": resource, "name": name, "namespace": namespace,
+            },
+        },
+    });
+    let reviews = cluster.objects("authorization.k8s.io/v1", "subjectaccessreviews");
+    reviews.create(&review, Write::by("chartgate-tests")).accepted()["status"]["allowed"] == true
+}
