@@ -4,6 +4,7 @@
 //! The manifests are applied as they are; the replicas run under the `ServiceAccount` and RBAC that they grant.
 
 mod accepted;
+mod by_flux;
 mod permissions;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -73,6 +73,11 @@ impl<'a> Installation<'a> {
     /// Applies an overlay, `audit` or `enforce`. Nothing runs yet.
     pub(crate) fn apply(cluster: &'a Cluster, overlay: &str) -> Self {
         cluster.apply(&manifests(overlay), &[]);
+        Self::existing(cluster)
+    }
+
+    /// What somebody has applied already. Nothing runs yet.
+    pub(crate) fn existing(cluster: &'a Cluster) -> Self {
         let namespace = Namespace::existing(cluster, "chartgate-system");
         let deployment = namespace.objects("apps/v1", "deployments").get("chartgate").accepted();
         let service = namespace.objects("v1", "services").get("chartgate").accepted();
@@ -91,12 +96,17 @@ impl<'a> Installation<'a> {
 
     /// Starts one replica more, and returns when it is ready.
     pub(crate) fn start_one(&self) {
+        self.start_one_as_it_is();
+        self.trust_the_certificate();
+    }
+
+    /// The same with the webhook configurations as they are.
+    pub(crate) fn start_one_as_it_is(&self) {
         let pod =
             Pod { cluster: self.cluster, template: &self.deployment["spec"]["template"], certs: &self.certs };
         let replica = Replica::start(&pod, self.service.endpoints());
         replica.wait_until_ready();
         self.replicas.borrow_mut().push(replica);
-        self.trust_the_certificate();
     }
 
     /// Replaces the replica that has run longest as a rolling update does: a new one, and when that is available,
