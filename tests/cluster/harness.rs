@@ -30,6 +30,7 @@ pub(crate) use namespace::Namespace;
 pub(crate) use recorder::Recorder;
 pub(crate) use releases::{chart, chart_ref, release};
 pub(crate) use request::{Answer, Objects, Write};
+pub(crate) use tls::Identity;
 pub(crate) use wait::eventually;
 
 /// Runs the asynchronous insides of the harness for all tests of the process. A client belongs to the runtime that it

@@ -124,11 +124,6 @@ impl Cluster {
         Objects::new(self.client(), api_version, resource, None)
     }
 
-    /// The same, or those of one namespace that is there already.
-    pub(crate) fn objects_in(&self, namespace: Option<&str>, api_version: &str, resource: &str) -> Objects {
-        Objects::new(self.client(), api_version, resource, namespace)
-    }
-
     /// The answer to a plain GET of any path.
     pub(crate) fn get(&self, path: &str) -> Answer {
         read(&self.client, path, "application/json")

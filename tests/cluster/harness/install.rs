@@ -97,7 +97,10 @@ impl<'a> Installation<'a> {
     /// Starts one replica more, and returns when it is ready.
     pub(crate) fn start_one(&self) {
         self.start_one_as_it_is();
-        self.trust_the_certificate();
+        if self.keeps_its_own_certificates() {
+            let authority = fs::read_to_string(self.certs.join("ca.crt"));
+            self.trust(&authority.expect("it is written before the replica is ready"));
+        }
     }
 
     /// The same with the webhook configurations as they are.
@@ -161,10 +164,18 @@ impl<'a> Installation<'a> {
         self.replicas.borrow().iter().map(Replica::log).collect()
     }
 
-    /// What chartgate does itself with `--certs=self`.
-    fn trust_the_certificate(&self) {
-        let authority =
-            fs::read(self.certs.join("ca.crt")).expect("it is written before the replica is ready");
+    fn pod(&self) -> Pod<'_> {
+        Pod { cluster: self.cluster, template: &self.deployment["spec"]["template"], certs: &self.certs }
+    }
+
+    fn keeps_its_own_certificates(&self) -> bool {
+        self.pod().container()["args"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|one| one == "--certs=self"))
+    }
+
+    /// Writes caBundle, as cert-manager's cainjector does, or chartgate itself with `--certs=self`.
+    pub(crate) fn trust(&self, authority: &str) {
         for (resource, _) in CONFIGURATIONS {
             let configurations = self.cluster.objects(API, resource);
             let found = configurations.get("chartgate").accepted();
@@ -172,10 +183,10 @@ impl<'a> Installation<'a> {
             let patch: Vec<_> = (0..webhooks.len())
                 .map(|index| {
                     json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"),
-                           "value": STANDARD.encode(&authority)})
+                           "value": STANDARD.encode(authority)})
                 })
                 .collect();
-            configurations.json_patch("chartgate", &json!(patch), Write::by("chartgate")).accepted();
+            configurations.json_patch("chartgate", &json!(patch), Write::by("ca-injector")).accepted();
         }
     }
 }

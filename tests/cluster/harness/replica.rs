@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, park_timeout, sleep, spawn};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::chartgate::loopback_address;
@@ -49,7 +51,7 @@ pub(crate) struct Replica {
 // === impl Pod ===
 
 impl Pod<'_> {
-    fn container(&self) -> &Value {
+    pub(crate) fn container(&self) -> &Value {
         &self.template["spec"]["containers"][0]
     }
 
@@ -76,19 +78,36 @@ impl Pod<'_> {
             let volumes = list(&self.template["spec"]["volumes"]);
             let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]);
             let volume = volume.expect("a mount names a volume of the pod");
-            let name = volume["configMap"]["name"].as_str().expect("ConfigMaps are all that is mounted");
-            let namespace = Namespace::existing(self.cluster, "chartgate-system");
-            let found = namespace.objects("v1", "configmaps").get(name).accepted();
             let path = mount["mountPath"].as_str().expect("a mount has a path");
             let path = dir.join(path.trim_start_matches('/'));
             let data = path.join("..2026_11_23");
             fs::create_dir_all(&data).expect("the process directory can be written");
             symlink("..2026_11_23", path.join("..data")).expect("the file system has links");
-            for (file, text) in found["data"].as_object().expect("the ConfigMap has data") {
-                fs::write(data.join(file), text.as_str().expect("data are texts")).expect("a new folder");
-                symlink(Path::new("..data").join(file), path.join(file)).expect("the file system has links");
+            for (file, content) in self.content(volume) {
+                fs::write(data.join(&file), content).expect("a new folder");
+                symlink(Path::new("..data").join(&file), path.join(&file))
+                    .expect("the file system has links");
             }
         }
+    }
+
+    /// The files of a volume.
+    fn content(&self, volume: &Value) -> Vec<(String, Vec<u8>)> {
+        let (config_map, secret) = (&volume["configMap"]["name"], &volume["secret"]["secretName"]);
+        let (resource, name) = match (config_map.as_str(), secret.as_str()) {
+            (Some(name), _) => ("configmaps", name),
+            (_, Some(name)) => ("secrets", name),
+            _ => panic!("no such volume can be mounted here: {volume}"),
+        };
+        let system = Namespace::existing(self.cluster, "chartgate-system");
+        let found = system.objects("v1", resource).get(name).accepted();
+        let data = found["data"].as_object().expect("it holds data").iter();
+        let files = data.map(|(file, text)| {
+            let text = text.as_str().expect("data are texts");
+            let decoded = || STANDARD.decode(text).expect("Secrets are in base64");
+            (file.clone(), if resource == "secrets" { decoded() } else { text.into() })
+        });
+        files.collect()
     }
 
     /// What the pod may do: a kubeconfig with a token of its `ServiceAccount`, as the kubelet would ask for one.

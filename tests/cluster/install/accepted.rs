@@ -111,7 +111,7 @@ fn components() -> impl Iterator<Item = String> {
 }
 
 /// A kustomization of an overlay and components, beside a copy of the manifests: kustomize takes no absolute paths.
-fn combination(overlay: &str, components: &[impl AsRef<str>]) -> TempDir {
+pub(super) fn combination(overlay: &str, components: &[impl AsRef<str>]) -> TempDir {
     let folder = tempfile::tempdir().expect("the temporary directory can be written");
     copy(&manifests("."), &folder.path().join("manifests"));
     let components: Vec<_> =

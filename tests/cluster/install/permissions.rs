@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::NEWEST;
-use crate::harness::{Cluster, Write, eventually, manifests};
+use crate::harness::{Cluster, Namespace, Write, eventually, manifests};
 
 /// The API server hears of changed roles by watch.
 const IN_EFFECT: Duration = Duration::from_secs(30);
@@ -181,9 +181,11 @@ fn said(need: &Need, verb: &str) -> String {
 }
 
 fn put(cluster: &Cluster, role: &Value) {
-    let namespace = role["metadata"]["namespace"].as_str();
-    let resource = if namespace.is_some() { "roles" } else { "clusterroles" };
-    cluster.objects_in(namespace, ROLES, resource).replace(role, Write::by("chartgate-tests")).accepted();
+    let roles = match role["metadata"]["namespace"].as_str() {
+        Some(namespace) => Namespace::existing(cluster, namespace).objects(ROLES, "roles"),
+        None => cluster.objects(ROLES, "clusterroles"),
+    };
+    roles.replace(role, Write::by("chartgate-tests")).accepted();
 }
 
 /// Waits until exactly the given requests of the table are refused.
