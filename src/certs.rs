@@ -4,18 +4,20 @@
 //! - [`generate`] makes an authority and a server certificate.
 //! - [`pair`] turns PEM text into a certificate with its key, or says what is wrong with it.
 //! - [`reload`] notices changed files and swaps the certificate under the open listener.
+//! - [`shared`] decides what becomes of a set that several servers share, and when each of them takes it up.
 
 pub mod directory;
 mod files;
 pub mod generate;
 pub mod pair;
 pub mod reload;
+pub mod shared;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -152,31 +154,31 @@ pub fn provider() -> CryptoProvider {
 }
 
 /// The pair that new handshakes get. It is replaced while serving; established connections keep theirs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Presented {
-    current: ArcSwap<ServingPair>,
+    current: ArcSwapOption<ServingPair>,
 }
 
 impl Presented {
     /// Presents `pair` until another one replaces it.
     pub fn new(pair: ServingPair) -> Self {
-        Self { current: ArcSwap::from_pointee(pair) }
+        Self { current: ArcSwapOption::from_pointee(pair) }
     }
 
     /// Presents `pair` from the next handshake on.
-    pub fn replace(&self, pair: ServingPair) {
-        self.current.store(Arc::new(pair));
+    pub fn replace(&self, pair: impl Into<Arc<ServingPair>>) {
+        self.current.store(Some(pair.into()));
     }
 
-    /// The pair that the next handshake gets.
-    pub fn pair(&self) -> Arc<ServingPair> {
+    /// The pair that the next handshake gets; without one it fails.
+    pub fn pair(&self) -> Option<Arc<ServingPair>> {
         self.current.load_full()
     }
 }
 
 impl ResolvesServerCert for Presented {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load().certified_key())
+        self.current.load().as_deref().map(ServingPair::certified_key)
     }
 }
 

@@ -1,4 +1,6 @@
-//! `chartgate.yaml`: what is chosen about the judgement, read from a file.
+//! `chartgate.yaml`: what is chosen about the judgement, and about our own certificates, read from a file.
+
+mod period;
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +11,8 @@ use std::{
 use serde::Deserialize;
 use serde_saphyr::{DefaultMessageFormatter, Error as YamlError, MessageFormatter as _};
 
+use self::period::Period;
+use crate::certs::shared::{Lifetimes, LifetimesError};
 use crate::policy::{
     AnnotationValue, ChartRefSettings, Heal, Mode, RuleSettings, Settings, find_rule, rules,
 };
@@ -45,6 +49,23 @@ pub enum ConfigError {
         /// The id that it gives.
         rule: String,
     },
+    /// Its lifetimes do not go together.
+    #[error("{}: certificates: {source}", .path.display())]
+    Lifetimes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: LifetimesError,
+    },
+}
+
+/// Everything that the file can say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// What is chosen about the judgement.
+    pub settings: Settings,
+    /// How long certificates live that chartgate makes for a cluster.
+    pub certificates: Lifetimes,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -56,17 +77,26 @@ struct File {
     chart_ref: ChartRefSettings,
     heal: Heal,
     exemptions: bool,
+    certificates: Certificates,
 }
 
-/// Reads a configuration file; what it leaves out is as [`Settings::default`] has it.
-pub fn read(path: &Path) -> Result<Settings, ConfigError> {
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct Certificates {
+    ca_lifetime: Option<Period>,
+    leaf_lifetime: Option<Period>,
+    renew_before: Option<Period>,
+}
+
+/// Reads a configuration file; what it leaves out is as the defaults have it.
+pub fn read(path: &Path) -> Result<Configuration, ConfigError> {
     let text = fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     parse(&text, path)
 }
 
-fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
-    let File { mode, rules, annotations, chart_ref, heal, exemptions } =
+fn parse(text: &str, path: &Path) -> Result<Configuration, ConfigError> {
+    let File { mode, rules, annotations, chart_ref, heal, exemptions, certificates } =
         serde_saphyr::from_str::<Option<File>>(text)
             .map_err(|error| invalid(&error, path))?
             .unwrap_or_default();
@@ -74,14 +104,20 @@ fn parse(text: &str, path: &Path) -> Result<Settings, ConfigError> {
         return Err(ConfigError::UnknownRule { path: path.to_owned(), rule: rule.clone() });
     }
     let default = Settings::default();
-    Ok(Settings {
+    let settings = Settings {
         mode: mode.unwrap_or(default.mode),
         rules,
         annotations: annotations.unwrap_or(default.annotations),
         chart_ref,
         heal,
         exemptions,
-    })
+    };
+    let Certificates { ca_lifetime, leaf_lifetime, renew_before } = certificates;
+    let [ca, leaf, before] =
+        [ca_lifetime, leaf_lifetime, renew_before].map(|given| given.map(|Period(span)| span));
+    let certificates = Lifetimes::new(ca, leaf, before)
+        .map_err(|source| ConfigError::Lifetimes { path: path.to_owned(), source })?;
+    Ok(Configuration { settings, certificates })
 }
 
 /// An error on one line: where, what, and what was probably meant.
@@ -120,11 +156,17 @@ fn likely<'a>(given: &str, candidates: impl Iterator<Item = &'a str>) -> String 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::policy::{CrossNamespace, Level};
 
-    fn of(text: &str) -> Result<Settings, String> {
+    fn all_of(text: &str) -> Result<Configuration, String> {
         parse(text, Path::new("chartgate.yaml")).map_err(|error| error.to_string())
+    }
+
+    fn of(text: &str) -> Result<Settings, String> {
+        all_of(text).map(|configuration| configuration.settings)
     }
 
     #[test]
@@ -164,7 +206,7 @@ mod tests {
         assert_eq!(
             of("heal: never\nmodes: warn\n"),
             Err("chartgate.yaml:2:1: there is no key \"modes\"; did you mean \"mode\"? (there are mode, rules, \
-                 annotations, chartRef, heal, exemptions)"
+                 annotations, chartRef, heal, exemptions, certificates)"
                 .to_owned())
         );
     }
@@ -181,5 +223,34 @@ mod tests {
     fn what_is_no_yaml_is_an_error_on_one_line() {
         let error = of("heal: never\nmode: 'warn\n").unwrap_err();
         assert!(error.starts_with("chartgate.yaml:2:") && error.lines().count() == 1, "{error}");
+    }
+
+    #[test]
+    fn reads_how_long_certificates_live() {
+        let text = "certificates: {caLifetime: 1y, leafLifetime: 30d, renewBefore: 240h}\n";
+        let day = Duration::from_hours(24);
+        let expected = Lifetimes::new(Some(365 * day), Some(30 * day), Some(10 * day)).unwrap();
+        assert_eq!(all_of(text).unwrap().certificates, expected);
+    }
+
+    #[test]
+    fn lifetimes_that_make_no_sense_are_errors_that_name_the_key() {
+        for (text, error) in [
+            (
+                "certificates: {leafLifetime: 5w}\n",
+                "chartgate.yaml:1:30: \"5w\" is no span of time: write a number with s, m, h, d or y, such as 90d",
+            ),
+            (
+                "certificates: {leafLifetime: 20s, renewBefore: 30s}\n",
+                "chartgate.yaml: certificates: renewBefore must be shorter than leafLifetime",
+            ),
+            (
+                "certificates: {leafLifetimes: 20s}\n",
+                "chartgate.yaml:1:16: there is no key \"leafLifetimes\"; did you mean \"leafLifetime\"? (there are \
+                 caLifetime, leafLifetime, renewBefore)",
+            ),
+        ] {
+            assert_eq!(all_of(text), Err(error.to_owned()));
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! - `connection` is one of them: handshake, HTTP/1.1 or HTTP/2, and its time limits.
 //! - [`observe`] is the plain port for probes and metrics.
 //! - [`reload`] takes up changed certificate files.
+//! - [`self_managed`] keeps the certificate that the servers of a cluster share.
 
 mod activity;
 pub mod body;
@@ -17,6 +18,7 @@ pub mod observe;
 mod refusal;
 pub mod reload;
 mod router;
+pub mod self_managed;
 
 use std::time::Duration;
 

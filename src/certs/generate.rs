@@ -1,14 +1,14 @@
 //! An authority and a server certificate, for those who bring none.
 //!
-//! The authority's key signs once and is dropped: nobody can steal what was never written. So a new server
-//! certificate always comes with a new authority, and whoever trusts the old one has to be told. That suits a
-//! server on a laptop and a test; in a cluster the certificate comes from a Secret.
+//! For files, [`make`] drops the authority's key when it has signed once: nobody can steal what was never written. So
+//! a new server certificate always comes with a new authority, and whoever trusts the old one has to be told. That
+//! suits a server on a laptop and a test. In a cluster [`super::shared`] keeps the key, beside the server's own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -26,6 +26,18 @@ pub const LIFETIME: Duration = Duration::days(365);
 
 /// How far another machine's clock may be behind ours without refusing a pair that was made this minute.
 const CLOCK_SKEW: Duration = Duration::hours(1);
+
+/// The time in which a certificate is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Validity {
+    pub(super) not_before: OffsetDateTime,
+    pub(super) not_after: OffsetDateTime,
+}
+
+/// The key of an authority that signs more than once. It has no `Debug`: a key belongs in no log.
+pub(super) struct Signer {
+    key: KeyPair,
+}
 
 /// A new authority, and a pair that it signed, as PEM text.
 pub struct Made {
@@ -60,30 +72,75 @@ impl Names {
     }
 }
 
-/// Makes an authority and a pair for `names`, valid from about `now` on for [`LIFETIME`].
-pub fn make(names: &Names, now: OffsetDateTime) -> Result<Made, CertError> {
-    let authority_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let authority_params = authority_params(&authority_key, now);
-    let authority = authority_params.self_signed(&authority_key)?;
-
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let issuer = Issuer::new(authority_params, authority_key);
-    let certificate = server_params(names, now)?.signed_by(&key, &issuer)?;
-    Ok(Made { authority: authority.pem(), certificate: certificate.pem(), key: key.serialize_pem() })
+impl Validity {
+    /// From about `now` on, for as long as asked.
+    pub(super) fn of(lifetime: Duration, now: OffsetDateTime) -> Self {
+        Self { not_before: now - CLOCK_SKEW, not_after: now + lifetime }
+    }
 }
 
-fn authority_params(key: &KeyPair, now: OffsetDateTime) -> CertificateParams {
+impl Signer {
+    /// A new key.
+    pub(super) fn generate() -> Result<Self, CertError> {
+        Ok(Self { key: new_key()? })
+    }
+
+    /// The key in a PEM text, if it is one that can sign.
+    pub(super) fn from_pem(text: &str) -> Option<Self> {
+        KeyPair::from_pem(text).ok().map(|key| Self { key })
+    }
+
+    /// The key as PEM (PKCS #8).
+    pub(super) fn to_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
+    /// The public key, as a certificate holds it.
+    pub(super) fn public_key(&self) -> Vec<u8> {
+        self.key.subject_public_key_info()
+    }
+
+    /// The certificate of the authority with this key, as PEM.
+    pub(super) fn authority(&self, validity: Validity) -> Result<String, CertError> {
+        Ok(authority_params(&self.key, validity).self_signed(&self.key)?.pem())
+    }
+
+    /// A pair for `names`, as PEM: the certificate, then its key.
+    pub(super) fn pair(&self, names: &Names, validity: Validity) -> Result<(String, String), CertError> {
+        let key = new_key()?;
+        // Name and print of an authority follow from its key, so its certificate is not needed. (Its time is not
+        // part of what it signs.)
+        let params = authority_params(&self.key, validity);
+        let issuer = Issuer::from_params(&params, &self.key);
+        let certificate = server_params(names, validity)?.signed_by(&key, &issuer)?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+}
+
+/// Makes an authority and a pair for `names`, valid from about `now` on for [`LIFETIME`].
+pub fn make(names: &Names, now: OffsetDateTime) -> Result<Made, CertError> {
+    let (signer, validity) = (Signer::generate()?, Validity::of(LIFETIME, now));
+    let authority = signer.authority(validity)?;
+    let (certificate, key) = signer.pair(names, validity)?;
+    Ok(Made { authority, certificate, key })
+}
+
+fn new_key() -> Result<KeyPair, CertError> {
+    Ok(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?)
+}
+
+fn authority_params(key: &KeyPair, validity: Validity) -> CertificateParams {
     let mut params = CertificateParams::default();
     // Two authorities with one name confuse clients that look an issuer up by name, so the key is part of it.
     let print = params.key_identifier(key).first_chunk().map_or(0, |print| u32::from_be_bytes(*print));
     params.distinguished_name = named(&format!("chartgate CA {print:08x}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    valid_from(&mut params, now);
+    valid_in(&mut params, validity);
     params
 }
 
-fn server_params(names: &Names, now: OffsetDateTime) -> Result<CertificateParams, CertError> {
+fn server_params(names: &Names, validity: Validity) -> Result<CertificateParams, CertError> {
     let Names { dns, addresses } = names;
     let mut params = CertificateParams::new(dns.clone())?;
     params.subject_alt_names.extend(addresses.iter().map(|address| SanType::IpAddress(*address)));
@@ -92,7 +149,7 @@ fn server_params(names: &Names, now: OffsetDateTime) -> Result<CertificateParams
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
-    valid_from(&mut params, now);
+    valid_in(&mut params, validity);
     Ok(params)
 }
 
@@ -103,7 +160,7 @@ fn named(common_name: &str) -> DistinguishedName {
     name
 }
 
-fn valid_from(params: &mut CertificateParams, now: OffsetDateTime) {
-    params.not_before = now - CLOCK_SKEW;
-    params.not_after = now + LIFETIME;
+fn valid_in(params: &mut CertificateParams, Validity { not_before, not_after }: Validity) {
+    params.not_before = not_before;
+    params.not_after = not_after;
 }

@@ -77,6 +77,16 @@ impl ServingPair {
         self.not_after
     }
 
+    /// The first moment at which the certificate is valid.
+    pub(super) fn not_before(&self) -> OffsetDateTime {
+        self.not_before
+    }
+
+    /// The server's own certificate.
+    pub(super) fn certificate(&self) -> &CertificateDer<'static> {
+        &self.key.cert[0]
+    }
+
     /// Whom the certificate speaks for.
     pub fn names(&self) -> &Names {
         &self.names
@@ -195,13 +205,13 @@ pub(super) fn is_our_authority(text: &[u8]) -> bool {
     })
 }
 
-fn is_ours(authority: &X509Name<'_>) -> bool {
+pub(super) fn is_ours(authority: &X509Name<'_>) -> bool {
     authority
         .iter_organization()
         .any(|organization| organization.as_str().is_ok_and(|name| name == generate::ORGANIZATION))
 }
 
-fn in_utc(moment: OffsetDateTime) -> String {
+pub(super) fn in_utc(moment: OffsetDateTime) -> String {
     moment.format(&Rfc3339).unwrap_or_else(|_| moment.to_string())
 }
 

@@ -71,7 +71,8 @@ impl Reloader {
     fn look(&mut self, now: OffsetDateTime) -> Result<Polled, (Option<u64>, CertError)> {
         let changed = self.take_up(now)?;
         // Only now is it sure that what is there is what is presented: a user's new pair must not be made again.
-        if !self.directory.is_due(&self.presented.pair(), now) {
+        let is_due = self.presented.pair().is_some_and(|pair| self.directory.is_due(&pair, now));
+        if !is_due {
             return Ok(if changed { Polled::Replaced } else { Polled::Unchanged });
         }
         let _alone = files::lock(self.directory.path());
@@ -93,7 +94,7 @@ impl Reloader {
         let pair = self.directory.pair(&contents).map_err(|error| (fingerprint, error))?;
         pair.check_time(&self.directory.certificate(), now).map_err(|error| (fingerprint, error))?;
         self.fingerprint = fingerprint;
-        let changed = !pair.is_same_as(&self.presented.pair());
+        let changed = self.presented.pair().is_none_or(|before| !pair.is_same_as(&before));
         if changed {
             self.presented.replace(pair);
         }
@@ -154,10 +155,10 @@ mod tests {
         let (_place, directory) = empty_directory();
         put(&directory, &users_pair());
         let (mut reloader, presented) = watch(&directory);
-        let before = presented.pair();
+        let before = presented.pair().unwrap();
         assert!(matches!(reloader.poll(NOW), Polled::Unchanged));
         assert!(matches!(reloader.poll(NOW), Polled::Unchanged));
-        assert!(Arc::ptr_eq(&before, &presented.pair()));
+        assert!(Arc::ptr_eq(&before, &presented.pair().unwrap()));
     }
 
     #[test]
@@ -165,10 +166,10 @@ mod tests {
         let (_place, directory) = empty_directory();
         put(&directory, &users_pair());
         let (mut reloader, presented) = watch(&directory);
-        let before = presented.pair();
+        let before = presented.pair().unwrap();
         put(&directory, &users_pair());
         assert!(matches!(reloader.poll(NOW), Polled::Replaced));
-        assert!(!before.is_same_as(&presented.pair()));
+        assert!(!before.is_same_as(&presented.pair().unwrap()));
     }
 
     #[test]
@@ -183,12 +184,12 @@ mod tests {
         symlink("..data/tls.crt", directory.certificate()).unwrap();
         symlink("..data/tls.key", directory.key()).unwrap();
         let (mut reloader, presented) = watch(&directory);
-        let before = presented.pair();
+        let before = presented.pair().unwrap();
 
         symlink("..2", place.path().join("..data_tmp")).unwrap();
         fs::rename(place.path().join("..data_tmp"), place.path().join("..data")).unwrap();
         assert!(matches!(reloader.poll(NOW), Polled::Replaced));
-        assert!(!before.is_same_as(&presented.pair()));
+        assert!(!before.is_same_as(&presented.pair().unwrap()));
     }
 
     #[test]
@@ -196,14 +197,14 @@ mod tests {
         let (place, directory) = empty_directory();
         put(&directory, &users_pair());
         let (mut reloader, presented) = watch(&directory);
-        let before = presented.pair();
+        let before = presented.pair().unwrap();
         fs::write(directory.key(), users_pair().1).unwrap();
         assert_eq!(
             told_after_two_polls(&mut reloader, place.path()),
             "DIR/tls.key is not the key of the first certificate in DIR/tls.crt: replace both by one pair, the \
              server's own certificate first"
         );
-        assert!(Arc::ptr_eq(&before, &presented.pair()));
+        assert!(Arc::ptr_eq(&before, &presented.pair().unwrap()));
     }
 
     #[test]
@@ -240,7 +241,7 @@ mod tests {
             told_after_two_polls(&mut reloader, place.path()),
             "tls.crt and tls.key are gone from DIR: put a pair there"
         );
-        assert!(presented.pair().is_valid_at(NOW));
+        assert!(presented.pair().unwrap().is_valid_at(NOW));
     }
 
     #[test]
@@ -248,12 +249,12 @@ mod tests {
         let (_place, directory) = empty_directory();
         put(&directory, &users_pair());
         let (mut reloader, presented) = watch(&directory);
-        let before = presented.pair();
+        let before = presented.pair().unwrap();
         put(&directory, &users_pair());
         let later = NOW + Days::days(6);
         reloader.poll(later);
         assert!(matches!(reloader.poll(later), Polled::Kept(CertError::Expired { .. })));
-        assert!(Arc::ptr_eq(&before, &presented.pair()));
+        assert!(Arc::ptr_eq(&before, &presented.pair().unwrap()));
     }
 
     #[test]
@@ -263,7 +264,7 @@ mod tests {
         let due = NOW + generate::LIFETIME - crate::certs::directory::RENEW_BEFORE;
         assert!(matches!(reloader.poll(due), Polled::Unchanged));
         assert!(matches!(reloader.poll(due + Days::SECOND), Polled::Replaced));
-        assert_eq!(presented.pair().not_after(), due + Days::SECOND + generate::LIFETIME);
+        assert_eq!(presented.pair().unwrap().not_after(), due + Days::SECOND + generate::LIFETIME);
     }
 
     #[test]
@@ -276,7 +277,7 @@ mod tests {
         let users = users_pair();
         put(&directory, &users);
         assert!(matches!(reloader.poll(NOW), Polled::Replaced));
-        assert!(!presented.pair().made_here());
+        assert!(!presented.pair().unwrap().made_here());
         assert_eq!(fs::read_to_string(directory.certificate()).unwrap(), users.0);
     }
 }

@@ -94,7 +94,7 @@ pub enum PreviewError {
 /// Judges every document of the input and prints what comes of it.
 pub fn run(args: PreviewArgs, out: &mut impl Write) -> Result<ExitCode, PreviewError> {
     let PreviewArgs { file, config, flux } = args;
-    let settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+    let settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default().settings;
     let (name, text) = read(&file)?;
     let documents =
         preflight::documents(&text).map_err(|message| PreviewError::Yaml { name: name.clone(), message })?;

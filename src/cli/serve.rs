@@ -2,6 +2,7 @@
 
 mod announce;
 mod bind;
+mod certificate;
 mod running;
 
 use std::io::{self, Write};
@@ -12,30 +13,23 @@ use std::time::Duration;
 
 use clap::Args;
 use thiserror::Error;
-use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::{runtime, spawn};
 
 use self::announce::Announcement;
 use self::bind::{Address, bind};
+use self::certificate::{Certificate, Source};
 use self::running::{Running, Signals};
 use super::log::LogArgs;
 use crate::admission::{self, Answer, BadReview, Endpoint, Facts, Settings};
-use crate::certs::directory::{Directory, Origin};
-use crate::certs::pair::Names;
-use crate::certs::reload::Reloader;
-use crate::certs::{CertError, Presented, server_config};
+use crate::certs::{CertError, server_config};
 use crate::cluster::{Access, Connection, ConnectionError};
-use crate::config::{self, ConfigError};
+use crate::config::{self, ConfigError, Configuration};
 use crate::policy::Flux;
 use crate::telemetry::{LogError, Metrics};
 use crate::webhook::observe::{self, Check};
-use crate::webhook::reload::keep_certificate_current;
 use crate::webhook::{Judge, Limits, Server, Stage, router};
-
-/// The Service and the namespace of our manifests: whom a certificate that we make speaks for.
-const SERVICE: (&str, &str) = ("chartgate", "chartgate-system");
 
 /// Probes and scrapers are few; whoever else comes must not take what the webhook needs.
 const MAX_OBSERVE_CONNECTIONS: usize = 64;
@@ -74,14 +68,18 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     observe: Address,
 
-    /// The directory with tls.crt and tls.key; both are made where neither is there.
+    /// The directory with tls.crt and tls.key, or `self` for a Secret that all replicas share.
     ///
-    /// What is there is never overwritten, unless chartgate made it itself and it is about to expire. Changed files
-    /// are served from the next connection on.
-    #[arg(long, value_name = "DIR", default_value = "certs")]
-    certs: PathBuf,
+    /// In a directory, both are made where neither is there. What is there is never overwritten, unless chartgate
+    /// made it itself and it is about to expire. Changed files are served from the next connection on.
+    ///
+    /// With `self`, which needs an API server (see --cluster), chartgate makes the Secret chartgate-tls in its own
+    /// namespace, renews it, and writes the CA into the caBundle of the two webhook configurations that are called
+    /// chartgate. A directory of that name is written ./self.
+    #[arg(long, value_name = "DIR|self", default_value = "certs")]
+    certs: Source,
 
-    /// Whether the API server is asked for facts: in a pod its own, by kubeconfig only where required.
+    /// Whether an API server is asked: in a pod its own, by kubeconfig only where required.
     #[arg(long, value_name = "ACCESS", value_enum, default_value_t)]
     cluster: Access,
 
@@ -118,6 +116,12 @@ pub enum ServeError {
     /// There is no API server to ask.
     #[error("--cluster")]
     Cluster(#[from] ConnectionError),
+    /// A certificate in a Secret needs an API server.
+    #[error(
+        "--certs=self keeps the certificate in a Secret, and there is no API server to ask: run in a pod, or add \
+         --cluster=required to use a kubeconfig (a directory of that name is written ./self)"
+    )]
+    NoCluster,
     /// There is no log.
     #[error("--log-level (or RUST_LOG)")]
     Log(#[from] LogError),
@@ -151,7 +155,8 @@ impl Judge for Given {
 
 async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, ServeError> {
     let ServeArgs { config, flux, listen, observe, certs, cluster, shutdown_delay, log: _ } = args;
-    let settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+    let Configuration { settings, certificates } =
+        config.as_deref().map(config::read).transpose()?.unwrap_or_default();
     let signals = Signals::listen()?;
     let connection = Connection::open(cluster).await?;
     if let Some(Connection { namespace, .. }) = &connection {
@@ -162,25 +167,11 @@ async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, Serve
     let observe = bind("observe", observe).await?;
     let address = webhook.local_addr()?;
 
-    let directory = Directory::new(certs);
-    let (service, namespace) = SERVICE;
-    let names = Names::of_service(service, namespace).and_address(address.ip());
-    let (pair, origin) = directory.open(&names, OffsetDateTime::now_utc())?;
-    if origin == Origin::Made {
-        tracing::info!(directory = %directory.path().display(), "made a certificate authority and a certificate");
-    }
-    let announcement = Announcement {
-        webhook: address,
-        observe: observe.local_addr()?,
-        authority: Some(directory.authority()).filter(|file| file.exists()),
-        names: pair.names(),
-    }
-    .to_string();
-
+    let (certificate, told) =
+        Certificate::open(certs, address.ip(), connection.as_ref(), certificates, &metrics)?;
+    let announcement = Announcement { webhook: address, observe: observe.local_addr()?, certificate: &told };
     let judge = Given { settings, facts: Facts { flux } };
-    let presented = Arc::new(Presented::new(pair));
-    let reloader = Reloader::new(directory, names, Arc::clone(&presented));
-    let running = start(judge, (webhook, observe), (presented, reloader), &metrics);
+    let running = start(judge, (webhook, observe), certificate, &metrics);
     // Nobody may be reading; the server serves all the same.
     let _ = writeln!(io::stdout(), "{announcement}");
     Ok(running.until(signals, Duration::from_secs(shutdown_delay.into())).await)
@@ -190,28 +181,28 @@ async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, Serve
 fn start(
     judge: impl Judge,
     (webhook, observe): (TcpListener, TcpListener),
-    (presented, reloader): (Arc<Presented>, Reloader),
+    certificate: Certificate,
     metrics: &Arc<Metrics>,
 ) -> Running {
     let limits = Limits::default();
-    metrics.serves_certificate_until(presented.pair().not_after());
+    if let Some(pair) = certificate.presented.pair() {
+        metrics.serves_certificate_until(pair.not_after());
+    }
 
     let (stage, stages) = watch::channel(Stage::Serving);
-    let tls = Arc::new(server_config(Arc::clone(&presented)));
+    let tls = Arc::new(server_config(Arc::clone(&certificate.presented)));
     let routes = router(judge, Arc::clone(metrics));
     let webhook = Server::webhook(webhook, routes, tls, Arc::clone(metrics), limits, stages.clone());
     let webhook = spawn(webhook.run());
 
     let (observe_stage, observe_stages) = watch::channel(Stage::Serving);
-    let ready = vec![
-        Check::listener(webhook.abort_handle()),
-        Check::certificate(Arc::clone(&presented)),
-        Check::serving(stages.clone()),
-    ];
+    let mut ready = vec![Check::listener(webhook.abort_handle())];
+    let (certificate, checks) = certificate.keep(metrics, stages.clone());
+    ready.extend(checks);
+    ready.push(Check::serving(stages));
     let limits = Limits { connections: MAX_OBSERVE_CONNECTIONS, ..limits };
     let observe = Server::plain(observe, observe::router(Arc::clone(metrics), ready), limits, observe_stages);
     let observe = spawn(observe.run());
 
-    let reload = spawn(keep_certificate_current(reloader, presented, Arc::clone(metrics), stages));
-    Running { stage, webhook, observe_stage, observe, reload }
+    Running { stage, webhook, observe_stage, observe, certificate }
 }

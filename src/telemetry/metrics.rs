@@ -36,6 +36,12 @@ pub struct Metrics {
     panics: Counter,
     certificate_not_after: Gauge,
     certificate_reload_failures: Counter,
+    /// One for each [`Part`], in its order.
+    certificate_rotations: [Counter; Part::ALL.len()],
+    certificate_repairs: Counter,
+    ca_bundle_writes: Counter,
+    /// One for each [`Asked`], in its order.
+    certificate_failures: [Counter; Asked::ALL.len()],
     handshake_failures: Counter,
     connections: Gauge,
     lost_log_lines: Counter,
@@ -54,6 +60,26 @@ pub enum Refusal {
     Overload,
     /// The caller's deadline came before the whole body did.
     Timeout,
+}
+
+/// What was made anew in the Secret that the servers of a cluster share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The server's certificate.
+    Leaf,
+    /// The authority that signs it.
+    Authority,
+}
+
+/// What the API server was asked for in vain, to keep certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The Secret, to be read or written.
+    Secret,
+    /// A webhook configuration, to be read or to be given a caBundle.
+    CaBundle,
+    /// An event, to be written.
+    Event,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -82,6 +108,11 @@ struct RefusalLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartLabels {
+    part: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -92,6 +123,8 @@ impl Metrics {
     /// Everything at zero.
     pub fn new() -> Self {
         let refusals = Family::<RefusalLabels, Counter>::default();
+        let rotations = Family::<PartLabels, Counter>::default();
+        let failures = Family::<PartLabels, Counter>::default();
         let mut metrics = Self {
             registry: Registry::with_prefix("chartgate"),
             reviews: Family::default(),
@@ -103,12 +136,19 @@ impl Metrics {
             panics: Counter::default(),
             certificate_not_after: Gauge::default(),
             certificate_reload_failures: Counter::default(),
+            certificate_rotations: Part::ALL
+                .map(|part| rotations.get_or_create_owned(&PartLabels { part: part.as_str() })),
+            certificate_repairs: Counter::default(),
+            ca_bundle_writes: Counter::default(),
+            certificate_failures: Asked::ALL
+                .map(|asked| failures.get_or_create_owned(&PartLabels { part: asked.as_str() })),
             handshake_failures: Counter::default(),
             connections: Gauge::default(),
             lost_log_lines: Counter::default(),
         };
         metrics.register_reviews(refusals);
         metrics.register_process();
+        metrics.register_shared_certificate(rotations, failures);
         metrics
     }
 
@@ -167,6 +207,34 @@ impl Metrics {
         registry.register("build", "The program", Info::new(build));
     }
 
+    fn register_shared_certificate(
+        &mut self,
+        rotations: Family<PartLabels, Counter>,
+        failures: Family<PartLabels, Counter>,
+    ) {
+        let Self { registry, certificate_repairs, ca_bundle_writes, .. } = self;
+        registry.register(
+            "certificate_rotations",
+            "Certificates that this process made and put into the shared Secret",
+            rotations,
+        );
+        registry.register(
+            "certificate_repairs",
+            "Times that this process found the shared Secret broken and repaired it",
+            certificate_repairs.clone(),
+        );
+        registry.register(
+            "ca_bundle_writes",
+            "Times that this process gave a webhook configuration its caBundle",
+            ca_bundle_writes.clone(),
+        );
+        registry.register(
+            "certificate_failures",
+            "What the API server was asked for in vain, to keep certificates",
+            failures,
+        );
+    }
+
     /// Counts one judged review; `took` is what judging took.
     pub fn reviewed(&self, record: &Record<'_>, took: Duration) {
         let labels = ReviewLabels {
@@ -210,6 +278,26 @@ impl Metrics {
         self.certificate_reload_failures.inc();
     }
 
+    /// Counts a certificate that was made and put into the shared Secret.
+    pub fn certificate_rotated(&self, part: Part) {
+        self.certificate_rotations[part as usize].inc();
+    }
+
+    /// Counts a shared Secret that was broken and is repaired.
+    pub fn certificate_repaired(&self) {
+        self.certificate_repairs.inc();
+    }
+
+    /// Counts a caBundle that was written.
+    pub fn ca_bundle_written(&self) {
+        self.ca_bundle_writes.inc();
+    }
+
+    /// Counts what the API server was asked for in vain.
+    pub fn certificate_failed(&self, asked: Asked) {
+        self.certificate_failures[asked as usize].inc();
+    }
+
     /// Counts a handshake that came to nothing.
     pub fn handshake_failed(&self) {
         self.handshake_failures.inc();
@@ -236,6 +324,37 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    /// Every part, in the order of the declaration.
+    pub const ALL: [Self; 2] = [Self::Leaf, Self::Authority];
+
+    /// The value of the label `part`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Leaf => "leaf",
+            Self::Authority => "ca",
+        }
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// All of them, in the order of the declaration.
+    pub const ALL: [Self; 3] = [Self::Secret, Self::CaBundle, Self::Event];
+
+    /// The value of the label `part`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::CaBundle => "ca_bundle",
+            Self::Event => "event",
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::Stage;
 use super::refusal::plain;
+use super::self_managed::Status;
 use crate::certs::Presented;
 use crate::telemetry::{Metrics, metrics};
 
@@ -38,11 +39,18 @@ impl Check {
     /// Fails while no client could accept what is presented.
     pub fn certificate(presented: Arc<Presented>) -> Self {
         Self::new("certificate", move || {
-            let pair = presented.pair();
+            let Some(pair) = presented.pair() else { return Err("there is none yet".into()) };
             if pair.is_valid_at(OffsetDateTime::now_utc()) {
                 return Ok(());
             }
             Err(format!("it is not valid now; its last moment is {}", pair.not_after()))
+        })
+    }
+
+    /// Fails while the API server does not trust what is presented, and when the `task` that sees to it has ended.
+    pub fn ca_bundle(status: Arc<Status>, task: AbortHandle) -> Self {
+        Self::new("caBundle", move || {
+            if task.is_finished() { Err("its keeper has ended".into()) } else { status.check() }
         })
     }
 

@@ -46,7 +46,8 @@ fn report(polled: &Polled, presented: &Presented, metrics: &Metrics) {
     match polled {
         Polled::Unchanged => {}
         Polled::Replaced => {
-            let not_after = presented.pair().not_after();
+            let Some(pair) = presented.pair() else { return };
+            let not_after = pair.not_after();
             metrics.serves_certificate_until(not_after);
             tracing::info!(%not_after, "serving a changed certificate");
         }

@@ -59,8 +59,8 @@ pub(crate) const MODULES: &[Module] = &[
     },
     Module {
         name: "config",
-        knows: &["policy"],
-        why: "the configuration file is one way to fill the policy's settings",
+        knows: &["policy", "certs"],
+        why: "the configuration file is one way to fill the settings of those who work by them",
     },
     Module {
         name: "cli",

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
+use super::certificate::Told;
 use crate::certs::pair::Names;
 
 /// A review that is denied: the release has both a chart and a chartRef.
@@ -26,17 +26,19 @@ pub(super) struct Announcement<'a> {
     pub(super) webhook: SocketAddr,
     /// Where probes and metrics are.
     pub(super) observe: SocketAddr,
-    /// The certificate of the authority to trust, where the directory holds one.
-    pub(super) authority: Option<PathBuf>,
-    /// Whom the served certificate speaks for.
-    pub(super) names: &'a Names,
+    /// Where the certificate is.
+    pub(super) certificate: &'a Told,
 }
 
 impl fmt::Display for Announcement<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { webhook, observe, authority, names } = self;
+        let Self { webhook, observe, certificate } = self;
         writeln!(f, "chartgate {} listens on https://{webhook}", env!("CARGO_PKG_VERSION"))?;
         writeln!(f, "probes and metrics: http://{observe} (/livez, /readyz, /metrics)")?;
+        let (authority, names) = match certificate {
+            Told::Files { authority, names } => (authority, names),
+            Told::Secret(place) => return write!(f, "certificate: Secret {place}, shared by all replicas"),
+        };
         writeln!(f, "try it with a HelmRelease that sets both chart and chartRef:")?;
         write!(f, "curl")?;
         if let Some(authority) = authority {
@@ -89,14 +91,15 @@ fn quoted(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn curl(webhook: &str, authority: Option<&str>, names: &Names) -> String {
         let announcement = Announcement {
             webhook: webhook.parse().unwrap(),
             observe: "127.0.0.1:8080".parse().unwrap(),
-            authority: authority.map(PathBuf::from),
-            names,
+            certificate: &Told::Files { authority: authority.map(PathBuf::from), names: names.clone() },
         };
         let text = announcement.to_string();
         text.lines().last().unwrap().replace(EXAMPLE, "REVIEW")
@@ -108,8 +111,7 @@ mod tests {
         let announcement = Announcement {
             webhook: "127.0.0.1:8443".parse().unwrap(),
             observe: "127.0.0.1:8080".parse().unwrap(),
-            authority: Some("certs/ca.crt".into()),
-            names: &names,
+            certificate: &Told::Files { authority: Some("certs/ca.crt".into()), names },
         };
         insta::assert_snapshot!(announcement.to_string().replace(EXAMPLE, "REVIEW").replace(env!("CARGO_PKG_VERSION"), "VERSION"), @r"
         chartgate VERSION listens on https://127.0.0.1:8443
@@ -117,6 +119,17 @@ mod tests {
         try it with a HelmRelease that sets both chart and chartRef:
         curl --cacert certs/ca.crt https://127.0.0.1:8443/mutate -H 'Content-Type: application/json' --data 'REVIEW'
         ");
+    }
+
+    #[test]
+    fn a_certificate_in_a_secret_is_named() {
+        let announcement = Announcement {
+            webhook: "127.0.0.1:8443".parse().unwrap(),
+            observe: "127.0.0.1:8080".parse().unwrap(),
+            certificate: &Told::Secret("chartgate-system/chartgate-tls".into()),
+        };
+        let last = "certificate: Secret chartgate-system/chartgate-tls, shared by all replicas";
+        assert_eq!(announcement.to_string().lines().last(), Some(last));
     }
 
     #[test]

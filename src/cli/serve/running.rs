@@ -27,8 +27,8 @@ pub(super) struct Running {
     pub(super) observe_stage: watch::Sender<Stage>,
     /// The plain port.
     pub(super) observe: JoinHandle<Drained>,
-    /// Looks at the certificate's files.
-    pub(super) reload: JoinHandle<()>,
+    /// Keeps the certificate.
+    pub(super) certificate: JoinHandle<()>,
 }
 
 /// A signal to end.
@@ -70,7 +70,7 @@ impl Running {
     }
 
     async fn end(self, delay: Duration) -> ExitCode {
-        let Self { stage, webhook, observe_stage, observe, reload } = self;
+        let Self { stage, webhook, observe_stage, observe, certificate } = self;
         stage.send_replace(Stage::Leaving);
         sleep(delay).await;
         stage.send_replace(Stage::Draining);
@@ -79,9 +79,9 @@ impl Running {
             tracing::warn!(cut, "connections were cut: their requests took too long");
         }
         observe_stage.send_replace(Stage::Draining);
-        // Either may be stuck in a file system or a slow client; nobody depends on them any more.
+        // Either may be stuck in a file system, an API server or a slow client; nobody depends on them any more.
         let _ = timeout(REST_END, observe).await;
-        let _ = timeout(REST_END, reload).await;
+        let _ = timeout(REST_END, certificate).await;
         tracing::info!("ended");
         ExitCode::SUCCESS
     }
