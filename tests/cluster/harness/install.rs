@@ -6,7 +6,6 @@
 //! fixed, so an installation needs a cluster of its own.
 
 use std::cell::RefCell;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +15,6 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::namespace::Namespace;
-use super::process::Process;
 use super::releases::{chart, release};
 use super::replica::{Pod, Replica};
 use super::request::Write;
@@ -34,8 +32,6 @@ pub(crate) struct Installation<'a> {
     deployment: Value,
     service: Service,
     replicas: RefCell<Vec<Replica>>,
-    /// Takes the place of the shared Secret, until `--certs=self` is there.
-    certs: PathBuf,
 }
 
 // === impl Cluster ===
@@ -82,8 +78,7 @@ impl<'a> Installation<'a> {
         let deployment = namespace.objects("apps/v1", "deployments").get("chartgate").accepted();
         let service = namespace.objects("v1", "services").get("chartgate").accepted();
         let service = Service::listen(&service, "webhook");
-        let certs = Process::directory("chartgate-certs");
-        Self { cluster, deployment, service, replicas: RefCell::default(), certs }
+        Self { cluster, deployment, service, replicas: RefCell::default() }
     }
 
     /// Starts as many replicas as the Deployment asks for, and returns when all are ready.
@@ -96,17 +91,7 @@ impl<'a> Installation<'a> {
 
     /// Starts one replica more, and returns when it is ready.
     pub(crate) fn start_one(&self) {
-        self.start_one_as_it_is();
-        if self.keeps_its_own_certificates() {
-            let authority = fs::read_to_string(self.certs.join("ca.crt"));
-            self.trust(&authority.expect("it is written before the replica is ready"));
-        }
-    }
-
-    /// The same with the webhook configurations as they are.
-    pub(crate) fn start_one_as_it_is(&self) {
-        let pod =
-            Pod { cluster: self.cluster, template: &self.deployment["spec"]["template"], certs: &self.certs };
+        let pod = Pod { cluster: self.cluster, template: &self.deployment["spec"]["template"] };
         let replica = Replica::start(&pod, self.service.endpoints());
         replica.wait_until_ready();
         self.replicas.borrow_mut().push(replica);
@@ -164,17 +149,7 @@ impl<'a> Installation<'a> {
         self.replicas.borrow().iter().map(Replica::log).collect()
     }
 
-    fn pod(&self) -> Pod<'_> {
-        Pod { cluster: self.cluster, template: &self.deployment["spec"]["template"], certs: &self.certs }
-    }
-
-    fn keeps_its_own_certificates(&self) -> bool {
-        self.pod().container()["args"]
-            .as_array()
-            .is_some_and(|all| all.iter().any(|one| one == "--certs=self"))
-    }
-
-    /// Writes caBundle, as cert-manager's cainjector does, or chartgate itself with `--certs=self`.
+    /// Writes caBundle, as cert-manager's cainjector does. With `--certs=self`, chartgate does it by itself.
     pub(crate) fn trust(&self, authority: &str) {
         for (resource, _) in CONFIGURATIONS {
             let configurations = self.cluster.objects(API, resource);
@@ -188,11 +163,5 @@ impl<'a> Installation<'a> {
                 .collect();
             configurations.json_patch("chartgate", &json!(patch), Write::by("ca-injector")).accepted();
         }
-    }
-}
-
-impl Drop for Installation<'_> {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.certs));
     }
 }

@@ -34,8 +34,6 @@ pub(crate) struct Pod<'a> {
     pub(crate) cluster: &'a Cluster,
     /// The pod template of the Deployment.
     pub(crate) template: &'a Value,
-    /// Where `--certs=self` leads, until chartgate has it.
-    pub(crate) certs: &'a Path,
 }
 
 /// A running replica, probed as long as it is not being terminated.
@@ -51,7 +49,7 @@ pub(crate) struct Replica {
 // === impl Pod ===
 
 impl Pod<'_> {
-    pub(crate) fn container(&self) -> &Value {
+    fn container(&self) -> &Value {
         &self.template["spec"]["containers"][0]
     }
 
@@ -62,7 +60,6 @@ impl Pod<'_> {
             let argument = argument.as_str().expect("an argument is a text");
             match argument.split_once('=') {
                 Some((flag @ ("--listen" | "--observe"), _)) => format!("{flag}=127.0.0.1:0"),
-                Some(("--certs", "self")) => format!("--certs={}", self.certs.display()),
                 Some((flag, path)) if path.starts_with('/') => format!("{flag}={}{path}", dir.display()),
                 _ => argument.to_owned(),
             }

@@ -42,7 +42,7 @@ fn flux_installs_it_repairs_it_while_it_is_away_and_removes_it() {
     let deployment = system.objects("apps/v1", "deployments").get("chartgate").accepted();
     assert_eq!(deployment["spec"]["replicas"], 3);
     // Flux has applied the webhook configurations once more, and left caBundle alone.
-    installation.start_one_as_it_is();
+    installation.start_one();
     installation.wait_until("a bad release is denied again", &bad("app"), |status, _| status == 422);
 
     // Whoever gives up gets rid of all of it, and nothing waits any more.
