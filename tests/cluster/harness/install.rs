@@ -91,10 +91,14 @@ impl<'a> Installation<'a> {
 
     /// Starts one replica more, and returns when it is ready.
     pub(crate) fn start_one(&self) {
+        self.launch();
+        self.replicas.borrow().last().expect("it is one line above").wait_until_ready();
+    }
+
+    /// Starts one replica more, which may never become ready.
+    pub(crate) fn launch(&self) {
         let pod = Pod { cluster: self.cluster, template: &self.deployment["spec"]["template"] };
-        let replica = Replica::start(&pod, self.service.endpoints());
-        replica.wait_until_ready();
-        self.replicas.borrow_mut().push(replica);
+        self.replicas.borrow_mut().push(Replica::start(&pod, self.service.endpoints()));
     }
 
     /// Replaces the replica that has run longest as a rolling update does: a new one, and when that is available,
@@ -132,6 +136,11 @@ impl<'a> Installation<'a> {
         self.wait_until("chartgate is called", &probe, |status, _| {
             status == 201 && self.metrics("chartgate_reviews_total") > 0.0
         });
+    }
+
+    /// How many replicas are ready.
+    pub(crate) fn ready(&self) -> usize {
+        self.service.ready()
     }
 
     /// The sum of a metric over its labels and all running replicas.
