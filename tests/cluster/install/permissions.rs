@@ -1,6 +1,6 @@
 //! Least privilege: what the `ServiceAccount` may do is what the table below needs, and nothing else.
 //!
-//! Each verb on each resource of each rule is taken away in turn, at the real API server; the very requests that the
+//! Each verb on each resource and name of each rule is taken away in turn, at the real API server; the very requests that the
 //! table has for it are then refused, and no other. So a grant without a need fails here as well as a need without a
 //! grant.
 
@@ -29,26 +29,42 @@ struct Need {
     verbs: &'static [&'static str],
 }
 
+const fn need(
+    feature: &'static str,
+    (group, resource): (&'static str, &'static str),
+    name: Option<&'static str>,
+    namespace: Option<&'static str>,
+    verbs: &'static [&'static str],
+) -> Need {
+    Need { feature, group, resource, name, namespace, verbs }
+}
+
 const WATCHED: &[&str] = &["list", "watch"];
 const SOURCES: &str = "source.toolkit.fluxcd.io";
 const WEBHOOKS: &str = "admissionregistration.k8s.io";
 const SYSTEM: Option<&str> = Some("chartgate-system");
 const OURS: Option<&str> = Some("chartgate");
 
+const CRDS: &str = "apiextensions.k8s.io";
+const CRD: &str = "customresourcedefinitions";
+
 #[rustfmt::skip] // A table.
 const NEEDS: &[Need] = &[
-    Need { feature: "facts: the CRD", group: "apiextensions.k8s.io", resource: "customresourcedefinitions", name: Some("helmreleases.helm.toolkit.fluxcd.io"), namespace: None, verbs: WATCHED },
-    Need { feature: "modes by namespace", group: "", resource: "namespaces", name: None, namespace: None, verbs: WATCHED },
-    Need { feature: "facts: OCI sources", group: SOURCES, resource: "ocirepositories", name: None, namespace: None, verbs: WATCHED },
-    Need { feature: "facts: chart sources", group: SOURCES, resource: "helmcharts", name: None, namespace: None, verbs: WATCHED },
-    Need { feature: "facts: external sources", group: SOURCES, resource: "externalartifacts", name: None, namespace: None, verbs: WATCHED },
-    Need { feature: "facts: repositories", group: SOURCES, resource: "helmrepositories", name: None, namespace: None, verbs: WATCHED },
-    Need { feature: "warning on a new mode", group: "helm.toolkit.fluxcd.io", resource: "helmreleases", name: None, namespace: None, verbs: &["list"] },
-    Need { feature: "live /mutate", group: WEBHOOKS, resource: "mutatingwebhookconfigurations", name: OURS, namespace: None, verbs: &["get", "list", "watch", "patch"] },
-    Need { feature: "live /validate", group: WEBHOOKS, resource: "validatingwebhookconfigurations", name: OURS, namespace: None, verbs: &["get", "list", "watch", "patch"] },
-    Need { feature: "events", group: "events.k8s.io", resource: "events", name: None, namespace: None, verbs: &["create", "patch"] },
-    Need { feature: "shared certificate", group: "", resource: "secrets", name: Some("chartgate-tls"), namespace: SYSTEM, verbs: &["get", "list", "watch", "update"] },
-    Need { feature: "first certificate", group: "", resource: "secrets", name: None, namespace: SYSTEM, verbs: &["create"] },
+    need("facts: schemas", (CRDS, CRD), Some("helmreleases.helm.toolkit.fluxcd.io"), None, WATCHED),
+    need("facts: OCI versions", (CRDS, CRD), Some("ocirepositories.source.toolkit.fluxcd.io"), None, WATCHED),
+    need("facts: chart versions", (CRDS, CRD), Some("helmcharts.source.toolkit.fluxcd.io"), None, WATCHED),
+    need("facts: external versions", (CRDS, CRD), Some("externalartifacts.source.toolkit.fluxcd.io"), None, WATCHED),
+    need("facts: repository versions", (CRDS, CRD), Some("helmrepositories.source.toolkit.fluxcd.io"), None, WATCHED),
+    need("modes by namespace", ("", "namespaces"), None, None, WATCHED),
+    need("facts: OCI sources", (SOURCES, "ocirepositories"), None, None, WATCHED),
+    need("facts: chart sources", (SOURCES, "helmcharts"), None, None, WATCHED),
+    need("facts: external sources", (SOURCES, "externalartifacts"), None, None, WATCHED),
+    need("warning on a new mode", ("helm.toolkit.fluxcd.io", "helmreleases"), None, None, &["list"]),
+    need("live /mutate", (WEBHOOKS, "mutatingwebhookconfigurations"), OURS, None, &["get", "list", "watch", "patch"]),
+    need("live /validate", (WEBHOOKS, "validatingwebhookconfigurations"), OURS, None, &["get", "list", "watch", "patch"]),
+    need("events", ("events.k8s.io", "events"), None, None, &["create", "patch"]),
+    need("shared certificate", ("", "secrets"), Some("chartgate-tls"), SYSTEM, &["get", "list", "watch", "update"]),
+    need("first certificate", ("", "secrets"), None, SYSTEM, &["create"]),
 ];
 
 /// What is needed to keep certificates, and to tell of it.
@@ -58,7 +74,7 @@ const CERTIFICATES: [&str; 5] =
 /// Every verb that a rule could grant on an object.
 const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 
-/// A role without one verb on one resource of one rule, and which requests that takes away.
+/// A role without one verb on one resource, or one name, of one rule, and which requests that takes away.
 struct Less {
     role: Value,
     lost: Vec<String>,
@@ -215,43 +231,58 @@ fn is_role(object: &Value) -> bool {
 
 /// The role without each of its grants in turn.
 fn each_less(role: &Value) -> Vec<Less> {
-    let texts = |value: &Value| -> Vec<String> {
-        let texts = value.as_array().into_iter().flatten();
-        texts.map(|text| text.as_str().expect("rules are made of texts").to_owned()).collect()
-    };
     let mut all = Vec::new();
     for (index, rule) in role["rules"].as_array().expect("a role has rules").iter().enumerate() {
-        let (resources, verbs) = (texts(&rule["resources"]), texts(&rule["verbs"]));
-        for resource in &resources {
-            for verb in &verbs {
-                let others = |all: &[String], one: &String| -> Vec<String> {
-                    all.iter().filter(|found| *found != one).cloned().collect()
-                };
-                let mut less = role.clone();
-                let rules = less["rules"].as_array_mut().expect("it has");
-                rules.remove(index);
-                for (resources, verbs) in [
-                    (others(&resources, resource), verbs.clone()),
-                    (vec![resource.clone()], others(&verbs, verb)),
-                ] {
-                    if !resources.is_empty() && !verbs.is_empty() {
-                        let mut kept = rule.clone();
-                        kept["resources"] = json!(resources);
-                        kept["verbs"] = json!(verbs);
-                        rules.push(kept);
-                    }
-                }
-                let granted = |need: &&Need| {
-                    rule["apiGroups"] == json!([need.group])
-                        && need.resource == resource
-                        && need.verbs.contains(&verb.as_str())
-                };
-                let lost = NEEDS.iter().filter(granted).map(|need| said(need, verb)).collect();
-                all.push(Less { role: less, lost });
+        let mut names: Vec<_> = texts(&rule["resourceNames"]).into_iter().map(Some).collect();
+        if names.is_empty() {
+            // A rule without names holds for every name.
+            names.push(None);
+        }
+        for resource in texts(&rule["resources"]) {
+            for verb in texts(&rule["verbs"]) {
+                all.extend(names.iter().map(|name| less(role, index, (&verb, &resource, name.as_ref()))));
             }
         }
     }
     all
+}
+
+/// The role without one grant of one of its rules, which becomes what is left of it.
+fn less(role: &Value, index: usize, (verb, resource, name): (&String, &String, Option<&String>)) -> Less {
+    let whole = &role["rules"][index];
+    let but = |field: &str, one: &String| -> Value {
+        texts(&whole[field]).into_iter().filter(|found| found != one).collect()
+    };
+    let mut others = vec![json!({"resources": but("resources", resource)})];
+    others.push(json!({"resources": [resource], "verbs": but("verbs", verb)}));
+    if let Some(name) = name {
+        let names = but("resourceNames", name);
+        others.push(json!({"resources": [resource], "verbs": [verb], "resourceNames": names}));
+    }
+    let mut left = role.clone();
+    let rules = left["rules"].as_array_mut().expect("a role has rules");
+    rules.remove(index);
+    for other in others {
+        let other = other.as_object().expect("it is one line above");
+        // An empty list would mean nothing at all, or every name.
+        if other.values().all(|list| list != &json!([])) {
+            let mut kept = whole.clone();
+            kept.as_object_mut().expect("a rule is an object").extend(other.clone());
+            rules.push(kept);
+        }
+    }
+    let granted = |need: &&Need| {
+        whole["apiGroups"] == json!([need.group])
+            && need.resource == resource
+            && need.verbs.contains(&verb.as_str())
+            && name.is_none_or(|name| need.name == Some(name))
+    };
+    Less { role: left, lost: NEEDS.iter().filter(granted).map(|need| said(need, verb)).collect() }
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    let texts = list.as_array().into_iter().flatten();
+    texts.map(|text| text.as_str().expect("rules are made of texts").to_owned()).collect()
 }
 
 fn said(need: &Need, verb: &str) -> String {
