@@ -153,6 +153,11 @@ impl<'a> Installation<'a> {
         replicas.iter().map(|replica| replica.get("/metrics").1.lines().filter_map(sample).sum::<f64>()).sum()
     }
 
+    /// Whether every running replica has a metric of this name.
+    pub(crate) fn has_metric(&self, name: &str) -> bool {
+        self.replicas.borrow().iter().all(|replica| replica.get("/metrics").1.contains(name))
+    }
+
     /// The running replicas' logs, for failure messages and what is said there only.
     pub(crate) fn logs(&self) -> String {
         self.replicas.borrow().iter().map(Replica::log).collect()

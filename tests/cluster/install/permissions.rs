@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::NEWEST;
-use crate::harness::{Cluster, Installation, Namespace, Write, eventually, manifests};
+use crate::harness::{Cluster, Installation, Namespace, Write, eventually, manifests, say};
 
 /// The API server hears of changed roles by watch.
 const IN_EFFECT: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ const ROLES: &str = "rbac.authorization.k8s.io/v1";
 
 /// Requests of one kind that chartgate makes.
 struct Need {
-    /// What does not work without.
+    /// What does not work without; a fact by the name that it has in `chartgate_facts_synced`.
     feature: &'static str,
     group: &'static str,
     resource: &'static str,
@@ -50,15 +50,15 @@ const CRD: &str = "customresourcedefinitions";
 
 #[rustfmt::skip] // A table.
 const NEEDS: &[Need] = &[
-    need("facts: schemas", (CRDS, CRD), Some("helmreleases.helm.toolkit.fluxcd.io"), None, WATCHED),
-    need("facts: OCI versions", (CRDS, CRD), Some("ocirepositories.source.toolkit.fluxcd.io"), None, WATCHED),
-    need("facts: chart versions", (CRDS, CRD), Some("helmcharts.source.toolkit.fluxcd.io"), None, WATCHED),
-    need("facts: external versions", (CRDS, CRD), Some("externalartifacts.source.toolkit.fluxcd.io"), None, WATCHED),
-    need("facts: repository versions", (CRDS, CRD), Some("helmrepositories.source.toolkit.fluxcd.io"), None, WATCHED),
-    need("modes by namespace", ("", "namespaces"), None, None, WATCHED),
-    need("facts: OCI sources", (SOURCES, "ocirepositories"), None, None, WATCHED),
-    need("facts: chart sources", (SOURCES, "helmcharts"), None, None, WATCHED),
-    need("facts: external sources", (SOURCES, "externalartifacts"), None, None, WATCHED),
+    need("fact crd-helmreleases", (CRDS, CRD), Some("helmreleases.helm.toolkit.fluxcd.io"), None, WATCHED),
+    need("fact crd-ocirepositories", (CRDS, CRD), Some("ocirepositories.source.toolkit.fluxcd.io"), None, WATCHED),
+    need("fact crd-helmcharts", (CRDS, CRD), Some("helmcharts.source.toolkit.fluxcd.io"), None, WATCHED),
+    need("fact crd-externalartifacts", (CRDS, CRD), Some("externalartifacts.source.toolkit.fluxcd.io"), None, WATCHED),
+    need("fact crd-helmrepositories", (CRDS, CRD), Some("helmrepositories.source.toolkit.fluxcd.io"), None, WATCHED),
+    need("fact namespaces", ("", "namespaces"), None, None, WATCHED),
+    need("fact ocirepositories", (SOURCES, "ocirepositories"), None, None, WATCHED),
+    need("fact helmcharts", (SOURCES, "helmcharts"), None, None, WATCHED),
+    need("fact externalartifacts", (SOURCES, "externalartifacts"), None, None, WATCHED),
     need("warning on a new mode", ("helm.toolkit.fluxcd.io", "helmreleases"), None, None, &["list"]),
     need("live /mutate", (WEBHOOKS, "mutatingwebhookconfigurations"), OURS, None, &["get", "list", "watch", "patch"]),
     need("live /validate", (WEBHOOKS, "validatingwebhookconfigurations"), OURS, None, &["get", "list", "watch", "patch"]),
@@ -125,6 +125,53 @@ fn certificates_are_not_kept_without_any_one_of_their_permissions() {
         settled(&cluster, &[]);
     }
     assert_eq!(shown, 15, "permissions");
+}
+
+/// The same for facts: of each, the metric says whether it is known, and the log why not.
+#[test]
+fn facts_are_not_known_without_any_one_of_their_permissions() {
+    let Some(cluster) = Cluster::start(NEWEST) else { return };
+    let installation = Installation::apply(&cluster, "audit");
+    settled(&cluster, &[]);
+    installation.start_one();
+    if !installation.has_metric("chartgate_facts_synced") {
+        say("not shown: this chartgate asks for no facts yet");
+        return;
+    }
+    let facts: Vec<_> = NEEDS.iter().filter_map(|need| need.feature.strip_prefix("fact ")).collect();
+    let unknown = |facts: &[&str]| -> Vec<String> {
+        let synced =
+            |fact: &str| installation.metrics(&format!("chartgate_facts_synced{{fact=\"{fact}\"}}")) > 0.0;
+        facts.iter().filter(|fact| !synced(fact)).map(ToString::to_string).collect()
+    };
+    eventually("all facts are known", IN_EFFECT, || {
+        let unknown = unknown(&facts);
+        if unknown.is_empty() { Ok(()) } else { Err(format!("{unknown:?}; {}", installation.logs())) }
+    });
+    assert!(!installation.logs().contains("is forbidden"), "{}", installation.logs());
+    installation.kill_all();
+
+    let mut shown = 0;
+    for role in cluster.kustomize(&manifests("audit")).iter().filter(|object| is_role(object)) {
+        for Less { role: less, lost } in each_less(role) {
+            let Some(fact) = lost[0].strip_prefix("fact ").and_then(|lost| lost.split(':').next()) else {
+                continue;
+            };
+            put(&cluster, &less);
+            settled(&cluster, &lost);
+            // A right is asked for when a watch begins.
+            installation.launch();
+            eventually(&format!("{lost:?} is missed"), IN_EFFECT, || {
+                let (unknown, log) = (unknown(&[fact]), installation.logs());
+                if log.contains("is forbidden") && unknown == [fact] { Ok(()) } else { Err(log) }
+            });
+            installation.kill_all();
+            shown += 1;
+        }
+        put(&cluster, role);
+        settled(&cluster, &[]);
+    }
+    assert_eq!(shown, 18, "permissions");
 }
 
 /// Has a replica do all that it can have to do: make the Secret, have it trusted, repair it twice, and say so. Fails
