@@ -74,6 +74,34 @@ fn pod_security_lets_only_our_pods_into_the_namespace() {
 }
 
 #[test]
+fn one_overlay_is_applied_over_the_other_in_both_directions_and_removed() {
+    let Some(cluster) = Cluster::start(NEWEST) else { return };
+    let system = Namespace::existing(&cluster, "chartgate-system");
+    let webhooks = |resource| cluster.objects("admissionregistration.k8s.io/v1", resource).get("chartgate");
+    for overlay in ["audit", "enforce", "audit"] {
+        cluster.apply(&manifests(overlay), &[]);
+        let enforces = overlay == "enforce";
+        let policy = |resource| webhooks(resource).accepted()["webhooks"][0]["failurePolicy"].clone();
+        assert_eq!(policy("mutatingwebhookconfigurations"), "Ignore");
+        assert_eq!(policy("validatingwebhookconfigurations"), if enforces { "Fail" } else { "Ignore" });
+        let config = system.objects("v1", "configmaps").get("chartgate").accepted();
+        let config = config["data"]["chartgate.yaml"].as_str().map(str::trim_end);
+        assert_eq!(config, Some(&*format!("mode: {overlay}")));
+        let deployment = &system.objects("apps/v1", "deployments").get("chartgate").accepted()["spec"];
+        assert_eq!(deployment["replicas"], if enforces { 2 } else { 1 });
+        let pod = &deployment["template"]["spec"];
+        assert_eq!(pod["priorityClassName"].is_string(), enforces);
+        assert_eq!(pod["topologySpreadConstraints"].is_array(), enforces);
+    }
+    let deleted = cluster.kubectl().args(["delete", "--wait=false", "-k"]).arg(manifests("audit")).output();
+    let deleted = deleted.expect("kubectl starts");
+    assert!(deleted.status.success(), "{}", String::from_utf8_lossy(&deleted.stderr));
+    for resource in ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] {
+        assert_eq!(webhooks(resource).status, 404);
+    }
+}
+
+#[test]
 fn the_image_is_the_one_of_this_version() {
     let deployment = fs::read_to_string(manifests("base/06-deployment.yaml")).unwrap();
     let deployment: Value = serde_saphyr::from_str(&deployment).unwrap();
