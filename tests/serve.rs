@@ -150,6 +150,33 @@ fn a_bad_configuration_is_one_line_with_its_place() {
     );
 }
 
+#[test]
+fn a_certificate_in_a_secret_without_a_cluster_is_refused_with_what_to_do() {
+    let place = place();
+    for access in ["auto", "off"] {
+        assert_eq!(
+            refusal(place.path(), &["--certs=self", "--cluster", access, "--listen=127.0.0.1:0", "--observe=127.0.0.1:0"]),
+            (
+                "error: --certs=self keeps the certificate in a Secret, and there is no API server to ask: run in a pod, \
+                 or add --cluster=required to use a kubeconfig (a directory of that name is written ./self)\n"
+                    .into(),
+                Some(2)
+            )
+        );
+    }
+    assert!(!place.path().join("self").exists());
+}
+
+#[tokio::test]
+async fn a_directory_called_self_is_served_from() {
+    let (place, authority) = (place(), Authority::new());
+    authority.put(&place.path().join("self"));
+    let process = Process::start(place.path(), &["--certs=./self"]);
+    let authority = place.path().join("self/ca.crt");
+    let stream = connect(process.webhook, &authority, rustls::ALL_VERSIONS, "http/1.1").await;
+    assert_eq!(http1_over(stream).await.post(both_set()).await.0, 200);
+}
+
 #[tokio::test]
 async fn configuration_and_flux_minor_reach_the_judge() {
     let place = place();

@@ -129,7 +129,10 @@ impl SelfManaged {
         loop {
             tokio::select! {
                 Some(seen) = secrets.next() => match seen {
-                    Ok(stored) => self.stored = stored.into(),
+                    Ok(stored) => {
+                        self.status.answered();
+                        self.stored = stored.into();
+                    }
                     Err(error) => self.failed(Asked::Secret, "cannot watch the Secret", &error),
                 },
                 Some(seen) = mutating.next() => self.trusted_seen(Kind::Mutating, seen),
@@ -142,7 +145,10 @@ impl SelfManaged {
 
     fn trusted_seen(&mut self, kind: Kind, seen: Result<Option<Configuration>, ApiError>) {
         match seen {
-            Ok(configuration) => self.trusted.seen(kind, configuration),
+            Ok(configuration) => {
+                self.status.answered();
+                self.trusted.seen(kind, configuration);
+            }
             Err(error) => self.failed(Asked::CaBundle, "cannot watch a webhook configuration", &error),
         }
     }

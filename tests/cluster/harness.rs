@@ -27,6 +27,7 @@ pub(crate) use cluster::Cluster;
 pub(crate) use install::{Installation, manifests};
 pub(crate) use kustomize::Source;
 pub(crate) use namespace::Namespace;
+pub(crate) use process::Process;
 pub(crate) use recorder::Recorder;
 pub(crate) use releases::{chart, chart_ref, release};
 pub(crate) use request::{Answer, Objects, Write};

@@ -10,6 +10,7 @@ mod harness;
 mod install;
 mod phases;
 mod reviews;
+mod selfcert;
 mod smoke;
 mod truth_table;
 mod way_back;

@@ -12,6 +12,8 @@ pub struct Status {
 struct Now {
     unready: Option<String>,
     failure: Option<String>,
+    /// Whether it ever was ready. Until then nothing is wrong with not being so.
+    was_ready: bool,
 }
 
 const NOT_READ: &str = "the API server has not shown the Secret yet";
@@ -20,12 +22,12 @@ const NOT_READ: &str = "the API server has not shown the Secret yet";
 
 impl Status {
     pub(super) fn new() -> Self {
-        Self { now: Mutex::new(Now { unready: Some(NOT_READ.into()), failure: None }) }
+        Self { now: Mutex::new(Now { unready: Some(NOT_READ.into()), failure: None, was_ready: false }) }
     }
 
     /// Nothing, or what is wrong in a few words.
     pub fn check(&self) -> Result<(), String> {
-        let Now { unready, failure } = &*self.lock();
+        let Now { unready, failure, .. } = &*self.lock();
         match (unready, failure) {
             (None, _) => Ok(()),
             (Some(why), None) => Err(why.clone()),
@@ -46,8 +48,10 @@ impl Status {
         match &unready {
             None => {
                 now.failure = None;
+                now.was_ready = true;
                 tracing::info!("every caBundle verifies the served certificate");
             }
+            Some(why) if !now.was_ready => tracing::info!("not ready yet: {why}"),
             Some(why) => tracing::warn!("calls of the API server would fail: {why}"),
         }
         now.unready = unready;
@@ -61,6 +65,11 @@ impl Status {
             tracing::error!(error = why, "{what}");
             now.failure = Some(failure);
         }
+    }
+
+    /// The API server has answered: the next failure is a new one, and is logged.
+    pub(super) fn answered(&self) {
+        self.lock().failure = None;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Now> {
@@ -78,6 +87,14 @@ mod tests {
         assert_eq!(status.check(), Err(NOT_READ.into()));
         status.failed("cannot watch the Secret", "connection refused");
         assert_eq!(status.check(), Err(format!("{NOT_READ} (cannot watch the Secret: connection refused)")));
+    }
+
+    #[test]
+    fn a_failure_is_over_when_the_api_server_answers() {
+        let status = Status::new();
+        status.failed("cannot watch the Secret", "connection refused");
+        status.answered();
+        assert_eq!(status.check(), Err(NOT_READ.into()));
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub(crate) struct Cluster {
     _etcd: Process,
     programs: ControlPlane,
     client: Client,
+    port: u16,
     flux: String,
 }
 
@@ -65,12 +66,19 @@ impl Cluster {
         let programs = binaries::control_plane()?;
         let etcd = start_etcd(&programs);
         let socket = etcd.dir().join("client:1");
-        let (api_server, client) = (0..ATTEMPTS)
+        let (api_server, client, port) = (0..ATTEMPTS)
             .find_map(|_| start_api_server(&programs, &socket))
             .expect("one of several free ports stays free for a moment");
         let kustomize_controller = OnceLock::new();
-        let cluster =
-            Self { kustomize_controller, api_server, _etcd: etcd, programs, client, flux: flux.to_owned() };
+        let cluster = Self {
+            kustomize_controller,
+            api_server,
+            _etcd: etcd,
+            programs,
+            client,
+            port,
+            flux: flux.to_owned(),
+        };
         cluster.recreate(&definitions);
         Ok(cluster)
     }
@@ -100,6 +108,17 @@ impl Cluster {
         file["users"][0]["user"]["token"] = json!(String::from_utf8_lossy(&token.stdout).trim());
         file["contexts"][0]["context"]["namespace"] = json!(namespace);
         file.to_string()
+    }
+
+    /// An address in the server's Service range, which lies on loopback: what listens there is reached through a Service
+    /// with this address. `host` is from 2 to 14.
+    pub(crate) fn service_address(&self, host: u8) -> Ipv4Addr {
+        service_address(self.port, host)
+    }
+
+    /// The port of the API server on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// kubectl of the server's release, as administrator, with nothing of our environment.
@@ -169,7 +188,7 @@ fn start_etcd(programs: &ControlPlane) -> Process {
 }
 
 /// Starts the server and waits until it is ready; `None` if its port was taken meanwhile.
-fn start_api_server(programs: &ControlPlane, etcd: &Path) -> Option<(Process, Client)> {
+fn start_api_server(programs: &ControlPlane, etcd: &Path) -> Option<(Process, Client, u16)> {
     // It cannot take port 0, so one is found for it.
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").port();
@@ -211,7 +230,7 @@ fn start_api_server(programs: &ControlPlane, etcd: &Path) -> Option<(Process, Cl
         let answer = read(&client, "/readyz", "text/plain");
         if answer.status == 200 { Ok(true) } else { Err(format!("{answer:?}; {}", server.post_mortem())) }
     });
-    up.then_some((server, client))
+    up.then_some((server, client, port))
 }
 
 /// An address in the Service range of the server at `port`: 16 of 127.96.0.0/12 for each port that there is, so that
