@@ -10,24 +10,29 @@ mod binaries;
 mod chartgate;
 mod cluster;
 mod crds;
+mod install;
 mod kustomize;
 mod namespace;
 mod process;
 mod recorder;
 mod releases;
+mod replica;
 mod request;
+mod service;
 mod tls;
 mod wait;
 mod webhooks;
 
 pub(crate) use chartgate::{Chartgate, Options};
 pub(crate) use cluster::Cluster;
+pub(crate) use install::{Installation, manifests};
 pub(crate) use kustomize::Source;
 pub(crate) use namespace::Namespace;
 pub(crate) use process::Process;
 pub(crate) use recorder::Recorder;
 pub(crate) use releases::{chart, chart_ref, release};
 pub(crate) use request::{Answer, Objects, Write};
+pub(crate) use tls::Identity;
 pub(crate) use wait::eventually;
 
 /// Runs the asynchronous insides of the harness for all tests of the process. A client belongs to the runtime that it
@@ -52,9 +57,14 @@ fn unique() -> String {
 
 /// Says once per test, past libtest's capture, that it was not run and why.
 fn skipped(reason: &str) {
+    say(&format!("skipped: {reason}"));
+}
+
+/// Says something past libtest's capture, such as a figure.
+pub(crate) fn say(text: &str) {
     use std::io::Write as _;
     let thread = std::thread::current();
-    let line = format!("skipped: {reason} ({})\n", thread.name().unwrap_or("unnamed"));
+    let line = format!("{text} ({})\n", thread.name().unwrap_or("unnamed"));
     // A print macro would be captured and lost with every test that "passes".
     std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
 }

@@ -9,6 +9,7 @@ mod errors;
 mod facts;
 #[allow(dead_code, reason = "a few steps wait for the tests of lost CRD versions and of modes by namespace")]
 mod harness;
+mod install;
 mod messages;
 mod phases;
 mod reviews;

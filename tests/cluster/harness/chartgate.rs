@@ -120,7 +120,7 @@ impl<'a> Chartgate<'a> {
 }
 
 /// The first `scheme://127.0.0.1:port` in a text.
-fn loopback_address(text: &str, scheme: &str) -> Option<String> {
+pub(super) fn loopback_address(text: &str, scheme: &str) -> Option<String> {
     let prefix = format!("{scheme}://127.0.0.1:");
     let start = text.find(&prefix)?;
     let port: String = text[start + prefix.len()..].chars().take_while(char::is_ascii_digit).collect();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kube::client::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::binaries::{self, ControlPlane};
 use super::kustomize::KustomizeController;
@@ -98,6 +98,18 @@ impl Cluster {
         self.api_server.dir().join("kubeconfig")
     }
 
+    /// A kubeconfig for a `ServiceAccount`, with a token as the kubelet asks for one and mounts it into a pod.
+    pub(crate) fn kubeconfig_of(&self, namespace: &str, account: &str) -> String {
+        let token = self.kubectl().args(["create", "token", account, "--namespace", namespace]).output();
+        let token = token.expect("kubectl starts");
+        assert!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));
+        let file = fs::read(self.kubeconfig()).expect("it was written at the start");
+        let mut file: Value = serde_json::from_slice(&file).expect("it was written as JSON");
+        file["users"][0]["user"]["token"] = json!(String::from_utf8_lossy(&token.stdout).trim());
+        file["contexts"][0]["context"]["namespace"] = json!(namespace);
+        file.to_string()
+    }
+
     /// An address in the server's Service range, which lies on loopback: what listens there is reached through a Service
     /// with this address. `host` is from 2 to 14.
     pub(crate) fn service_address(&self, host: u8) -> Ipv4Addr {
@@ -134,6 +146,12 @@ impl Cluster {
     /// The answer to a plain GET of any path.
     pub(crate) fn get(&self, path: &str) -> Answer {
         read(&self.client, path, "application/json")
+    }
+
+    /// Creates the CRDs that the components of our manifests are about; `false`, said aloud, without Go.
+    pub(crate) fn install_crds_of_components(&self) -> bool {
+        let definitions = crds::of_components().inspect_err(|reason| skipped(reason));
+        definitions.map(|definitions| self.install_missing(&definitions)).is_ok()
     }
 
     /// The real kustomize-controller of this cluster, started when first asked for; `None`, said aloud, without Go.

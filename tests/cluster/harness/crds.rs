@@ -34,6 +34,12 @@ const SOURCE_CONTROLLER: (&str, &str) =
     ("github.com/fluxcd/source-controller@v1.9.4", "h1:psO6g4NTAMl3GD9gL8TMF3shM939XhTjFvlQXCK3pZ4=");
 const KUSTOMIZE_CONTROLLER: (&str, &str) =
     ("github.com/fluxcd/kustomize-controller@v1.9.4", "h1:VBnBMhnemqnE5Zca2AoG2gC4472MoiTmk9rdqvLoMcY=");
+const CERT_MANAGER: (&str, &str) =
+    ("github.com/cert-manager/cert-manager@v1.21.2", "h1:UWgoYM+KLNtRlqmoWOKjKBOBUPVHeepQ6/ac3ERJW68=");
+const PROMETHEUS_OPERATOR: (&str, &str) = (
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+    "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+);
 
 /// The CRDs of helm-controller, and those of source-controller that a chart can come from.
 pub(crate) fn of_flux(minor: &str) -> Result<Vec<Value>, String> {
@@ -60,6 +66,20 @@ pub(crate) fn of_kustomize_controller() -> Result<Vec<Value>, String> {
     let mut definitions = of_module(KUSTOMIZE_CONTROLLER)?;
     definitions.extend(of_module(SOURCE_CONTROLLER)?);
     Ok(definitions)
+}
+
+/// The CRDs of what the components of our manifests are for: cert-manager and the Prometheus operator.
+pub(crate) fn of_components() -> Result<Vec<Value>, String> {
+    let wanted = ["Issuer", "Certificate", "ServiceMonitor", "PrometheusRule"];
+    let folders = [
+        binaries::module_source(CERT_MANAGER.0, CERT_MANAGER.1)?.join("deploy/crds"),
+        binaries::module_source(PROMETHEUS_OPERATOR.0, PROMETHEUS_OPERATOR.1)?
+            .join("example/prometheus-operator-crd"),
+    ];
+    let definitions = folders.iter().flat_map(|folder| in_folder(folder));
+    let is_wanted =
+        |definition: &Value| wanted.iter().any(|kind| definition["spec"]["names"]["kind"] == *kind);
+    Ok(definitions.filter(is_wanted).collect())
 }
 
 fn of_module((module, sum): (&str, &str)) -> Result<Vec<Value>, String> {

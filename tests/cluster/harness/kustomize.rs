@@ -35,7 +35,7 @@ pub(crate) struct KustomizeController {
     artifacts: Artifacts,
 }
 
-/// A `GitRepository` and the `Kustomization` that applies it, in one namespace.
+/// A `GitRepository`, or another source, and the `Kustomization` that applies it, in one namespace.
 pub(crate) struct Source<'a> {
     controller: &'a KustomizeController,
     repositories: Objects,
@@ -97,6 +97,17 @@ impl<'a> Source<'a> {
         repositories.create(&repository, Write::by(WRITER)).accepted();
         kustomizations.create(&kustomization, Write::by(WRITER)).accepted();
         Self { controller, repositories, kustomizations, name }
+    }
+
+    /// Plays source-controller for a source and the `Kustomization` of the same name that somebody else has created.
+    pub(crate) fn existing(
+        controller: &'a KustomizeController,
+        namespace: &Namespace<'_>,
+        (sources, name): (&str, &str),
+    ) -> Self {
+        let repositories = namespace.objects("source.toolkit.fluxcd.io/v1", sources);
+        let kustomizations = namespace.objects("kustomize.toolkit.fluxcd.io/v1", "kustomizations");
+        Self { controller, repositories, kustomizations, name: name.to_owned() }
     }
 
     /// Publishes the files as a new revision and waits for what the controller makes of it: the message of its

@@ -33,6 +33,11 @@ impl<'a> Namespace<'a> {
         Self { cluster, name }
     }
 
+    /// One that is there already, with a name that manifests fix.
+    pub(crate) fn existing(cluster: &'a Cluster, name: &str) -> Self {
+        Self { cluster, name: name.to_owned() }
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

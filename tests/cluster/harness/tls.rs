@@ -2,7 +2,7 @@
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
-/// A certificate for `127.0.0.1` and the authority that signed it, all as PEM.
+/// A certificate and the authority that signed it, all as PEM.
 pub(crate) struct Identity {
     /// What clients trust.
     pub(crate) authority: String,
@@ -15,8 +15,13 @@ pub(crate) struct Identity {
 // === impl Identity ===
 
 impl Identity {
-    /// Makes a new authority and has it sign one certificate.
+    /// Makes a new authority and has it sign one certificate for the loopback address.
     pub(crate) fn generate() -> Self {
+        Self::for_names(&["127.0.0.1", "localhost"])
+    }
+
+    /// The same for other names.
+    pub(crate) fn for_names(names: &[&str]) -> Self {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "chartgate test authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -24,7 +29,7 @@ impl Identity {
         let authority =
             CertifiedIssuer::self_signed(authority, new_key()).expect("the parameters above are complete");
         let key = new_key();
-        let certificate = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()])
+        let certificate = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())
             .and_then(|leaf| leaf.signed_by(&key, &authority))
             .expect("the names above are valid");
         Self { authority: authority.pem(), certificate: certificate.pem(), key: key.serialize_pem() }

@@ -21,8 +21,8 @@ use super::wait::eventually;
 /// A configuration takes effect about a second after it is written.
 const IN_EFFECT: Duration = Duration::from_mins(1);
 
-const API: &str = "admissionregistration.k8s.io/v1";
-const CONFIGURATIONS: [(&str, &str); 2] = [
+pub(super) const API: &str = "admissionregistration.k8s.io/v1";
+pub(super) const CONFIGURATIONS: [(&str, &str); 2] = [
     ("mutatingwebhookconfigurations", "10-mutating-webhook.yaml"),
     ("validatingwebhookconfigurations", "11-validating-webhook.yaml"),
 ];

@@ -1,0 +1,181 @@
+//! chartgate as the manifests install it: `kubectl apply -k`, then what a cluster would make of the Deployment and the
+//! Service.
+//!
+//! Nothing of the manifests is changed. A replica is a process started as the kubelet would start the container (see
+//! `replica.rs`), and the Service is a forwarder on its `ClusterIP` (see `service.rs`). The names in the manifests are
+//! fixed, so an installation needs a cluster of its own.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::cluster::Cluster;
+use super::namespace::Namespace;
+use super::releases::{chart, release};
+use super::replica::{Pod, Replica};
+use super::request::Write;
+use super::service::Service;
+use super::wait::eventually;
+use super::webhooks::{API, CONFIGURATIONS};
+
+/// A configuration takes effect about a second after it is written.
+const IN_EFFECT: Duration = Duration::from_mins(1);
+
+/// An overlay of `manifests/`, applied to a cluster.
+pub(crate) struct Installation<'a> {
+    cluster: &'a Cluster,
+    /// What the Deployment says as the API server has it, defaults filled in.
+    deployment: Value,
+    service: Service,
+    replicas: RefCell<Vec<Replica>>,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// The objects that `kubectl kustomize` makes of a folder.
+    pub(crate) fn kustomize(&self, folder: &Path) -> Vec<Value> {
+        let output = self.kubectl().arg("kustomize").arg(folder).output().expect("kubectl starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("YAML is UTF-8");
+        text.split("\n---\n")
+            .map(|document| serde_saphyr::from_str(document).expect("kustomize writes valid YAML"))
+            .collect()
+    }
+
+    /// Runs `kubectl apply -k` on a folder, which has to succeed, and returns what was printed.
+    #[track_caller]
+    pub(crate) fn apply(&self, folder: &Path, arguments: &[&str]) -> String {
+        let output = self.kubectl().args(["apply", "-k"]).arg(folder).args(arguments).output();
+        let output = output.expect("kubectl starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "kubectl apply -k {}: {said}", folder.display());
+        String::from_utf8(output.stdout).expect("kubectl prints UTF-8")
+    }
+}
+
+/// A folder below `manifests/`, such as `enforce`.
+pub(crate) fn manifests(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests").join(folder)
+}
+
+// === impl Installation ===
+
+impl<'a> Installation<'a> {
+    /// Applies an overlay, `audit` or `enforce`. Nothing runs yet.
+    pub(crate) fn apply(cluster: &'a Cluster, overlay: &str) -> Self {
+        cluster.apply(&manifests(overlay), &[]);
+        Self::existing(cluster)
+    }
+
+    /// What somebody has applied already. Nothing runs yet.
+    pub(crate) fn existing(cluster: &'a Cluster) -> Self {
+        let namespace = Namespace::existing(cluster, "chartgate-system");
+        let deployment = namespace.objects("apps/v1", "deployments").get("chartgate").accepted();
+        let service = namespace.objects("v1", "services").get("chartgate").accepted();
+        let service = Service::listen(&service, "webhook");
+        Self { cluster, deployment, service, replicas: RefCell::default() }
+    }
+
+    /// Starts as many replicas as the Deployment asks for, and returns when all are ready.
+    pub(crate) fn start(&self) {
+        let wanted = self.deployment["spec"]["replicas"].as_u64().expect("the API server fills it in");
+        for _ in 0..wanted {
+            self.start_one();
+        }
+    }
+
+    /// Starts one replica more, and returns when it is ready.
+    pub(crate) fn start_one(&self) {
+        self.launch();
+        self.replicas.borrow().last().expect("it is one line above").wait_until_ready();
+    }
+
+    /// Starts one replica more, which may never become ready.
+    pub(crate) fn launch(&self) {
+        let pod = Pod { cluster: self.cluster, template: &self.deployment["spec"]["template"] };
+        self.replicas.borrow_mut().push(Replica::start(&pod, self.service.endpoints()));
+    }
+
+    /// Replaces the replica that has run longest as a rolling update does: a new one, and when that is available,
+    /// SIGTERM to the old one, which has its grace period to end with exit code 0.
+    pub(crate) fn replace_oldest(&self) {
+        self.start_one();
+        let settled = self.deployment["spec"]["minReadySeconds"].as_u64().unwrap_or(0);
+        std::thread::sleep(Duration::from_secs(settled));
+        let old = self.replicas.borrow_mut().remove(0);
+        old.terminate(&self.deployment["spec"]["template"]);
+    }
+
+    /// SIGKILL to every replica, and no new one.
+    pub(crate) fn kill_all(&self) {
+        for replica in self.replicas.borrow_mut().drain(..) {
+            replica.kill();
+        }
+        assert_eq!(self.service.ready(), 0);
+    }
+
+    /// Waits until a dry run of a release is answered as `wanted` says, since webhook configurations take effect a
+    /// moment after they are written.
+    pub(crate) fn wait_until(&self, what: &str, probe: &Value, mut wanted: impl FnMut(u16, &str) -> bool) {
+        let namespace = self.cluster.namespace("probe");
+        eventually(what, IN_EFFECT, || {
+            let answer = namespace.releases("v2").create(probe, Write::by("chartgate-tests").dry_run());
+            let message = answer.message();
+            if wanted(answer.status, message) { Ok(()) } else { Err(format!("{} {message}", answer.status)) }
+        });
+    }
+
+    /// Waits until the API server calls chartgate: every replica together have counted a review.
+    pub(crate) fn wait_until_called(&self) {
+        let probe = release("v2", "probe", &chart());
+        self.wait_until("chartgate is called", &probe, |status, _| {
+            status == 201 && self.metrics("chartgate_reviews_total") > 0.0
+        });
+    }
+
+    /// How many replicas are ready.
+    pub(crate) fn ready(&self) -> usize {
+        self.service.ready()
+    }
+
+    /// The sum of a metric over its labels and all running replicas.
+    pub(crate) fn metrics(&self, name: &str) -> f64 {
+        let sample = |line: &str| {
+            let (series, value) = line.rsplit_once(' ')?;
+            series.starts_with(name).then(|| value.parse::<f64>().expect("a sample is a number"))
+        };
+        let replicas = self.replicas.borrow();
+        replicas.iter().map(|replica| replica.get("/metrics").1.lines().filter_map(sample).sum::<f64>()).sum()
+    }
+
+    /// Whether every running replica has a metric of this name.
+    pub(crate) fn has_metric(&self, name: &str) -> bool {
+        self.replicas.borrow().iter().all(|replica| replica.get("/metrics").1.contains(name))
+    }
+
+    /// The running replicas' logs, for failure messages and what is said there only.
+    pub(crate) fn logs(&self) -> String {
+        self.replicas.borrow().iter().map(Replica::log).collect()
+    }
+
+    /// Writes caBundle, as cert-manager's cainjector does. With `--certs=self`, chartgate does it by itself.
+    pub(crate) fn trust(&self, authority: &str) {
+        for (resource, _) in CONFIGURATIONS {
+            let configurations = self.cluster.objects(API, resource);
+            let found = configurations.get("chartgate").accepted();
+            let webhooks = found["webhooks"].as_array().expect("a configuration lists webhooks");
+            let patch: Vec<_> = (0..webhooks.len())
+                .map(|index| {
+                    json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"),
+                           "value": STANDARD.encode(authority)})
+                })
+                .collect();
+            configurations.json_patch("chartgate", &json!(patch), Write::by("ca-injector")).accepted();
+        }
+    }
+}

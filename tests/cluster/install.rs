@@ -1,0 +1,237 @@
+//! What a platform team gets from one `kubectl apply -k`: an installation that decides, one that only looks on, and what
+//! happens to Flux while chartgate is away or being replaced.
+//!
+//! The manifests are applied as they are; the replicas run under the `ServiceAccount` and RBAC that they grant.
+
+mod accepted;
+mod by_flux;
+mod cert_manager;
+mod permissions;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Cluster, Installation, Namespace, Objects, Write, chart, chart_ref, eventually, manifests, release, say,
+};
+
+const NEWEST: &str = "2.9";
+
+/// Generous: the machine may be busy. Alone, it takes a second.
+const READY: Duration = Duration::from_secs(20);
+
+/// Passes the schema, and can never work: no object can have this name.
+fn bad(name: &str) -> Value {
+    release("v2", name, &json!({"chartRef": {"kind": "OCIRepository", "name": "Podinfo"}}))
+}
+
+fn good(name: &str) -> Value {
+    release("v2", name, &chart_ref())
+}
+
+#[test]
+fn one_command_installs_it_and_the_first_bad_release_is_denied() {
+    let Some(cluster) = Cluster::start(NEWEST) else { return };
+    let installation = Installation::apply(&cluster, "enforce");
+    let start = Instant::now();
+    installation.start();
+    let ready = start.elapsed();
+    assert!(ready < READY, "ready after {ready:?}");
+
+    let mut first = None;
+    installation.wait_until("a bad release is denied", &bad("app"), |status, message| {
+        first = Some((status, message.to_owned()));
+        status >= 400
+    });
+    let (status, denial) = first.expect("it was asked for");
+    assert_eq!(status, 422, "{denial}");
+    let said = "admission webhook \"mutate.chartgate.dev\" denied the request: [chart-ref-name] ";
+    assert!(denial.starts_with(said), "{denial}");
+
+    // The validating one judges by itself, too: here of what it did not see as a mutation.
+    let namespace = cluster.namespace("first");
+    let patched = namespace.releases("v2").create(&good("app"), Write::by("me")).accepted();
+    assert_eq!(patched["metadata"]["annotations"]["fluxcd.io/version"], "v2");
+    assert_eq!(patched["spec"]["chartRef"]["namespace"], namespace.name());
+    say(&format!("two replicas ready after {ready:?}"));
+
+    // Applied again, by the same person or as Flux does at every interval, nothing is written, caBundle least of all.
+    let flux = ["--server-side", "--force-conflicts", "--field-manager=kustomize-controller"];
+    for how in [&[][..], &flux] {
+        cluster.apply(&manifests("enforce"), how);
+        let before = versions(&cluster);
+        cluster.apply(&manifests("enforce"), how);
+        assert_eq!(versions(&cluster), before, "{how:?}");
+    }
+    let denied = namespace.releases("v2").create(&bad("other"), Write::by("me")).refused();
+    assert!(denied.starts_with(said), "{denied}");
+}
+
+/// Every object of the overlay with its resourceVersion.
+fn versions(cluster: &Cluster) -> String {
+    let columns = "{range .items[*]}{.kind} {.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}";
+    let output = cluster
+        .kubectl()
+        .args(["get", "--output", &format!("jsonpath={columns}"), "-k"])
+        .arg(manifests("enforce"))
+        .output()
+        .expect("kubectl starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("kubectl prints UTF-8")
+}
+
+#[test]
+fn the_audit_overlay_lets_the_same_release_pass_untouched_and_counts_it() {
+    let Some(cluster) = Cluster::start(NEWEST) else { return };
+    let installation = Installation::apply(&cluster, "audit");
+    installation.start();
+    installation.wait_until_called();
+    let namespace = cluster.namespace("audit");
+    let releases = namespace.releases("v2");
+
+    let before = installation.metrics(FOUND);
+    let answer = releases.create(&bad("app"), Write::by("me"));
+    assert_eq!(answer.warnings, [""; 0]);
+    let stored = answer.accepted();
+    assert_eq!(stored["metadata"]["annotations"], Value::Null);
+    assert_eq!(stored["spec"], bad("app")["spec"]);
+    // Once by each webhook.
+    assert!(installation.metrics(FOUND) >= before + 2.0, "{}", installation.logs());
+
+    installation.kill_all();
+    releases.create(&bad("other"), Write::by("me")).accepted();
+    releases.merge_patch("app", &json!({"spec": {"interval": "5m"}}), Write::by("me")).accepted();
+    releases.delete("app").accepted();
+}
+
+/// The findings of the rule that [`bad`] breaks, where they are only recorded.
+const FOUND: &str = "chartgate_findings_total{rule=\"chart-ref-name\",level=\"error\",mode=\"audit\"}";
+
+#[test]
+fn while_every_replica_is_away_only_a_changed_spec_waits() {
+    let Some(cluster) = Cluster::start(NEWEST) else { return };
+    let installation = Installation::apply(&cluster, "enforce");
+    installation.start();
+    installation.wait_until_called();
+    let namespace = cluster.namespace("away");
+    let releases = namespace.releases("v2");
+    let me = Write::by("me");
+    let mut finalised = good("finalised");
+    finalised["metadata"]["finalizers"] = json!(["finalizers.fluxcd.io"]);
+    for object in [&good("app"), &good("gone"), &finalised] {
+        releases.apply(object, me).accepted();
+    }
+
+    installation.kill_all();
+    let start = Instant::now();
+    releases.merge_patch("app", &json!({"metadata": {"labels": {"team": "a"}}}), me).accepted();
+    let reconcile = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "now"}}});
+    releases.merge_patch("app", &reconcile, me).accepted();
+    let status = json!({"status": {"observedGeneration": 1}});
+    let reported = releases.status().merge_patch("app", &status, Write::by("helm-controller")).accepted();
+    assert_eq!(reported["status"]["observedGeneration"], 1);
+    let finalizer = json!({"metadata": {"finalizers": ["finalizers.fluxcd.io"]}});
+    releases.merge_patch("app", &finalizer, Write::by("helm-controller")).accepted();
+    // What Flux does at every interval. What chartgate filled in before stays, so the spec is the same.
+    let again = releases.apply(&good("app"), me).accepted();
+    assert_eq!(again["spec"]["chartRef"]["namespace"], namespace.name());
+    releases.delete("gone").accepted();
+    assert_eq!(releases.get("gone").status, 404);
+    releases.delete("finalised").accepted();
+    releases.remove_finalizers("finalised", Write::by("helm-controller")).accepted();
+    assert_eq!(releases.get("finalised").status, 404);
+
+    // Whatever repairs chartgate does not wait for it either.
+    cluster.apply(&manifests("enforce"), &[]);
+    let mut own = good("chartgate");
+    own["spec"]["targetNamespace"] = json!("chartgate-system");
+    releases.create(&own, me).accepted();
+    let system = Namespace::existing(&cluster, "chartgate-system").releases("v2");
+    system.create(&good("anything"), me).accepted();
+    say(&format!("what may go on took {:?} in all", start.elapsed()));
+
+    // All that waits: a spec that nobody has judged yet.
+    let change = json!({"spec": {"interval": "5m"}});
+    let refused =
+        [releases.merge_patch("app", &change, me).refused(), releases.create(&good("new"), me).refused()];
+    for message in refused {
+        let said = "failed calling webhook \"validate.chartgate.dev\"";
+        assert!(message.contains(said), "{message}");
+    }
+
+    installation.start_one();
+    eventually("the change is stored when a replica is back", READY, || {
+        let answer = releases.merge_patch("app", &change, me);
+        if answer.status == 200 { Ok(()) } else { Err(answer.message().to_owned()) }
+    });
+}
+
+#[test]
+fn no_call_fails_while_the_replicas_are_replaced_one_after_the_other() {
+    let Some(cluster) = Cluster::start(NEWEST) else { return };
+    let installation = Installation::apply(&cluster, "enforce");
+    installation.start();
+    installation.wait_until_called();
+    // Replicas that were not there yet when the probes above came in are no failure of the restart.
+    let before = open_failures(&cluster);
+    let namespace = cluster.namespace("load");
+    let load = Load::default();
+    thread::scope(|scope| {
+        for writer in 0..2 {
+            let (load, releases) = (&load, namespace.releases("v2"));
+            scope.spawn(move || load.run(&releases, &format!("app-{writer}")));
+        }
+        // Ends the writers, also when an assertion below does not hold.
+        let _end = End(&load.ends);
+        for _ in 0..2 {
+            installation.replace_oldest();
+        }
+    });
+    let applied = load.applied.load(Ordering::Relaxed);
+    say(&format!("{applied} applies, each judged twice, none failed"));
+    assert!(applied > 100, "{applied} applies are no load");
+    assert_eq!(open_failures(&cluster), before, "/mutate was left out");
+}
+
+/// Clients that apply without pause, and stop at the first answer that is no success.
+#[derive(Default)]
+struct Load {
+    ends: AtomicBool,
+    applied: AtomicUsize,
+}
+
+struct End<'a>(&'a AtomicBool);
+
+impl Load {
+    fn run(&self, releases: &Objects, name: &str) {
+        for turn in 0.. {
+            if self.ends.load(Ordering::Relaxed) {
+                return;
+            }
+            // A changed spec, so that /validate has to be asked each time.
+            let mut object = release("v2", name, &chart());
+            object["spec"]["interval"] = json!(format!("{}m", turn % 60 + 1));
+            let answer = releases.apply(&object, Write::by("flux"));
+            assert!(answer.status < 300, "apply {turn} of {name}: {} {}", answer.status, answer.message());
+            self.applied.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// How often the API server went on without an answer, since the webhook fails open.
+fn open_failures(cluster: &Cluster) -> u64 {
+    let metrics = cluster.get("/metrics").accepted();
+    let metrics = metrics.as_str().expect("metrics are text");
+    let ours = |line: &&str| line.starts_with("apiserver_admission_webhook_fail_open_count{");
+    let count = |line: &str| line.rsplit_once(' ').and_then(|(_, count)| count.parse::<u64>().ok());
+    metrics.lines().filter(ours).filter_map(count).sum()
+}

@@ -1,0 +1,50 @@
+//! The component cert-manager, with the test in the place of cert-manager.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::accepted::combination;
+use super::{NEWEST, bad};
+use crate::harness::{Cluster, Identity, Installation, Namespace, Write};
+
+#[test]
+fn serves_what_cert_manager_issued_and_may_write_no_certificate_itself() {
+    let Some(cluster) = Cluster::start(NEWEST) else { return };
+    if !cluster.install_crds_of_components() {
+        return;
+    }
+    let folder = combination("enforce", &["cert-manager"]);
+    cluster.apply(folder.path(), &[]);
+    let system = Namespace::existing(&cluster, "chartgate-system");
+    let issued = issue(&system);
+    let installation = Installation::existing(&cluster);
+    installation.start();
+    installation.trust(&issued.authority);
+    installation.wait_until("a bad release is denied", &bad("app"), |status, _| status == 422);
+
+    let built = cluster.kustomize(folder.path());
+    let of_kind = |kind: &str| built.iter().filter(|object| object["kind"] == kind).count();
+    assert_eq!((of_kind("Role"), of_kind("ClusterRole")), (0, 1));
+    let annotated = built.iter().filter(|object| {
+        object["metadata"]["annotations"]["cert-manager.io/inject-ca-from"] == "chartgate-system/chartgate"
+    });
+    assert_eq!(annotated.count(), 2);
+}
+
+/// What cert-manager makes of our Certificate.
+fn issue(system: &Namespace<'_>) -> Identity {
+    let certificates = system.objects("cert-manager.io/v1", "certificates");
+    let wanted = certificates.get("chartgate").accepted()["spec"].clone();
+    let names = wanted["dnsNames"].as_array().expect("ours has names").iter().filter_map(Value::as_str);
+    let issued = Identity::for_names(&names.collect::<Vec<_>>());
+    let Identity { authority, certificate, key } = &issued;
+    let encode = |text: &String| STANDARD.encode(text);
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {"name": wanted["secretName"]},
+        "data": {"ca.crt": encode(authority), "tls.crt": encode(certificate), "tls.key": encode(key)},
+    });
+    system.objects("v1", "secrets").create(&secret, Write::by("cert-manager")).accepted();
+    issued
+}
