@@ -17,7 +17,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 pub use decision::log_decision;
-pub use metrics::{Metrics, Refusal};
+pub use metrics::{EventLoss, Metrics, Refusal};
 use outlet::{Outlet, OutletGuard};
 
 /// How the log is written.

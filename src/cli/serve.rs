@@ -2,6 +2,7 @@
 
 mod announce;
 mod bind;
+mod events;
 mod running;
 
 use std::io::{self, Write};
@@ -19,6 +20,7 @@ use tokio::{runtime, spawn};
 
 use self::announce::Announcement;
 use self::bind::{Address, bind};
+use self::events::EventsSetting;
 use self::running::{Running, Signals};
 use super::log::LogArgs;
 use crate::admission::{self, Answer, BadReview, Endpoint, Facts, Settings};
@@ -26,13 +28,14 @@ use crate::certs::directory::{Directory, Origin};
 use crate::certs::pair::Names;
 use crate::certs::reload::Reloader;
 use crate::certs::{CertError, Presented, server_config};
+use crate::cluster::events::Writer;
 use crate::cluster::{Access, Connection, ConnectionError};
 use crate::config::{self, ConfigError};
 use crate::policy::Flux;
 use crate::telemetry::{LogError, Metrics};
 use crate::webhook::observe::{self, Check};
 use crate::webhook::reload::keep_certificate_current;
-use crate::webhook::{Judge, Limits, Server, Stage, router};
+use crate::webhook::{Audience, Judge, Limits, Server, Stage, router};
 
 /// The Service and the namespace of our manifests: whom a certificate that we make speaks for.
 const SERVICE: (&str, &str) = ("chartgate", "chartgate-system");
@@ -84,6 +87,10 @@ pub struct ServeArgs {
     /// Whether the API server is asked for facts: in a pod its own, by kubeconfig only where required.
     #[arg(long, value_name = "ACCESS", value_enum, default_value_t)]
     cluster: Access,
+
+    /// Whether a denial or a repair is said in an Event on the HelmRelease, where there is a cluster.
+    #[arg(long, value_name = "EVENTS", value_enum, default_value_t)]
+    events: EventsSetting,
 
     /// How many seconds to go on serving after SIGTERM, while the cluster learns to send nothing more.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
@@ -150,13 +157,15 @@ impl Judge for Given {
 }
 
 async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, ServeError> {
-    let ServeArgs { config, flux, listen, observe, certs, cluster, shutdown_delay, log: _ } = args;
+    let ServeArgs { config, flux, listen, observe, certs, cluster, events, shutdown_delay, log: _ } = args;
     let settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default();
     let signals = Signals::listen()?;
     let connection = Connection::open(cluster).await?;
     if let Some(Connection { namespace, .. }) = &connection {
         tracing::info!(namespace, "asking the API server");
     }
+    let (events, writer) = events.open(connection.as_ref(), &metrics).unzip();
+    let audience = Audience { metrics: Arc::clone(&metrics), events };
     // Before the certificate: who cannot listen shall not write files either.
     let webhook = bind("listen", listen).await?;
     let observe = bind("observe", observe).await?;
@@ -180,7 +189,7 @@ async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, Serve
     let judge = Given { settings, facts: Facts { flux } };
     let presented = Arc::new(Presented::new(pair));
     let reloader = Reloader::new(directory, names, Arc::clone(&presented));
-    let running = start(judge, (webhook, observe), (presented, reloader), &metrics);
+    let running = start(judge, (webhook, observe), (presented, reloader), (audience, writer));
     // Nobody may be reading; the server serves all the same.
     let _ = writeln!(io::stdout(), "{announcement}");
     Ok(running.until(signals, Duration::from_secs(shutdown_delay.into())).await)
@@ -191,14 +200,15 @@ fn start(
     judge: impl Judge,
     (webhook, observe): (TcpListener, TcpListener),
     (presented, reloader): (Arc<Presented>, Reloader),
-    metrics: &Arc<Metrics>,
+    (audience, writer): (Audience, Option<Writer>),
 ) -> Running {
     let limits = Limits::default();
+    let metrics = &Arc::clone(&audience.metrics);
     metrics.serves_certificate_until(presented.pair().not_after());
 
     let (stage, stages) = watch::channel(Stage::Serving);
     let tls = Arc::new(server_config(Arc::clone(&presented)));
-    let routes = router(judge, Arc::clone(metrics));
+    let routes = router(judge, audience);
     let webhook = Server::webhook(webhook, routes, tls, Arc::clone(metrics), limits, stages.clone());
     let webhook = spawn(webhook.run());
 
@@ -213,5 +223,7 @@ fn start(
     let observe = spawn(observe.run());
 
     let reload = spawn(keep_certificate_current(reloader, presented, Arc::clone(metrics), stages));
-    Running { stage, webhook, observe_stage, observe, reload }
+    // It ends with the webhook, which is the only one to tell it anything.
+    let events = writer.map(|writer| spawn(writer.run()));
+    Running { stage, webhook, observe_stage, observe, reload, events }
 }

@@ -7,8 +7,21 @@ use crate::admission::Record;
 
 /// Logs one decision, at `info`; `took` is what judging took.
 pub fn log_decision(record: &Record<'_>, took: Duration) {
-    let Record { uid, operation, namespace, name, user, manager, dry_run, mode, decision, findings, patched } =
-        record;
+    let Record {
+        uid,
+        operation,
+        namespace,
+        name,
+        user,
+        manager,
+        dry_run,
+        mode,
+        decision,
+        findings,
+        patched,
+        // It repeats the findings, in words.
+        incident: _,
+    } = record;
     tracing::info!(
         target: "chartgate::decision",
         decision = decision.as_str(),

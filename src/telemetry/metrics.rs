@@ -39,6 +39,9 @@ pub struct Metrics {
     handshake_failures: Counter,
     connections: Gauge,
     lost_log_lines: Counter,
+    events: Counter,
+    /// One for each [`EventLoss`], in its order.
+    events_dropped: [Counter; EventLoss::ALL.len()],
 }
 
 /// Why a request got no verdict.
@@ -54,6 +57,17 @@ pub enum Refusal {
     Overload,
     /// The caller's deadline came before the whole body did.
     Timeout,
+}
+
+/// Why something that happened to an object is in no Event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventLoss {
+    /// More happened at once than may wait to be written.
+    QueueFull,
+    /// More happened in a while than may be written.
+    RateLimited,
+    /// The API server did not take it.
+    Failed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -77,7 +91,7 @@ struct PatchLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RefusalLabels {
+struct ReasonLabels {
     reason: &'static str,
 }
 
@@ -91,7 +105,8 @@ struct BuildLabels {
 impl Metrics {
     /// Everything at zero.
     pub fn new() -> Self {
-        let refusals = Family::<RefusalLabels, Counter>::default();
+        let refusals = Family::<ReasonLabels, Counter>::default();
+        let losses = Family::<ReasonLabels, Counter>::default();
         let mut metrics = Self {
             registry: Registry::with_prefix("chartgate"),
             reviews: Family::default(),
@@ -99,20 +114,24 @@ impl Metrics {
             patches: Family::default(),
             duration: Histogram::new(DURATION_BUCKETS),
             refused: Refusal::ALL
-                .map(|refusal| refusals.get_or_create_owned(&RefusalLabels { reason: refusal.as_str() })),
+                .map(|refusal| refusals.get_or_create_owned(&ReasonLabels { reason: refusal.as_str() })),
             panics: Counter::default(),
             certificate_not_after: Gauge::default(),
             certificate_reload_failures: Counter::default(),
             handshake_failures: Counter::default(),
             connections: Gauge::default(),
             lost_log_lines: Counter::default(),
+            events: Counter::default(),
+            events_dropped: EventLoss::ALL
+                .map(|loss| losses.get_or_create_owned(&ReasonLabels { reason: loss.as_str() })),
         };
         metrics.register_reviews(refusals);
+        metrics.register_events(losses);
         metrics.register_process();
         metrics
     }
 
-    fn register_reviews(&mut self, refusals: Family<RefusalLabels, Counter>) {
+    fn register_reviews(&mut self, refusals: Family<ReasonLabels, Counter>) {
         let Self { registry, reviews, findings, patches, duration, panics, .. } = self;
         registry.register("reviews", "Reviews that were judged", reviews.clone());
         registry.register("findings", "Findings of judged reviews", findings.clone());
@@ -129,6 +148,20 @@ impl Metrics {
         );
         registry.register("rejected_requests", "Requests that got no verdict", refusals);
         registry.register("panics", "Reviews that panicked; each was answered as an error", panics.clone());
+    }
+
+    fn register_events(&mut self, losses: Family<ReasonLabels, Counter>) {
+        let Self { registry, events, .. } = self;
+        registry.register(
+            "events",
+            "Events that were written on objects, repetitions of one not counted",
+            events.clone(),
+        );
+        registry.register(
+            "events_dropped",
+            "Writes to the API server's Events that were left out, or failed",
+            losses,
+        );
     }
 
     fn register_process(&mut self) {
@@ -225,6 +258,16 @@ impl Metrics {
         self.lost_log_lines.clone()
     }
 
+    /// The counter of Events, for whoever writes them.
+    pub fn events(&self) -> Counter {
+        self.events.clone()
+    }
+
+    /// The counter of Events that were lost in one of the ways, for whoever loses them.
+    pub fn events_dropped(&self, loss: EventLoss) -> Counter {
+        self.events_dropped[loss as usize].clone()
+    }
+
     /// Everything as OpenMetrics text, see [`MEDIA_TYPE`].
     pub fn render(&self) -> String {
         let mut out = String::new();
@@ -254,6 +297,22 @@ impl Refusal {
             Self::MediaType => "media_type",
             Self::Overload => "overload",
             Self::Timeout => "timeout",
+        }
+    }
+}
+
+// === impl EventLoss ===
+
+impl EventLoss {
+    /// Every reason, in the order of the declaration.
+    pub const ALL: [Self; 3] = [Self::QueueFull, Self::RateLimited, Self::Failed];
+
+    /// The value of the label `reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::RateLimited => "rate_limited",
+            Self::Failed => "failed",
         }
     }
 }

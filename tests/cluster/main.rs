@@ -5,6 +5,7 @@
 //! that a failure. A test is blocking code, so that it reads from top to bottom.
 
 mod errors;
+mod events;
 #[allow(dead_code, reason = "a few steps wait for the tests of lost CRD versions and of modes by namespace")]
 mod harness;
 mod phases;

@@ -29,6 +29,8 @@ pub(super) struct Running {
     pub(super) observe: JoinHandle<Drained>,
     /// Looks at the certificate's files.
     pub(super) reload: JoinHandle<()>,
+    /// Writes Events, and ends when everybody who could tell of anything has ended.
+    pub(super) events: Option<JoinHandle<()>>,
 }
 
 /// A signal to end.
@@ -70,7 +72,7 @@ impl Running {
     }
 
     async fn end(self, delay: Duration) -> ExitCode {
-        let Self { stage, webhook, observe_stage, observe, reload } = self;
+        let Self { stage, webhook, observe_stage, observe, reload, events } = self;
         stage.send_replace(Stage::Leaving);
         sleep(delay).await;
         stage.send_replace(Stage::Draining);
@@ -82,6 +84,9 @@ impl Running {
         // Either may be stuck in a file system or a slow client; nobody depends on them any more.
         let _ = timeout(REST_END, observe).await;
         let _ = timeout(REST_END, reload).await;
+        if let Some(events) = events {
+            let _ = timeout(REST_END, events).await;
+        }
         tracing::info!("ended");
         ExitCode::SUCCESS
     }

@@ -24,6 +24,8 @@ pub(crate) struct Options<'a> {
     pub(crate) config: Option<&'a str>,
     /// More arguments of `chartgate serve`, such as `&["--flux", "2.6"]`.
     pub(crate) arguments: &'a [&'a str],
+    /// Variables of its environment, such as `("KUBECONFIG", …)`; it has no others but the path.
+    pub(crate) environment: &'a [(&'a str, &'a str)],
 }
 
 /// A running `chartgate serve`, registered at a cluster.
@@ -37,7 +39,7 @@ pub(crate) struct Chartgate<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { failure_policy: "Fail", config: None, arguments: &[] }
+        Self { failure_policy: "Fail", config: None, arguments: &[], environment: &[] }
     }
 }
 
@@ -46,12 +48,13 @@ impl Default for Options<'_> {
 impl<'a> Chartgate<'a> {
     /// Starts the binary and returns when the API server asks it.
     pub(crate) fn start(cluster: &'a Cluster, options: Options<'_>) -> Self {
-        let Options { failure_policy, config, arguments } = options;
+        let Options { failure_policy, config, arguments, environment } = options;
         let dir = Process::directory("chartgate");
         let mut serve = Command::new(env!("CARGO_BIN_EXE_chartgate"));
         serve
             .args(["serve", "--listen=127.0.0.1:0", "--observe=127.0.0.1:0", "--certs=certs"])
-            .args(arguments);
+            .args(arguments)
+            .envs(environment.iter().copied());
         if let Some(config) = config {
             fs::write(dir.join("chartgate.yaml"), config).expect("the process directory can be written");
             serve.args(["--config", "chartgate.yaml"]);
