@@ -32,7 +32,7 @@ use crate::cluster::events::Writer;
 use crate::cluster::{Access, Connection, ConnectionError};
 use crate::config::{self, ConfigError};
 use crate::policy::Flux;
-use crate::telemetry::{LogError, Metrics};
+use crate::telemetry::{LogError, Metrics, Traces};
 use crate::webhook::observe::{self, Check};
 use crate::webhook::reload::keep_certificate_current;
 use crate::webhook::{Audience, Judge, Limits, Server, Stage, router};
@@ -139,7 +139,15 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
     // Dropped last: it writes out what is left.
     let _log = args.log.start(&metrics)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(serve(args, metrics));
+    // A collector that cannot be used is no reason not to serve.
+    let traces = Traces::from_environment(runtime.handle()).unwrap_or_else(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "there are no traces");
+        None
+    });
+    let ended = runtime.block_on(serve(args, metrics, traces.clone()));
+    if let Some(traces) = traces {
+        traces.close();
+    }
     runtime.shutdown_timeout(RUNTIME_END);
     ended
 }
@@ -156,7 +164,11 @@ impl Judge for Given {
     }
 }
 
-async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, ServeError> {
+async fn serve(
+    args: ServeArgs,
+    metrics: Arc<Metrics>,
+    traces: Option<Traces>,
+) -> Result<ExitCode, ServeError> {
     let ServeArgs { config, flux, listen, observe, certs, cluster, events, shutdown_delay, log: _ } = args;
     let settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default();
     let signals = Signals::listen()?;
@@ -165,7 +177,7 @@ async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, Serve
         tracing::info!(namespace, "asking the API server");
     }
     let (events, writer) = events.open(connection.as_ref(), &metrics).unzip();
-    let audience = Audience { metrics: Arc::clone(&metrics), events };
+    let audience = Audience { metrics, events, traces };
     // Before the certificate: who cannot listen shall not write files either.
     let webhook = bind("listen", listen).await?;
     let observe = bind("observe", observe).await?;

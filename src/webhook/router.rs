@@ -18,7 +18,7 @@ use super::body::{self, BodyError, MAX_BYTES_IN_FLIGHT};
 use super::memory::Memory;
 use super::refusal::{Rest, plain, refuse, unknown_path, wrong_method};
 use crate::admission::{Answer, BadReview, Endpoint};
-use crate::telemetry::Refusal;
+use crate::telemetry::{Origin, Refusal};
 
 /// Gives the verdict on one review. It is pure: it waits for nothing and keeps nothing.
 ///
@@ -70,9 +70,10 @@ async fn validate<J: Judge>(State(webhook): State<Arc<Webhook<J>>>, request: Req
 impl<J: Judge> Webhook<J> {
     async fn answer(&self, endpoint: Endpoint, request: Request) -> Response {
         let is_json = is_json(request.headers());
+        let origin = self.audience.origin(request.headers());
         let mut rest = Rest::of(request);
         let answered = if is_json {
-            let reviewed = self.review(endpoint, &mut rest.body);
+            let reviewed = self.review(endpoint, &mut rest.body, origin.as_ref());
             timeout_at(rest.deadline, reviewed).await.unwrap_or_else(|_| Err(Refused::timeout()))
         } else {
             Err(Refused::media_type())
@@ -87,7 +88,12 @@ impl<J: Judge> Webhook<J> {
         }
     }
 
-    async fn review(&self, endpoint: Endpoint, body: &mut Body) -> Result<Response, Refused> {
+    async fn review(
+        &self,
+        endpoint: Endpoint,
+        body: &mut Body,
+        origin: Option<&Origin>,
+    ) -> Result<Response, Refused> {
         let whole = body::read(body, &self.memory).await?;
         let began = Instant::now();
         // Nothing that the judge may have left half done outlives the panic: it is pure.
@@ -98,7 +104,7 @@ impl<J: Judge> Webhook<J> {
             return Ok(plain(StatusCode::INTERNAL_SERVER_ERROR, text));
         };
         let Answer { body, record } = judged?;
-        self.audience.tell(record, began.elapsed());
+        self.audience.tell(record, began.elapsed(), origin);
         Ok(json(body))
     }
 }
