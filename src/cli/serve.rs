@@ -144,10 +144,13 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
         tracing::error!(error = &error as &dyn std::error::Error, "there are no traces");
         None
     });
-    let ended = runtime.block_on(serve(args, metrics, traces.clone()));
-    if let Some(traces) = traces {
-        traces.close();
-    }
+    let ended = runtime.block_on(async {
+        let ended = serve(args, metrics, traces.clone()).await;
+        if let Some(traces) = traces {
+            traces.close().await;
+        }
+        ended
+    });
     runtime.shutdown_timeout(RUNTIME_END);
     ended
 }

@@ -26,6 +26,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::decision::rules;
@@ -116,8 +117,10 @@ impl Traces {
     }
 
     /// Sends what is left, and makes no more.
-    pub fn close(&self) {
-        if let Err(error) = self.provider.shutdown_with_timeout(FAREWELL) {
+    pub async fn close(self) {
+        // The SDK blocks its caller until everything is sent, which takes this runtime.
+        let closed = spawn_blocking(move || self.provider.shutdown_with_timeout(FAREWELL)).await;
+        if let Ok(Err(error)) = closed {
             tracing::warn!(%error, "the last spans may be lost");
         }
     }
