@@ -13,7 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use time::OffsetDateTime;
 
-use crate::admission::Record;
+use crate::admission::{Decision, Mode, Operation, Record};
 
 /// The media type of what [`Metrics::render`] returns.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -125,10 +125,22 @@ impl Metrics {
             events_dropped: EventLoss::ALL
                 .map(|loss| losses.get_or_create_owned(&ReasonLabels { reason: loss.as_str() })),
         };
+        metrics.expect_denials();
         metrics.register_reviews(refusals);
         metrics.register_events(losses);
         metrics.register_process();
         metrics
+    }
+
+    /// Shows denials before the first one. Prometheus sees no increase in a counter that comes into being at 1.
+    fn expect_denials(&self) {
+        for operation in [Operation::Create, Operation::Update] {
+            for dry_run in [false, true] {
+                let (decision, mode) = (Decision::Denied.as_str(), Mode::Enforce.as_str());
+                let labels = ReviewLabels { operation: operation.as_str(), decision, mode, dry_run };
+                drop(self.reviews.get_or_create(&labels));
+            }
+        }
     }
 
     fn register_reviews(&mut self, refusals: Family<ReasonLabels, Counter>) {
