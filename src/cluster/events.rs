@@ -270,6 +270,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_queue_does_not_take_is_counted_and_nobody_waits() {
+        let (queue, mut told) = mpsc::channel(1);
+        let events = Events { queue, full: Counter::default() };
+        let happening = |note: &str| Happening {
+            reason: Reason::Denied,
+            regarding: Regarding {
+                api_version: "helm.toolkit.fluxcd.io/v2".into(),
+                namespace: "apps".into(),
+                name: "podinfo".into(),
+                uid: None,
+            },
+            note: note.into(),
+        };
+        for note in ["kept", "dropped", "dropped"] {
+            events.tell(happening(note));
+        }
+        assert_eq!(events.full.get(), 2);
+        assert_eq!(told.try_recv(), Ok(happening("kept")));
+        // At the end there is nobody to tell, either.
+        drop(told);
+        events.tell(happening("dropped"));
+        assert_eq!(events.full.get(), 3);
+    }
+
+    #[test]
     fn the_name_of_an_event_is_never_too_long() {
         let now = Timestamp::from_second(1_795_348_800).unwrap();
         assert_eq!(event_name("podinfo", now), "podinfo.18ea5c38afec8000");
