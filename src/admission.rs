@@ -7,10 +7,12 @@ use std::borrow::Cow;
 
 use json_patch::PatchOperation;
 
+mod incident;
 mod ratchet;
 mod request;
 mod response;
 
+pub use incident::{Incident, IncidentKind, MAX_NOTE_BYTES};
 pub use request::BadReview;
 
 pub use crate::policy::{Facts, Level, Mode, Operation, Settings};
@@ -87,6 +89,8 @@ pub struct Record<'a> {
     pub findings: Vec<Counted>,
     /// The rules whose fixes were patched in.
     pub patched: Vec<&'static str>,
+    /// What those who look after the object should hear of; nothing for most reviews.
+    pub incident: Option<Incident>,
 }
 
 /// A finding as it is counted.
@@ -109,6 +113,8 @@ struct Verdict {
     reason: Option<String>,
     denied: Vec<Finding>,
     warnings: Vec<String>,
+    /// What is said of the fixes in `patch`.
+    healed: Vec<String>,
     patch: Vec<PatchOperation>,
     findings: Vec<Counted>,
     patched: Vec<&'static str>,
@@ -124,10 +130,23 @@ pub fn review<'a>(
     let review = Review::read(body)?;
     let verdict = judge(&review, endpoint, settings, facts);
     let body = Response::of(&review, &verdict).to_json();
+    let incident = Incident::of(&review, &verdict);
     let Review { uid, operation, namespace, name, user, manager, dry_run, .. } = review;
     let Verdict { decision, mode, findings, patched, .. } = verdict;
-    let record =
-        Record { uid, operation, namespace, name, user, manager, dry_run, mode, decision, findings, patched };
+    let record = Record {
+        uid,
+        operation,
+        namespace,
+        name,
+        user,
+        manager,
+        dry_run,
+        mode,
+        decision,
+        findings,
+        patched,
+        incident,
+    };
     Ok(Answer { body, record })
 }
 
@@ -176,6 +195,7 @@ fn decide(case: &Case<'_>, findings: Vec<Finding>, namespace: Mode, endpoint: En
             (Mode::Enforce, _, Some(fix)) if endpoint == Endpoint::Mutate => {
                 verdict.patch.extend(fix.operations.iter().cloned());
                 verdict.patched.push(finding.rule.id);
+                verdict.healed.extend(finding.healed());
                 verdict.warnings.extend(finding.healed());
             }
             (Mode::Enforce, Level::Error, _) if !stored.excuses(&finding) => verdict.denied.push(finding),
@@ -192,17 +212,9 @@ fn decide(case: &Case<'_>, findings: Vec<Finding>, namespace: Mode, endpoint: En
 
 impl Verdict {
     fn allowed(decision: Decision, mode: Mode) -> Self {
-        let (denied, warnings, patch) = (Vec::new(), Vec::new(), Vec::new());
-        Self {
-            decision,
-            mode,
-            reason: None,
-            denied,
-            warnings,
-            patch,
-            findings: Vec::new(),
-            patched: Vec::new(),
-        }
+        let (denied, warnings, healed) = (Vec::new(), Vec::new(), Vec::new());
+        let (patch, findings, patched) = (Vec::new(), Vec::new(), Vec::new());
+        Self { decision, mode, reason: None, denied, warnings, healed, patch, findings, patched }
     }
 
     /// Settles what all of it comes to: who is denied is not patched.

@@ -3,7 +3,8 @@
 //! - [`connection`] finds the API server, or says why there is none.
 //! - [`secret`] reads and writes one Secret that several servers share.
 //! - [`ca_bundle`] reads and writes what the webhook configurations trust.
-//! - [`event`] leaves a word at an object for `kubectl describe`.
+//! - [`event`] leaves a word at an object of our own for `kubectl describe`.
+//! - [`events`] writes Events on the objects that were judged.
 //! - [`facts`] holds what the cluster says about itself, for every review.
 //! - `crd`, `namespaces` and `sources` each follow a part of it by a [`watch`].
 
@@ -11,6 +12,7 @@ pub mod ca_bundle;
 pub mod connection;
 mod crd;
 pub mod event;
+pub mod events;
 pub mod facts;
 mod namespaces;
 pub mod secret;

@@ -62,6 +62,8 @@ pub struct Metadata<'a> {
     pub name: Text<'a>,
     /// `namespace`.
     pub namespace: Text<'a>,
+    /// `uid`: what tells this object from one of the same name before or after it.
+    pub uid: Text<'a>,
     /// Whether `deletionTimestamp` is set: the object only waits for its finalizers.
     pub deleting: bool,
     /// `annotations` in their order, with values unread: kubectl keeps whole manifests in one of them.
@@ -171,6 +173,11 @@ impl<'a> HelmRelease<'a> {
         self.metadata.set().and_then(|metadata| metadata.namespace.filled())
     }
 
+    /// `metadata.uid`, which an object has once it is stored.
+    pub fn uid(&self) -> Option<&str> {
+        self.metadata.set().and_then(|metadata| metadata.uid.filled())
+    }
+
     /// Whether the object only waits for its finalizers.
     pub fn is_deleting(&self) -> bool {
         self.metadata.set().is_some_and(|metadata| metadata.deleting)
@@ -211,6 +218,7 @@ impl<'a> Metadata<'a> {
             match key {
                 "name" => metadata.name = Text::read_text(reader)?,
                 "namespace" => metadata.namespace = Text::read_text(reader)?,
+                "uid" => metadata.uid = Text::read_text(reader)?,
                 "deletionTimestamp" => metadata.deleting = reader.skip()?.kind() != Kind::Null,
                 "annotations" => metadata.annotations = Field::read(reader, Kind::Object, annotations)?,
                 "managedFields" => {

@@ -1,11 +1,12 @@
-//! What the program tells about itself while it serves: its log, and its metrics.
+//! What the program tells about itself while it serves: its log, its metrics, and traces where they are wanted.
 //!
-//! Both are on the path of every review, so both are cheap, and neither waits for anybody.
+//! All are on the path of every review, so all are cheap, and none waits for anybody.
 
 mod decision;
 mod json;
 pub mod metrics;
 pub mod outlet;
+mod traces;
 
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
@@ -17,8 +18,9 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 pub use decision::log_decision;
-pub use metrics::{Asked, Metrics, Part, Refusal};
+pub use metrics::{Asked, EventLoss, Metrics, Part, Refusal};
 use outlet::{Outlet, OutletGuard};
+pub use traces::{Origin, Traces};
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

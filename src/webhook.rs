@@ -1,6 +1,7 @@
 //! The server that the API server asks.
 //!
 //! - [`router`] answers `/mutate` and `/validate`: extract, judge, answer.
+//! - [`Audience`] hears of what was judged: metrics, log, Events.
 //! - [`body`] reads what came in, within bounds of size, memory and time.
 //! - [`Server`] accepts connections, and lets them go at the end.
 //! - `connection` is one of them: handshake, HTTP/1.1 or HTTP/2, and its time limits.
@@ -9,6 +10,7 @@
 //! - [`self_managed`] keeps the certificate that the servers of a cluster share.
 
 mod activity;
+mod audience;
 pub mod body;
 mod connection;
 mod deadline;
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use audience::Audience;
 pub use connection::MAX_HEAD_BYTES;
 pub use listener::{Drained, Server};
 pub use router::{Judge, router};

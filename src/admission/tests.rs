@@ -380,3 +380,47 @@ fn no_patch_comes_and_goes_with_what_was_heard_of_the_sources() {
         assert_eq!(answer["response"]["warnings"].is_array(), warns, "{answer}");
     }
 }
+
+fn incident_of(review: &Value) -> Option<Incident> {
+    let body = serde_json::to_vec(review).unwrap();
+    super::review(&body, Endpoint::Mutate, &Settings::default(), &Facts::default()).unwrap().record.incident
+}
+
+#[test]
+fn a_denied_write_is_an_incident_of_the_stored_object() {
+    let mut old = object(&json!({"interval": "10m", "chartRef": chart_ref()}));
+    old["metadata"]["uid"] = json!("2f6b");
+    let incident = incident_of(&request("UPDATE", both(), old)).unwrap();
+    assert_eq!(incident.kind, IncidentKind::Denied);
+    assert_eq!(incident.api_version, "helm.toolkit.fluxcd.io/v2");
+    assert_eq!(incident.object.as_deref(), Some("2f6b"));
+    assert!(incident.note.starts_with("[chart-and-chart-ref] "), "{}", incident.note);
+}
+
+#[test]
+fn a_denied_creation_is_an_incident_without_an_object() {
+    let incident = incident_of(&request("CREATE", both(), Value::Null)).unwrap();
+    assert_eq!((incident.kind, incident.object), (IncidentKind::Denied, None));
+}
+
+#[test]
+fn a_healed_write_is_an_incident_and_a_silent_fix_is_none() {
+    let null = object(&json!({"interval": "10m", "chart": null, "chartRef": chart_ref()}));
+    let incident = incident_of(&request("CREATE", null, Value::Null)).unwrap();
+    assert_eq!(incident.kind, IncidentKind::Healed);
+    assert_eq!(incident.note, "[partial-chart] removed spec.chart, which is null");
+
+    let mut unannotated = object(&json!({"interval": "10m", "chart": chart()}));
+    unannotated["metadata"]["annotations"] = json!({});
+    assert_eq!(incident_of(&request("CREATE", unannotated, Value::Null)), None);
+}
+
+#[test]
+fn a_dry_run_and_a_name_yet_to_be_made_are_no_incidents() {
+    let mut dry_run = request("CREATE", both(), Value::Null);
+    dry_run["request"]["dryRun"] = json!(true);
+    assert_eq!(incident_of(&dry_run), None);
+    let mut nameless = request("CREATE", both(), Value::Null);
+    nameless["request"]["name"] = json!("");
+    assert_eq!(incident_of(&nameless), None);
+}

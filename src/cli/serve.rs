@@ -3,6 +3,7 @@
 mod announce;
 mod bind;
 mod certificate;
+mod events;
 mod facts;
 mod running;
 mod settings;
@@ -23,19 +24,21 @@ use tokio::{runtime, spawn};
 use self::announce::Announcement;
 use self::bind::{Address, bind};
 use self::certificate::{Certificate, Source};
+use self::events::EventsSetting;
 use self::running::{Running, Signals};
 use self::settings::InForce;
 use super::log::LogArgs;
 use crate::admission::{self, Answer, BadReview, Endpoint};
 use crate::certs::{CertError, server_config};
+use crate::cluster::events::Writer;
 use crate::cluster::facts::Store;
 use crate::cluster::{Access, Connection, ConnectionError};
 use crate::config::ConfigError;
 use crate::config::reload::Reloader as ConfigReloader;
 use crate::policy::Flux;
-use crate::telemetry::{LogError, Metrics};
+use crate::telemetry::{LogError, Metrics, Traces};
 use crate::webhook::observe::{self, Check};
-use crate::webhook::{Judge, Limits, Server, Stage, router};
+use crate::webhook::{Audience, Judge, Limits, Server, Stage, router};
 
 /// Probes and scrapers are few; whoever else comes must not take what the webhook needs.
 const MAX_OBSERVE_CONNECTIONS: usize = 64;
@@ -90,6 +93,10 @@ pub struct ServeArgs {
     /// Whether an API server is asked: in a pod its own, by kubeconfig only where required.
     #[arg(long, value_name = "ACCESS", value_enum, default_value_t)]
     cluster: Access,
+
+    /// Whether a denial or a repair is said in an Event on the HelmRelease, where there is a cluster.
+    #[arg(long, value_name = "EVENTS", value_enum, default_value_t)]
+    events: EventsSetting,
 
     /// How many seconds to go on serving after SIGTERM, while the cluster learns to send nothing more.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
@@ -146,7 +153,18 @@ pub fn run(args: ServeArgs) -> Result<ExitCode, ServeError> {
     // One thread judges some 50,000 reviews a second, a large one in a tenth of a millisecond. Each further thread costs
     // memory, and on a node with many cores there would be many: docs/performance.md has the figures.
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(serve(args, metrics));
+    // A collector that cannot be used is no reason not to serve.
+    let traces = Traces::from_environment(runtime.handle()).unwrap_or_else(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "there are no traces");
+        None
+    });
+    let ended = runtime.block_on(async {
+        let ended = serve(args, metrics, traces.clone()).await;
+        if let Some(traces) = traces {
+            traces.close().await;
+        }
+        ended
+    });
     runtime.shutdown_timeout(RUNTIME_END);
     ended
 }
@@ -163,26 +181,37 @@ impl Judge for Current {
     }
 }
 
-async fn serve(args: ServeArgs, metrics: Arc<Metrics>) -> Result<ExitCode, ServeError> {
-    let ServeArgs { config, flux, listen, observe, certs, cluster, shutdown_delay, log: _ } = args;
+async fn serve(
+    args: ServeArgs,
+    metrics: Arc<Metrics>,
+    traces: Option<Traces>,
+) -> Result<ExitCode, ServeError> {
+    let ServeArgs { config, flux, listen, observe, certs, cluster, events, shutdown_delay, log: _ } = args;
     let (in_force, config) = InForce::open(config, &metrics)?;
     let signals = Signals::listen()?;
     let connection = Connection::open(cluster).await?;
     if let Some(Connection { namespace, .. }) = &connection {
         tracing::info!(namespace, "asking the API server");
     }
+    let (events, writer) = events.open(connection.as_ref(), &metrics).unzip();
+    let audience = Audience { metrics, events, traces };
     // Before the certificate: who cannot listen shall not write files either.
     let webhook = bind("listen", listen).await?;
     let observe = bind("observe", observe).await?;
     let address = webhook.local_addr()?;
 
-    let (certificate, told) =
-        Certificate::open(certs, address.ip(), connection.as_ref(), in_force.certificates(), &metrics)?;
+    let (certificate, told) = Certificate::open(
+        certs,
+        address.ip(),
+        connection.as_ref(),
+        in_force.certificates(),
+        &audience.metrics,
+    )?;
     let announcement =
         Announcement { webhook: address, observe: observe.local_addr()?, certificate: &told }.to_string();
     let facts = if connection.is_some() { Store::new(flux) } else { Store::alone(flux) };
     let judge = Current { in_force, facts: Arc::new(facts) };
-    let running = start(judge, (webhook, observe), certificate, (config, connection), &metrics);
+    let running = start(judge, (webhook, observe), certificate, (config, connection), (audience, writer));
     // Nobody may be reading; the server serves all the same.
     let _ = writeln!(io::stdout(), "{announcement}");
     Ok(running.until(signals, Duration::from_secs(shutdown_delay.into())).await)
@@ -194,9 +223,10 @@ fn start(
     (webhook, observe): (TcpListener, TcpListener),
     certificate: Certificate,
     (config, connection): (Option<ConfigReloader>, Option<Connection>),
-    metrics: &Arc<Metrics>,
+    (audience, writer): (Audience, Option<Writer>),
 ) -> Running {
     let limits = Limits::default();
+    let metrics = &Arc::clone(&audience.metrics);
     if let Some(pair) = certificate.presented.pair() {
         metrics.serves_certificate_until(pair.not_after());
     }
@@ -204,7 +234,7 @@ fn start(
     let (stage, stages) = watch::channel(Stage::Serving);
     let tls = Arc::new(server_config(Arc::clone(&certificate.presented)));
     let (in_force, store) = (Arc::clone(&judge.in_force), Arc::clone(&judge.facts));
-    let routes = router(judge, Arc::clone(metrics));
+    let routes = router(judge, audience);
     let webhook = Server::webhook(webhook, routes, tls, Arc::clone(metrics), limits, stages.clone());
     let webhook = spawn(webhook.run());
 
@@ -225,5 +255,9 @@ fn start(
     let observe = Server::plain(observe, observe::router(Arc::clone(metrics), ready), limits, observe_stages);
     let observe = spawn(observe.run());
 
+    // It ends with the webhook, which is the only one to tell it anything.
+    if let Some(writer) = writer {
+        keepers.spawn(writer.run());
+    }
     Running { stage, webhook, observe_stage, observe, keepers }
 }

@@ -7,15 +7,28 @@ use crate::admission::Record;
 
 /// Logs one decision, at `info`; `took` is what judging took.
 pub fn log_decision(record: &Record<'_>, took: Duration) {
-    let Record { uid, operation, namespace, name, user, manager, dry_run, mode, decision, findings, patched } =
-        record;
+    let Record {
+        uid,
+        operation,
+        namespace,
+        name,
+        user,
+        manager,
+        dry_run,
+        mode,
+        decision,
+        findings: _,
+        patched,
+        // It repeats the findings, in words.
+        incident: _,
+    } = record;
     tracing::info!(
         target: "chartgate::decision",
         decision = decision.as_str(),
         operation = operation.as_str(),
         namespace = &**namespace,
         name = &**name,
-        rules = %Joined(|| findings.iter().map(|finding| finding.rule)),
+        rules = %rules(record),
         patched = %Joined(|| patched.iter().copied()),
         user = &**user,
         manager = manager.as_deref(),
@@ -24,6 +37,11 @@ pub fn log_decision(record: &Record<'_>, took: Duration) {
         uid = &**uid,
         microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
     );
+}
+
+/// The rules that found something, with commas between them.
+pub(super) fn rules(record: &Record<'_>) -> impl fmt::Display {
+    Joined(|| record.findings.iter().map(|finding| finding.rule))
 }
 
 /// Rule ids with commas between them.

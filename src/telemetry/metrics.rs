@@ -13,7 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use time::OffsetDateTime;
 
-use crate::admission::Record;
+use crate::admission::{Decision, Mode, Operation, Record};
 
 /// The media type of what [`Metrics::render`] returns.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -49,6 +49,9 @@ pub struct Metrics {
     config_reload_failures: Counter,
     facts_synced: Family<FactLabels, Gauge>,
     unknown_modes: Gauge,
+    events: Counter,
+    /// One for each [`EventLoss`], in its order.
+    events_dropped: [Counter; EventLoss::ALL.len()],
 }
 
 /// Why a request got no verdict.
@@ -86,6 +89,17 @@ pub enum Asked {
     Event,
 }
 
+/// Why something that happened to an object is in no Event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventLoss {
+    /// More happened at once than may wait to be written.
+    QueueFull,
+    /// More happened in a while than may be written.
+    RateLimited,
+    /// The API server did not take it.
+    Failed,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReviewLabels {
     operation: &'static str,
@@ -107,7 +121,7 @@ struct PatchLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RefusalLabels {
+struct ReasonLabels {
     reason: &'static str,
 }
 
@@ -131,7 +145,8 @@ struct BuildLabels {
 impl Metrics {
     /// Everything at zero.
     pub fn new() -> Self {
-        let refusals = Family::<RefusalLabels, Counter>::default();
+        let refusals = Family::<ReasonLabels, Counter>::default();
+        let losses = Family::<ReasonLabels, Counter>::default();
         let rotations = Family::<PartLabels, Counter>::default();
         let failures = Family::<PartLabels, Counter>::default();
         let mut metrics = Self {
@@ -141,7 +156,7 @@ impl Metrics {
             patches: Family::default(),
             duration: Histogram::new(DURATION_BUCKETS),
             refused: Refusal::ALL
-                .map(|refusal| refusals.get_or_create_owned(&RefusalLabels { reason: refusal.as_str() })),
+                .map(|refusal| refusals.get_or_create_owned(&ReasonLabels { reason: refusal.as_str() })),
             panics: Counter::default(),
             certificate_not_after: Gauge::default(),
             certificate_reload_failures: Counter::default(),
@@ -158,8 +173,13 @@ impl Metrics {
             config_reload_failures: Counter::default(),
             facts_synced: Family::default(),
             unknown_modes: Gauge::default(),
+            events: Counter::default(),
+            events_dropped: EventLoss::ALL
+                .map(|loss| losses.get_or_create_owned(&ReasonLabels { reason: loss.as_str() })),
         };
+        metrics.expect_denials();
         metrics.register_reviews(refusals);
+        metrics.register_events(losses);
         metrics.register_process();
         metrics.register_shared_certificate(rotations, failures);
         metrics.register_settings();
@@ -167,7 +187,18 @@ impl Metrics {
         metrics
     }
 
-    fn register_reviews(&mut self, refusals: Family<RefusalLabels, Counter>) {
+    /// Shows denials before the first one. Prometheus sees no increase in a counter that comes into being at 1.
+    fn expect_denials(&self) {
+        for operation in [Operation::Create, Operation::Update] {
+            for dry_run in [false, true] {
+                let (decision, mode) = (Decision::Denied.as_str(), Mode::Enforce.as_str());
+                let labels = ReviewLabels { operation: operation.as_str(), decision, mode, dry_run };
+                drop(self.reviews.get_or_create(&labels));
+            }
+        }
+    }
+
+    fn register_reviews(&mut self, refusals: Family<ReasonLabels, Counter>) {
         let Self { registry, reviews, findings, patches, duration, panics, .. } = self;
         registry.register("reviews", "Reviews that were judged", reviews.clone());
         registry.register("findings", "Findings of judged reviews", findings.clone());
@@ -184,6 +215,20 @@ impl Metrics {
         );
         registry.register("rejected_requests", "Requests that got no verdict", refusals);
         registry.register("panics", "Reviews that panicked; each was answered as an error", panics.clone());
+    }
+
+    fn register_events(&mut self, losses: Family<ReasonLabels, Counter>) {
+        let Self { registry, events, .. } = self;
+        registry.register(
+            "events",
+            "Events that were written on objects, repetitions of one not counted",
+            events.clone(),
+        );
+        registry.register(
+            "events_dropped",
+            "Writes to the API server's Events that were left out, or failed",
+            losses,
+        );
     }
 
     fn register_process(&mut self) {
@@ -377,6 +422,16 @@ impl Metrics {
         self.lost_log_lines.clone()
     }
 
+    /// The counter of Events, for whoever writes them.
+    pub fn events(&self) -> Counter {
+        self.events.clone()
+    }
+
+    /// The counter of Events that were lost in one of the ways, for whoever loses them.
+    pub fn events_dropped(&self, loss: EventLoss) -> Counter {
+        self.events_dropped[loss as usize].clone()
+    }
+
     /// Everything as OpenMetrics text, see [`MEDIA_TYPE`].
     pub fn render(&self) -> String {
         let mut out = String::new();
@@ -437,6 +492,22 @@ impl Refusal {
             Self::MediaType => "media_type",
             Self::Overload => "overload",
             Self::Timeout => "timeout",
+        }
+    }
+}
+
+// === impl EventLoss ===
+
+impl EventLoss {
+    /// Every reason, in the order of the declaration.
+    pub const ALL: [Self; 3] = [Self::QueueFull, Self::RateLimited, Self::Failed];
+
+    /// The value of the label `reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::RateLimited => "rate_limited",
+            Self::Failed => "failed",
         }
     }
 }

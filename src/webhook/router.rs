@@ -13,11 +13,12 @@ use axum::response::Response;
 use axum::routing::post;
 use tokio::time::timeout_at;
 
+use super::audience::Audience;
 use super::body::{self, BodyError, MAX_BYTES_IN_FLIGHT};
 use super::memory::Memory;
 use super::refusal::{Rest, plain, refuse, unknown_path, wrong_method};
 use crate::admission::{Answer, BadReview, Endpoint};
-use crate::telemetry::{Metrics, Refusal, log_decision};
+use crate::telemetry::{Origin, Refusal};
 
 /// Gives the verdict on one review. It is pure: it waits for nothing and keeps nothing.
 ///
@@ -30,7 +31,7 @@ pub trait Judge: Send + Sync + 'static {
 /// What every request needs.
 struct Webhook<J> {
     judge: J,
-    metrics: Arc<Metrics>,
+    audience: Audience,
     memory: Memory,
 }
 
@@ -41,9 +42,10 @@ struct Refused {
     text: String,
 }
 
-/// The webhook's paths.
-pub fn router(judge: impl Judge, metrics: Arc<Metrics>) -> Router {
-    let webhook = Arc::new(Webhook { judge, metrics, memory: Memory::new(MAX_BYTES_IN_FLIGHT) });
+/// The webhook's paths; `audience` may be the metrics alone.
+pub fn router(judge: impl Judge, audience: impl Into<Audience>) -> Router {
+    let (audience, memory) = (audience.into(), Memory::new(MAX_BYTES_IN_FLIGHT));
+    let webhook = Arc::new(Webhook { judge, audience, memory });
     routes(webhook)
 }
 
@@ -68,9 +70,10 @@ async fn validate<J: Judge>(State(webhook): State<Arc<Webhook<J>>>, request: Req
 impl<J: Judge> Webhook<J> {
     async fn answer(&self, endpoint: Endpoint, request: Request) -> Response {
         let is_json = is_json(request.headers());
+        let origin = self.audience.origin(request.headers());
         let mut rest = Rest::of(request);
         let answered = if is_json {
-            let reviewed = self.review(endpoint, &mut rest.body);
+            let reviewed = self.review(endpoint, &mut rest.body, origin.as_ref());
             timeout_at(rest.deadline, reviewed).await.unwrap_or_else(|_| Err(Refused::timeout()))
         } else {
             Err(Refused::media_type())
@@ -78,27 +81,30 @@ impl<J: Judge> Webhook<J> {
         match answered {
             Ok(response) => response,
             Err(Refused { status, reason, text }) => {
-                self.metrics.refused(reason);
+                self.audience.metrics.refused(reason);
                 tracing::debug!(reason = reason.as_str(), "refused: {text}");
                 refuse(rest, status, text).await
             }
         }
     }
 
-    async fn review(&self, endpoint: Endpoint, body: &mut Body) -> Result<Response, Refused> {
+    async fn review(
+        &self,
+        endpoint: Endpoint,
+        body: &mut Body,
+        origin: Option<&Origin>,
+    ) -> Result<Response, Refused> {
         let whole = body::read(body, &self.memory).await?;
         let began = Instant::now();
         // Nothing that the judge may have left half done outlives the panic: it is pure.
         let judged = panic::catch_unwind(AssertUnwindSafe(|| self.judge.judge(whole.bytes(), endpoint)));
         let Ok(judged) = judged else {
-            self.metrics.panicked();
+            self.audience.metrics.panicked();
             let text = "judging this review failed: this is an error in chartgate, its log says more";
             return Ok(plain(StatusCode::INTERNAL_SERVER_ERROR, text));
         };
         let Answer { body, record } = judged?;
-        let took = began.elapsed();
-        self.metrics.reviewed(&record, took);
-        log_decision(&record, took);
+        self.audience.tell(record, began.elapsed(), origin);
         Ok(json(body))
     }
 }

@@ -6,6 +6,7 @@
 
 mod annotation;
 mod errors;
+mod events;
 mod facts;
 #[allow(dead_code, reason = "a few steps wait for the tests of lost CRD versions and of modes by namespace")]
 mod harness;

@@ -27,7 +27,7 @@ pub(super) struct Running {
     pub(super) observe_stage: watch::Sender<Stage>,
     /// The plain port.
     pub(super) observe: JoinHandle<Drained>,
-    /// What keeps certificate, settings and facts current.
+    /// What keeps certificate, settings and facts current, and writes Events.
     pub(super) keepers: JoinSet<()>,
 }
 

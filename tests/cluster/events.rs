@@ -1,0 +1,195 @@
+//! Events on the HelmRelease: what a denial and a repair leave behind for whoever looks later.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Chartgate, Cluster, Namespace, Options, Write, chart, chart_ref, eventually, release};
+
+/// The one minor whose CRDs can be had everywhere.
+const NEWEST: &str = "2.9";
+
+/// A write to the API server, and the ten seconds between counts; the machine may be busy compiling.
+const SOON: Duration = Duration::from_mins(1);
+
+/// chartgate with a connection to the cluster, as the user of a kubeconfig.
+fn start<'a>(cluster: &'a Cluster, kubeconfig: &str) -> Chartgate<'a> {
+    let environment = [("KUBECONFIG", kubeconfig)];
+    let options =
+        Options { arguments: &["--cluster=required"], environment: &environment, ..Options::default() };
+    Chartgate::start(cluster, options)
+}
+
+fn start_as_administrator(cluster: &Cluster) -> Chartgate<'_> {
+    start(cluster, cluster.kubeconfig().to_str().expect("temporary paths are text"))
+}
+
+fn both() -> Value {
+    let mut both = chart();
+    both["chartRef"] = chart_ref()["chartRef"].clone();
+    both
+}
+
+fn events(namespace: &Namespace<'_>) -> Vec<Value> {
+    let list = namespace.objects("events.k8s.io/v1", "events").list().accepted();
+    list["items"].as_array().expect("a list has items").clone()
+}
+
+/// The events, once there are as many.
+fn so_many_events(namespace: &Namespace<'_>, count: usize) -> Vec<Value> {
+    eventually("the events are written", SOON, || {
+        let events = events(namespace);
+        if events.len() == count { Ok(events) } else { Err(format!("{events:?}")) }
+    })
+}
+
+fn metric(chartgate: &Chartgate<'_>, name: &str) -> u64 {
+    let metrics = chartgate.observe("/metrics");
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("{name} is not in\n{metrics}")).parse().expect("it counts")
+}
+
+#[test]
+fn a_denied_update_leaves_one_event_on_the_release() {
+    let Some(cluster) = Cluster::shared(NEWEST) else { return };
+    let chartgate = start_as_administrator(cluster);
+    let namespace = chartgate.namespace("events-denied");
+    let releases = namespace.releases("v2");
+    let stored = releases.create(&release("v2", "app", &chart()), Write::by("me")).accepted();
+    let refused = releases.merge_patch("app", &json!({"spec": both()}), Write::by("me")).refused();
+
+    let event = so_many_events(&namespace, 1).remove(0);
+    assert_eq!(
+        event["regarding"],
+        json!({
+            "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "namespace": namespace.name(),
+            "name": "app", "uid": stored["metadata"]["uid"],
+        })
+    );
+    for (field, expected) in [
+        ("type", "Warning"),
+        ("reason", "Denied"),
+        ("action", "Admission"),
+        ("reportingController", "chartgate"),
+        ("reportingInstance", "chartgate"),
+    ] {
+        assert_eq!(event[field], expected, "{event}");
+    }
+    let note = event["note"].as_str().unwrap();
+    assert!(note.starts_with("[chart-and-chart-ref] ") && refused.contains(note), "{note}\n{refused}");
+    assert!(event["metadata"]["name"].as_str().unwrap().starts_with("app."), "{event}");
+    assert_eq!(metric(&chartgate, "chartgate_events_total"), 1);
+
+    let described = cluster
+        .kubectl()
+        .args(["describe", "helmrelease", "app", "--namespace", namespace.name()])
+        .output()
+        .unwrap();
+    let described = String::from_utf8_lossy(&described.stdout).into_owned();
+    assert!(described.contains("Denied") && described.contains("[chart-and-chart-ref]"), "{described}");
+}
+
+#[test]
+fn a_denied_creation_leaves_an_event_in_the_namespace_that_names_no_uid() {
+    let Some(cluster) = Cluster::shared(NEWEST) else { return };
+    let chartgate = start_as_administrator(cluster);
+    let namespace = chartgate.namespace("events-create");
+    namespace.releases("v2").create(&release("v2", "app", &both()), Write::by("me")).refused();
+    let event = so_many_events(&namespace, 1).remove(0);
+    assert_eq!(event["regarding"]["name"], "app");
+    assert_eq!(event["regarding"]["uid"], Value::Null);
+}
+
+#[test]
+fn a_removed_leftover_leaves_one_event() {
+    let Some(cluster) = Cluster::shared(NEWEST) else { return };
+    let chartgate = start_as_administrator(cluster);
+    let namespace = chartgate.namespace("events-healed");
+    let releases = namespace.releases("v2");
+    let flux = Write::by("kustomize-controller").forced();
+    releases.apply(&release("v2", "app", &chart()), flux).accepted();
+    let edit = json!({"spec": {"chart": {"spec": {"interval": "5m"}}}});
+    releases.merge_patch("app", &edit, Write::by("lens")).accepted();
+    // Flux asks by a dry run first.
+    releases.apply(&release("v2", "app", &chart_ref()), flux.dry_run()).accepted();
+    releases.apply(&release("v2", "app", &chart_ref()), flux).accepted();
+
+    let event = so_many_events(&namespace, 1).remove(0);
+    assert_eq!((&event["type"], &event["reason"]), (&json!("Normal"), &json!("Healed")), "{event}");
+    let note = event["note"].as_str().unwrap();
+    assert!(note.starts_with("[partial-chart] removed spec.interval") && note.contains("lens"), "{note}");
+}
+
+#[test]
+fn a_hundred_identical_denials_are_one_event_with_a_count_and_dry_runs_are_none() {
+    let Some(cluster) = Cluster::shared(NEWEST) else { return };
+    let chartgate = start_as_administrator(cluster);
+    let namespace = chartgate.namespace("events-many");
+    let releases = namespace.releases("v2");
+    let me = Write::by("me");
+    for _ in 0..10 {
+        releases.create(&release("v2", "dry", &both()), me.dry_run()).refused();
+    }
+    for _ in 0..100 {
+        releases.create(&release("v2", "app", &both()), me).refused();
+    }
+    let event = eventually("the count is written", SOON, || {
+        let event = so_many_events(&namespace, 1).remove(0);
+        if event["series"]["count"] == 100 { Ok(event) } else { Err(event.to_string()) }
+    });
+    assert_eq!(event["regarding"]["name"], "app");
+    assert_eq!(metric(&chartgate, "chartgate_events_total"), 1);
+
+    // Another fault of the same release is told for itself.
+    releases.create(&release("v2", "app", &json!({})), me).refused();
+    so_many_events(&namespace, 2);
+}
+
+#[test]
+fn without_the_permission_reviews_go_on_and_it_is_said_once() {
+    let Some(cluster) = Cluster::shared(NEWEST) else { return };
+    let accounts = cluster.namespace("events-account");
+    let write = Write::by("chartgate-tests");
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "powerless"}});
+    accounts.objects("v1", "serviceaccounts").create(&account, write).accepted();
+    let request =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}});
+    let token = accounts.objects("v1", "serviceaccounts/powerless/token").create(&request, write).accepted();
+    let mut kubeconfig: Value = serde_json::from_slice(&fs::read(cluster.kubeconfig()).unwrap()).unwrap();
+    kubeconfig["users"][0]["user"] = json!({"token": token["status"]["token"]});
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), kubeconfig.to_string()).unwrap();
+
+    let chartgate = start(cluster, file.path().to_str().unwrap());
+    let namespace = chartgate.namespace("events-forbidden");
+    for name in ["one", "two", "three"] {
+        let refused = namespace.releases("v2").create(&release("v2", name, &both()), write).refused();
+        assert!(refused.contains("[chart-and-chart-ref]"), "{refused}");
+    }
+    let lost = "chartgate_events_dropped_total{reason=\"failed\"}";
+    eventually("the failures are counted", SOON, || {
+        let failed = metric(&chartgate, lost);
+        if failed == 3 { Ok(()) } else { Err(failed.to_string()) }
+    });
+    assert_eq!(events(&namespace), Vec::<Value>::new());
+    let log = chartgate.process().log();
+    let said: Vec<_> = log.lines().filter(|line| line.contains("cannot write an Event")).collect();
+    assert_eq!(said.len(), 1, "{log}");
+    assert!(
+        said[0].contains("cannot create resource \\\"events\\\" in API group \\\"events.k8s.io\\\""),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn what_is_told_last_is_written_before_the_process_ends() {
+    let Some(cluster) = Cluster::shared(NEWEST) else { return };
+    let chartgate = start_as_administrator(cluster);
+    let namespace = chartgate.namespace("events-end");
+    namespace.releases("v2").create(&release("v2", "app", &both()), Write::by("me")).refused();
+    chartgate.process().signal("INT");
+    eventually("the process ends", SOON, || chartgate.process().exit_status().ok_or("it runs".to_owned()));
+    assert_eq!(chartgate.process().exit_status(), Some(0));
+    assert_eq!(events(&namespace).len(), 1);
+}
