@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use json_patch::PatchOperation;
 
+pub mod namespaces;
 mod ratchet;
 mod request;
 mod response;

@@ -2,12 +2,14 @@
 //!
 //! - [`connection`] finds the API server, or says why there is none.
 //! - [`facts`] holds what the cluster says about itself, for every review.
+//! - [`releases`] lists what a namespace holds.
 //! - `crd`, `namespaces` and `sources` each follow a part of it by a [`watch`].
 
 pub mod connection;
 mod crd;
 pub mod facts;
 mod namespaces;
+pub mod releases;
 mod sources;
 pub mod watch;
 

@@ -1,6 +1,7 @@
 //! The server that the API server asks.
 //!
 //! - [`router`] answers `/mutate` and `/validate`: extract, judge, answer.
+//! - [`namespaces`] answers `/namespaces`.
 //! - [`body`] reads what came in, within bounds of size, memory and time.
 //! - [`Server`] accepts connections, and lets them go at the end.
 //! - `connection` is one of them: handshake, HTTP/1.1 or HTTP/2, and its time limits.
@@ -13,6 +14,7 @@ mod connection;
 mod deadline;
 mod listener;
 mod memory;
+pub mod namespaces;
 pub mod observe;
 mod refusal;
 pub mod reload;

@@ -3,6 +3,7 @@
 mod announce;
 mod bind;
 mod facts;
+mod namespaces;
 mod running;
 mod settings;
 
@@ -22,6 +23,7 @@ use tokio::{runtime, spawn};
 
 use self::announce::Announcement;
 use self::bind::{Address, bind};
+use self::namespaces::Namespaces;
 use self::running::{Running, Signals};
 use self::settings::InForce;
 use super::log::LogArgs;
@@ -36,6 +38,7 @@ use crate::config::ConfigError;
 use crate::config::reload::Reloader as ConfigReloader;
 use crate::policy::Flux;
 use crate::telemetry::{LogError, Metrics};
+use crate::webhook::namespaces::routes;
 use crate::webhook::observe::{self, Check};
 use crate::webhook::reload::keep_certificate_current;
 use crate::webhook::{Judge, Limits, Server, Stage, router};
@@ -209,7 +212,12 @@ fn start(
     let (stage, stages) = watch::channel(Stage::Serving);
     let tls = Arc::new(server_config(Arc::clone(&presented)));
     let (in_force, store) = (Arc::clone(&judge.in_force), Arc::clone(&judge.facts));
-    let routes = router(judge, Arc::clone(metrics));
+    let warn = Namespaces {
+        in_force: Arc::clone(&in_force),
+        facts: Arc::clone(&store),
+        client: connection.as_ref().map(|connection| connection.client.clone()),
+    };
+    let routes = router(judge, Arc::clone(metrics)).merge(routes(warn, Arc::clone(metrics)));
     let webhook = Server::webhook(webhook, routes, tls, Arc::clone(metrics), limits, stages.clone());
     let webhook = spawn(webhook.run());
 

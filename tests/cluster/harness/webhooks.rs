@@ -22,9 +22,11 @@ use super::wait::eventually;
 const IN_EFFECT: Duration = Duration::from_mins(1);
 
 const API: &str = "admissionregistration.k8s.io/v1";
-const CONFIGURATIONS: [(&str, &str); 2] = [
-    ("mutatingwebhookconfigurations", "10-mutating-webhook.yaml"),
-    ("validatingwebhookconfigurations", "11-validating-webhook.yaml"),
+/// Resource, manifest, and what its name ends with here.
+const CONFIGURATIONS: [(&str, &str, &str); 3] = [
+    ("mutatingwebhookconfigurations", "10-mutating-webhook.yaml", ""),
+    ("validatingwebhookconfigurations", "11-validating-webhook.yaml", ""),
+    ("validatingwebhookconfigurations", "12-namespace-webhook.yaml", "-namespaces"),
 ];
 
 /// The namespaces with this label, and the value of an instance, are the ones it is called for.
@@ -55,10 +57,13 @@ impl<'a> Registration<'a> {
     pub(crate) fn new(cluster: &'a Cluster, endpoint: &Endpoint<'_>) -> Self {
         let registration = Self { cluster, instance: format!("test-{}", unique()) };
         let mut webhooks = Vec::new();
-        for (resource, file) in CONFIGURATIONS {
-            let configuration = registration.adapted(&shipped(file), endpoint);
-            let names = configuration["webhooks"].as_array().expect("a configuration lists webhooks");
-            webhooks.extend(names.iter().map(|webhook| webhook["name"].clone()));
+        for (resource, file, ending) in CONFIGURATIONS {
+            let mut configuration = registration.adapted(&shipped(file), endpoint);
+            configuration["metadata"]["name"] = json!(format!("{}{ending}", registration.instance));
+            let all = configuration["webhooks"].as_array().expect("a configuration lists webhooks");
+            let of_releases =
+                all.iter().filter(|webhook| webhook["rules"][0]["resources"][0] == "helmreleases");
+            webhooks.extend(of_releases.map(|webhook| webhook["name"].clone()));
             cluster.objects(API, resource).create(&configuration, Write::by("chartgate-tests")).accepted();
         }
         registration.wait_until_in_effect(&webhooks);
@@ -82,7 +87,6 @@ impl<'a> Registration<'a> {
     fn adapted(&self, shipped: &Value, endpoint: &Endpoint<'_>) -> Value {
         let Endpoint { url, authority, failure_policy, match_conditions } = endpoint;
         let mut configuration = shipped.clone();
-        configuration["metadata"]["name"] = json!(self.instance);
         for webhook in configuration["webhooks"].as_array_mut().expect("a configuration lists webhooks") {
             let path = webhook["clientConfig"]["service"]["path"].as_str().expect("ours is behind a Service");
             webhook["clientConfig"] = json!({
@@ -119,8 +123,8 @@ impl<'a> Registration<'a> {
 
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
-        for (resource, _) in CONFIGURATIONS {
-            self.cluster.objects(API, resource).delete(&self.instance);
+        for (resource, _, ending) in CONFIGURATIONS {
+            self.cluster.objects(API, resource).delete(&format!("{}{ending}", self.instance));
         }
     }
 }
