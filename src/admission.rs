@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use json_patch::PatchOperation;
 
 mod incident;
+pub mod namespaces;
 mod ratchet;
 mod request;
 mod response;

@@ -6,6 +6,7 @@
 //! - [`event`] leaves a word at an object of our own for `kubectl describe`.
 //! - [`events`] writes Events on the objects that were judged.
 //! - [`facts`] holds what the cluster says about itself, for every review.
+//! - [`releases`] lists what a namespace holds.
 //! - `crd`, `namespaces` and `sources` each follow a part of it by a [`watch`].
 
 pub mod ca_bundle;
@@ -15,6 +16,7 @@ pub mod event;
 pub mod events;
 pub mod facts;
 mod namespaces;
+pub mod releases;
 pub mod secret;
 mod sources;
 pub mod watch;

@@ -2,6 +2,7 @@
 //!
 //! - [`router`] answers `/mutate` and `/validate`: extract, judge, answer.
 //! - [`Audience`] hears of what was judged: metrics, log, Events.
+//! - [`namespaces`] answers `/namespaces`.
 //! - [`body`] reads what came in, within bounds of size, memory and time.
 //! - [`Server`] accepts connections, and lets them go at the end.
 //! - `connection` is one of them: handshake, HTTP/1.1 or HTTP/2, and its time limits.
@@ -16,6 +17,7 @@ mod connection;
 mod deadline;
 mod listener;
 mod memory;
+pub mod namespaces;
 pub mod observe;
 mod refusal;
 pub mod reload;

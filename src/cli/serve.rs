@@ -5,6 +5,7 @@ mod bind;
 mod certificate;
 mod events;
 mod facts;
+mod namespaces;
 mod running;
 mod settings;
 
@@ -25,6 +26,7 @@ use self::announce::Announcement;
 use self::bind::{Address, bind};
 use self::certificate::{Certificate, Source};
 use self::events::EventsSetting;
+use self::namespaces::Namespaces;
 use self::running::{Running, Signals};
 use self::settings::InForce;
 use super::log::LogArgs;
@@ -37,6 +39,7 @@ use crate::config::ConfigError;
 use crate::config::reload::Reloader as ConfigReloader;
 use crate::policy::Flux;
 use crate::telemetry::{LogError, Metrics, Traces};
+use crate::webhook::namespaces::routes;
 use crate::webhook::observe::{self, Check};
 use crate::webhook::{Audience, Judge, Limits, Server, Stage, router};
 
@@ -234,7 +237,12 @@ fn start(
     let (stage, stages) = watch::channel(Stage::Serving);
     let tls = Arc::new(server_config(Arc::clone(&certificate.presented)));
     let (in_force, store) = (Arc::clone(&judge.in_force), Arc::clone(&judge.facts));
-    let routes = router(judge, audience);
+    let warn = Namespaces {
+        in_force: Arc::clone(&in_force),
+        facts: Arc::clone(&store),
+        client: connection.as_ref().map(|connection| connection.client.clone()),
+    };
+    let routes = router(judge, audience).merge(routes(warn, Arc::clone(metrics)));
     let webhook = Server::webhook(webhook, routes, tls, Arc::clone(metrics), limits, stages.clone());
     let webhook = spawn(webhook.run());
 

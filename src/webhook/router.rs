@@ -17,6 +17,7 @@ use super::audience::Audience;
 use super::body::{self, BodyError, MAX_BYTES_IN_FLIGHT};
 use super::memory::Memory;
 use super::refusal::{Rest, plain, refuse, unknown_path, wrong_method};
+use crate::admission::namespaces::BadNamespaceReview;
 use crate::admission::{Answer, BadReview, Endpoint};
 use crate::telemetry::{Origin, Refusal};
 
@@ -36,10 +37,10 @@ struct Webhook<J> {
 }
 
 /// Why a request gets no verdict, with the text for the caller.
-struct Refused {
-    status: StatusCode,
-    reason: Refusal,
-    text: String,
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    pub(super) reason: Refusal,
+    pub(super) text: String,
 }
 
 /// The webhook's paths; `audience` may be the metrics alone.
@@ -112,7 +113,7 @@ impl<J: Judge> Webhook<J> {
 // === impl Refused ===
 
 impl Refused {
-    fn timeout() -> Self {
+    pub(super) fn timeout() -> Self {
         Self {
             status: StatusCode::GATEWAY_TIMEOUT,
             reason: Refusal::Timeout,
@@ -120,7 +121,7 @@ impl Refused {
         }
     }
 
-    fn media_type() -> Self {
+    pub(super) fn media_type() -> Self {
         Self {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
             reason: Refusal::MediaType,
@@ -141,20 +142,26 @@ impl From<BodyError> for Refused {
     }
 }
 
+impl From<BadNamespaceReview> for Refused {
+    fn from(error: BadNamespaceReview) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, reason: Refusal::BadBody, text: error.to_string() }
+    }
+}
+
 impl From<BadReview> for Refused {
     fn from(error: BadReview) -> Self {
         Self { status: StatusCode::BAD_REQUEST, reason: Refusal::BadBody, text: error.to_string() }
     }
 }
 
-fn json(body: Vec<u8>) -> Response {
+pub(super) fn json(body: Vec<u8>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 /// Whether the body says that it is `application/json`, with parameters or without.
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
         let essence = value.split_once(';').map_or(value, |(essence, _parameters)| essence);
         essence.trim().eq_ignore_ascii_case("application/json")

@@ -178,6 +178,32 @@ fn a_label_that_changes_counts_at_once() {
 }
 
 #[test]
+fn who_writes_the_label_hears_of_a_value_that_is_no_mode_and_of_what_the_mode_would_deny() {
+    let Some(cluster) = Cluster::shared(NEWEST) else { return };
+    let chartgate = in_cluster(cluster);
+    let namespace = chartgate.labelled_namespace("labelled", &[("chartgate.dev/mode", "audit")]);
+    is_in_mode(&namespace, "audit");
+    namespace.releases("v2").create(&erroneous(&namespace, "app"), me()).accepted();
+    namespace.releases("v2").create(&clean("fine"), me()).accepted();
+    let label = |mode: Value, write| {
+        let patch = json!({"metadata": {"labels": {"chartgate.dev/mode": mode}}});
+        let answer = cluster.objects("v1", "namespaces").merge_patch(namespace.name(), &patch, write);
+        let warnings = answer.warnings.clone();
+        answer.accepted();
+        warnings
+    };
+    let denies = "enforce will deny changes of 1 HelmRelease: app (generated-chart-name)";
+    eventually("the webhook for namespaces is in effect", SOON, || {
+        let warnings = label(json!("enforce"), me().dry_run());
+        if warnings == [denies] { Ok(()) } else { Err(format!("{warnings:?}")) }
+    });
+    assert_eq!(label(json!("warn"), me()), [] as [&str; 0]);
+    let unknown = "chartgate.dev/mode: \"on\" is none of off, audit, warn, enforce; enforce holds";
+    assert_eq!(label(json!("on"), me().dry_run()), [unknown, denies]);
+    assert_eq!(label(Value::Null, me()), [denies], "without a label, the default holds");
+}
+
+#[test]
 fn a_missing_source_is_warned_about_until_it_is_there() {
     let Some(cluster) = Cluster::shared(NEWEST) else { return };
     let chartgate = in_cluster(cluster);

@@ -57,8 +57,10 @@ impl<'a> Registration<'a> {
         let mut webhooks = Vec::new();
         for (resource, file) in CONFIGURATIONS {
             let configuration = registration.adapted(&shipped(file), endpoint);
-            let names = configuration["webhooks"].as_array().expect("a configuration lists webhooks");
-            webhooks.extend(names.iter().map(|webhook| webhook["name"].clone()));
+            let all = configuration["webhooks"].as_array().expect("a configuration lists webhooks");
+            let of_releases =
+                all.iter().filter(|webhook| webhook["rules"][0]["resources"][0] == "helmreleases");
+            webhooks.extend(of_releases.map(|webhook| webhook["name"].clone()));
             cluster.objects(API, resource).create(&configuration, Write::by("chartgate-tests")).accepted();
         }
         registration.wait_until_in_effect(&webhooks);
