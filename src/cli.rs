@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod config;
 mod explain;
 pub mod log;
 pub mod preview;
@@ -12,8 +13,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use thiserror::Error;
 
-use crate::config::suggestion;
+use crate::config::{ConfigError, suggestion};
 use crate::policy::find_rule;
+use config::ConfigCommand;
 use explain::RulesFormat;
 use preview::{PreviewArgs, PreviewError};
 use serve::{ServeArgs, ServeError};
@@ -33,6 +35,9 @@ pub struct Cli {
 enum Command {
     Serve(ServeArgs),
     Preview(PreviewArgs),
+    /// Print what follows from a configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// List the rules.
     Rules {
         /// How they are listed.
@@ -61,6 +66,9 @@ pub enum CommandError {
     /// `chartgate preview` could not read its input.
     #[error(transparent)]
     Preview(#[from] PreviewError),
+    /// The configuration cannot be used.
+    #[error("--config")]
+    Config(#[from] ConfigError),
     /// There is no such rule.
     #[error("there is no rule {rule:?}{}; `chartgate rules` lists them", suggestion(rule))]
     UnknownRule {
@@ -79,6 +87,10 @@ impl Cli {
         match command {
             Command::Serve(args) => Ok(serve::run(args)?),
             Command::Preview(args) => Ok(preview::run(args, &mut io::stdout().lock())?),
+            Command::Config(command) => {
+                config::run(command, &mut io::stdout().lock())?;
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Rules { format } => {
                 explain::list(format, &mut io::stdout().lock())?;
                 Ok(ExitCode::SUCCESS)

@@ -95,3 +95,25 @@ fn completions_are_made_for_every_shell() {
         assert!(output_of(&["completions", shell]).contains("chartgate"), "{shell}");
     }
 }
+
+#[test]
+fn the_prefilter_follows_the_configuration() {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let file = dir.path().join("chartgate.yaml");
+    fs::write(&file, "annotations: {example.org/version: api-version}\n").expect("it can be written");
+    let file = file.to_str().expect("the path is text");
+    let printed = output_of(&["config", "prefilter", "--config", file]);
+    assert!(printed.contains("annotations['example.org/version'] == 'v2'") && !printed.contains("fluxcd.io/version"));
+    let patch = output_of(&["config", "prefilter", "--config", file, "--format", "patch"]);
+    let patch: serde_json::Value = serde_json::from_str(&patch).expect("a JSON patch is JSON");
+    assert_eq!(patch[1]["value"], printed.trim_end());
+}
+
+#[test]
+fn a_prefilter_for_an_unknown_flux_or_a_missing_file_is_bad_usage() {
+    chartgate(&["config", "prefilter", "--flux", "3.0"]).assert().code(2);
+    chartgate(&["config", "prefilter", "--config", "missing.yaml"])
+        .assert()
+        .code(2)
+        .stderr("error: --config: cannot read the configuration missing.yaml: No such file or directory (os error 2)\n");
+}

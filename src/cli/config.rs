@@ -1,0 +1,69 @@
+//! `chartgate config`: what follows from a configuration, outside of the process that serves.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::CommandError;
+use crate::config;
+use crate::policy::Flux;
+use crate::prefilter::{self, Cluster, Prefilter};
+
+/// What follows from a configuration.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum ConfigCommand {
+    Prefilter(PrefilterArgs),
+}
+
+/// Print the matchCondition that leaves out releases which no rule has a word about.
+///
+/// The shipped manifests carry that of the default configuration, for any Flux. Another one is needed where annotations
+/// or chartRef are configured otherwise: `chartgate serve` reports a condition that does not fit.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PrefilterArgs {
+    /// The configuration file (chartgate.yaml).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The Flux minor, such as 2.9, where more releases can be left out than with any.
+    #[arg(long, value_name = "2.x")]
+    flux: Option<Flux>,
+
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: PrefilterFormat,
+}
+
+/// How a prefilter is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum PrefilterFormat {
+    /// The CEL expression.
+    #[default]
+    Cel,
+    /// A JSON patch for the `patches` of a kustomization, for both webhook configurations.
+    Patch,
+}
+
+/// Runs one of the commands.
+pub(super) fn run(command: ConfigCommand, out: &mut impl Write) -> Result<(), CommandError> {
+    let ConfigCommand::Prefilter(PrefilterArgs { config, flux, format }) = command;
+    let settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+    let expression = Prefilter::of(&settings, flux.map_or(Cluster::AnyFlux, Cluster::Flux)).to_string();
+    Ok(write(out, &expression, format)?)
+}
+
+fn write(out: &mut impl Write, expression: &str, format: PrefilterFormat) -> io::Result<()> {
+    match format {
+        PrefilterFormat::Cel => writeln!(out, "{expression}"),
+        PrefilterFormat::Patch => {
+            let at = "/webhooks/0/matchConditions/0";
+            let patch = json!([
+                {"op": "test", "path": format!("{at}/name"), "value": prefilter::NAME},
+                {"op": "replace", "path": format!("{at}/expression"), "value": expression},
+            ]);
+            writeln!(out, "{patch:#}")
+        }
+    }
+}
