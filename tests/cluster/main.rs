@@ -4,10 +4,13 @@
 //! the checkout (see `harness/binaries.rs`). Without Go they say `skipped: …`; `CHARTGATE_REQUIRE_CLUSTER=1` makes
 //! that a failure. A test is blocking code, so that it reads from top to bottom.
 
+#[path = "../support/boundaries.rs"]
+mod boundaries;
 mod errors;
 #[allow(dead_code, reason = "a few steps wait for the tests of lost CRD versions and of modes by namespace")]
 mod harness;
 mod phases;
+mod prefilter;
 mod reviews;
 mod smoke;
 mod truth_table;
