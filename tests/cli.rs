@@ -103,7 +103,10 @@ fn the_prefilter_follows_the_configuration() {
     fs::write(&file, "annotations: {example.org/version: api-version}\n").expect("it can be written");
     let file = file.to_str().expect("the path is text");
     let printed = output_of(&["config", "prefilter", "--config", file]);
-    assert!(printed.contains("annotations['example.org/version'] == 'v2'") && !printed.contains("fluxcd.io/version"));
+    assert!(
+        printed.contains("annotations['example.org/version'] == 'v2'")
+            && !printed.contains("fluxcd.io/version")
+    );
     let patch = output_of(&["config", "prefilter", "--config", file, "--format", "patch"]);
     let patch: serde_json::Value = serde_json::from_str(&patch).expect("a JSON patch is JSON");
     assert_eq!(patch[1]["value"], printed.trim_end());

@@ -20,7 +20,7 @@ pub(super) enum ConfigCommand {
 /// Print the matchCondition that leaves out releases which no rule has a word about.
 ///
 /// The shipped manifests carry that of the default configuration, for any Flux. Another one is needed where annotations
-/// or chartRef are configured otherwise: `chartgate serve` reports a condition that does not fit.
+/// or chartRef are configured otherwise: with one that was not written for it, releases are left out that should be seen.
 #[derive(Debug, Clone, Args)]
 pub(super) struct PrefilterArgs {
     /// The configuration file (chartgate.yaml).
