@@ -31,9 +31,6 @@ use boundaries::{Case, cases, clean};
 /// As many as a promise about "every" release should have seen.
 const CASES: usize = 20_000;
 
-/// Enough for each part of the expression to be what matters in some of them.
-const ENOUGH: usize = 10_000;
-
 /// The same cases in every run, so that a failure can be looked at.
 fn generated(count: usize) -> impl Iterator<Item = Case> {
     let mut runner = TestRunner::deterministic();
@@ -154,7 +151,7 @@ fn no_clause_can_be_dropped() {
     let settings = Settings::default();
     let minors: Vec<_> = Flux::all().collect();
     let whole = Prefilter::of(&settings, Cluster::AnyFlux);
-    let all: Vec<_> = generated(ENOUGH).map(Asked::from).collect();
+    let all: Vec<_> = generated(CASES).map(Asked::from).collect();
     let parts: [fn(&mut Prefilter) -> &mut Vec<prefilter::Clause>; 3] =
         [|it| &mut it.always, |it| &mut it.chart, |it| &mut it.chart_ref];
     for part in parts {
@@ -199,7 +196,7 @@ fn nothing_in_a_clause_can_be_taken_for_granted() {
     // A bound on the cost, which this evaluator does not count.
     const ONLY_COST: &str = "size(object.metadata.managedFields) <= 100";
     let minors: Vec<_> = Flux::all().collect();
-    let all: Vec<_> = generated(ENOUGH).map(Asked::from).collect();
+    let all: Vec<_> = generated(CASES).map(Asked::from).collect();
     let configurations = configurations();
     // By default; where no namespace is asked for; and what is asked for besides where it must be the release's own.
     for (settings, of) in
