@@ -60,6 +60,7 @@ bench-load *args:
 ci:
     bash .ci/run
 
-# Write the generated pages anew
+# Write anew what is generated: the page of rules, and the prefilter in the manifests
 generate:
     cargo run --quiet --locked -- rules --format markdown > docs/rules.md
+    UPDATE_GOLDEN=1 cargo test --quiet --locked --test prefilter -- --exact the_manifests_carry_the_prefilter_of_the_default_configuration

@@ -35,6 +35,9 @@ pub struct Cli {
 enum Command {
     Serve(ServeArgs),
     Preview(PreviewArgs),
+    /// Check a configuration file, or print what follows from it.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// List the rules.
     Rules {
         /// How they are listed.
@@ -45,11 +48,6 @@ enum Command {
     Explain {
         /// The rule's id, as in a message's brackets.
         rule: String,
-    },
-    /// Look at a configuration file.
-    Config {
-        #[command(subcommand)]
-        command: ConfigCommand,
     },
     /// Print a completion script for a shell.
     Completions {
@@ -89,6 +87,10 @@ impl Cli {
         match command {
             Command::Serve(args) => Ok(serve::run(args)?),
             Command::Preview(args) => Ok(preview::run(args, &mut io::stdout().lock())?),
+            Command::Config(command) => {
+                config::run(command, &mut io::stdout().lock())?;
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Rules { format } => {
                 explain::list(format, &mut io::stdout().lock())?;
                 Ok(ExitCode::SUCCESS)
@@ -96,10 +98,6 @@ impl Cli {
             Command::Explain { rule } => {
                 let rule = find_rule(&rule).ok_or(CommandError::UnknownRule { rule })?;
                 explain::one(rule, &mut io::stdout().lock())?;
-                Ok(ExitCode::SUCCESS)
-            }
-            Command::Config { command: ConfigCommand::Check { file } } => {
-                config::print(&file, &config::check(&file)?, &mut io::stdout().lock())?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Completions { shell } => {

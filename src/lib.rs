@@ -8,6 +8,7 @@ pub mod config;
 pub mod helmrelease;
 pub mod json;
 pub mod policy;
+pub mod prefilter;
 pub mod preflight;
 pub mod telemetry;
 pub mod webhook;

@@ -13,6 +13,7 @@ mod rules;
 mod settings;
 
 pub use case::{Case, Operation, Subject};
+pub use chart_ref::{MAX_NAME, MAX_NAMESPACE};
 pub use facts::{Facts, Installed, Names};
 pub use finding::{Finding, Findings, Fix, MAX_WARNING, field_path};
 pub use flux::{CHART_REF_KINDS, Flux, HELM_GROUP, SOURCE_GROUP, Schema, UnknownFlux};

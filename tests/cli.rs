@@ -28,7 +28,8 @@ fn a_configuration_that_can_be_used_is_printed_with_its_defaults_and_can_be_used
     assert_eq!(
         rest,
         "mode: warn\nrules:\n  partial-chart:\n    mode: audit\nannotations:\n  fluxcd.io/version: api-version\n\
-         chartRef:\n  fillNamespace: true\n  crossNamespace: allow\nheal: leftovers\nexemptions: false\n"
+         chartRef:\n  fillNamespace: true\n  crossNamespace: allow\nheal: leftovers\nexemptions: false\n\
+         certificates:\n  caLifetime: 10y\n  leafLifetime: 90d\n  renewBefore: 30d\n"
     );
     fs::write(&file, &printed).expect("it can be written");
     assert_eq!(output_of(&["config", "check", path]), printed);
@@ -41,7 +42,7 @@ fn a_configuration_that_cannot_be_used_has_exit_code_2_and_its_default_name() {
     let mut check = chartgate(&["config", "check"]);
     check.current_dir(place.path()).assert().code(2).stdout("").stderr(
         "error: chartgate.yaml:1:1: there is no key \"heel\"; did you mean \"heal\"? (there are mode, rules, annotations, \
-         chartRef, heal, exemptions)\n",
+         chartRef, heal, exemptions, certificates)\n",
     );
 }
 
@@ -136,4 +137,28 @@ fn completions_are_made_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         assert!(output_of(&["completions", shell]).contains("chartgate"), "{shell}");
     }
+}
+
+#[test]
+fn the_prefilter_follows_the_configuration() {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let file = dir.path().join("chartgate.yaml");
+    fs::write(&file, "annotations: {example.org/version: api-version}\n").expect("it can be written");
+    let file = file.to_str().expect("the path is text");
+    let printed = output_of(&["config", "prefilter", "--config", file]);
+    assert!(
+        printed.contains("annotations['example.org/version'] == 'v2'")
+            && !printed.contains("fluxcd.io/version")
+    );
+    let patch = output_of(&["config", "prefilter", "--config", file, "--format", "patch"]);
+    let patch: serde_json::Value = serde_json::from_str(&patch).expect("a JSON patch is JSON");
+    assert_eq!(patch[1]["value"], printed.trim_end());
+}
+
+#[test]
+fn a_prefilter_for_an_unknown_flux_or_a_missing_file_is_bad_usage() {
+    chartgate(&["config", "prefilter", "--flux", "3.0"]).assert().code(2);
+    chartgate(&["config", "prefilter", "--config", "missing.yaml"]).assert().code(2).stderr(
+        "error: cannot read the configuration missing.yaml: No such file or directory (os error 2)\n",
+    );
 }

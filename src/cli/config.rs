@@ -1,14 +1,18 @@
-//! `chartgate config`: what a configuration file says.
+//! `chartgate config`: what a configuration file says, and what follows from it outside of the process that serves.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
 
-use crate::config::{self, ConfigError};
+use super::CommandError;
+use crate::config;
+use crate::policy::Flux;
+use crate::prefilter::{self, Cluster, Prefilter};
 
-/// What is done with a configuration file.
-#[derive(Clone, Debug, Subcommand)]
+/// What is done with a configuration.
+#[derive(Debug, Clone, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Check a configuration file, and print what it puts in force, defaults included.
     #[command(after_long_help = "\
@@ -20,15 +24,66 @@ Exit codes:
         #[arg(value_name = "FILE", default_value = "chartgate.yaml")]
         file: PathBuf,
     },
+    Prefilter(PrefilterArgs),
 }
 
-/// Reads a file as `serve` does.
-pub(super) fn check(file: &Path) -> Result<String, ConfigError> {
-    config::read(file).map(|configuration| config::write(&configuration))
+/// Print the matchCondition that leaves out releases which no rule has a word about.
+///
+/// The shipped manifests carry that of the default configuration, for any Flux. Another one is needed where annotations
+/// or chartRef are configured otherwise: with one that was not written for it, releases are left out that should be seen.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PrefilterArgs {
+    /// The configuration file (chartgate.yaml).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The Flux minor, such as 2.9, where more releases can be left out than with any.
+    #[arg(long, value_name = "2.x")]
+    flux: Option<Flux>,
+
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: PrefilterFormat,
+}
+
+/// How a prefilter is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum PrefilterFormat {
+    /// The CEL expression.
+    #[default]
+    Cel,
+    /// A JSON patch for the `patches` of a kustomization, for both webhook configurations.
+    Patch,
+}
+
+/// Runs one of the commands.
+pub(super) fn run(command: ConfigCommand, out: &mut impl Write) -> Result<(), CommandError> {
+    match command {
+        ConfigCommand::Check { file } => Ok(check(&file, &config::write(&config::read(&file)?), out)?),
+        ConfigCommand::Prefilter(PrefilterArgs { config, flux, format }) => {
+            let settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default().settings;
+            let cluster = flux.map_or(Cluster::AnyFlux, Cluster::Flux);
+            Ok(write(out, &Prefilter::of(&settings, cluster).to_string(), format)?)
+        }
+    }
 }
 
 /// Prints what is in force, as a file that could be used as well.
-pub(super) fn print(file: &Path, in_force: &str, out: &mut impl Write) -> io::Result<()> {
+fn check(file: &Path, in_force: &str, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "# {} can be used. In force with it:", file.display())?;
     out.write_all(in_force.as_bytes())
+}
+
+fn write(out: &mut impl Write, expression: &str, format: PrefilterFormat) -> io::Result<()> {
+    match format {
+        PrefilterFormat::Cel => writeln!(out, "{expression}"),
+        PrefilterFormat::Patch => {
+            let at = "/webhooks/0/matchConditions/0";
+            let patch = json!([
+                {"op": "test", "path": format!("{at}/name"), "value": prefilter::NAME},
+                {"op": "replace", "path": format!("{at}/expression"), "value": expression},
+            ]);
+            writeln!(out, "{patch:#}")
+        }
+    }
 }

@@ -4,9 +4,9 @@ use super::CHART_REF_KINDS;
 use crate::helmrelease::ChartRef;
 
 /// The longest name of an object (RFC 1123 subdomain), as the CRD has it.
-pub(super) const MAX_NAME: usize = 253;
+pub const MAX_NAME: usize = 253;
 /// The longest name of a namespace (RFC 1123 label), as the CRD has it.
-pub(super) const MAX_NAMESPACE: usize = 63;
+pub const MAX_NAMESPACE: usize = 63;
 
 /// The source that a `spec.chartRef` points to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

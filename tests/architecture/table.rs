@@ -28,6 +28,11 @@ pub(crate) const MODULES: &[Module] = &[
         why: "one pure evaluation serves admission and pre-flight, so they can never disagree",
     },
     Module {
+        name: "prefilter",
+        knows: &["policy"],
+        why: "when we need not be asked follows from the rules' own facts, and from nothing else",
+    },
+    Module {
         name: "admission",
         knows: &["policy", "helmrelease", "json"],
         why: "bytes in, bytes out: every answer can be tested without a server",
@@ -74,6 +79,7 @@ pub(crate) const MODULES: &[Module] = &[
             "telemetry",
             "webhook",
             "preflight",
+            "prefilter",
             "config",
         ],
         why: "it puts the parts together; nothing may depend on how it was asked for",
@@ -81,7 +87,7 @@ pub(crate) const MODULES: &[Module] = &[
 ];
 
 /// The modules whose answer depends on their arguments alone.
-pub(crate) const PURE: &[&str] = &["json", "helmrelease", "policy", "admission"];
+pub(crate) const PURE: &[&str] = &["json", "helmrelease", "policy", "prefilter", "admission"];
 
 /// A path that no pure module may name, with everything below it, and what is lost if one does.
 pub(crate) const IMPURE: &[(&str, &str)] = &[

@@ -5,6 +5,8 @@
 //! that a failure. A test is blocking code, so that it reads from top to bottom.
 
 mod annotation;
+#[path = "../support/boundaries.rs"]
+mod boundaries;
 mod errors;
 mod events;
 mod facts;
@@ -13,6 +15,7 @@ mod harness;
 mod install;
 mod messages;
 mod phases;
+mod prefilter;
 mod reviews;
 mod selfcert;
 mod smoke;

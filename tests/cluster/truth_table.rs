@@ -42,12 +42,12 @@ enum Manner {
 }
 
 /// One cell of the table: what is sent, and how.
-struct Combination {
+pub(crate) struct Combination {
     version: String,
     chart: &'static str,
     chart_ref: &'static str,
     manner: Manner,
-    object: Value,
+    pub(crate) object: Value,
 }
 
 /// What chartgate says in process.
@@ -142,7 +142,7 @@ fn judge_minor(cluster: &Cluster, flux: Flux, disagreements: &mut Vec<String>) -
 }
 
 /// The versions of HelmRelease that the API server itself lists.
-fn served(cluster: &Cluster) -> BTreeSet<String> {
+pub(crate) fn served(cluster: &Cluster) -> BTreeSet<String> {
     let group = cluster.get("/apis/helm.toolkit.fluxcd.io").accepted();
     let versions = group["versions"].as_array().expect("a group has versions").iter();
     versions.map(|version| version["version"].as_str().expect("a version has a name").to_owned()).collect()
@@ -183,7 +183,7 @@ fn chart_refs() -> [(&'static str, Option<Value>); 11] {
     ]
 }
 
-fn combinations(version: &str) -> Vec<Combination> {
+pub(crate) fn combinations(version: &str) -> Vec<Combination> {
     let mut all = Vec::new();
     for (chart, chart_value) in charts() {
         for (chart_ref, chart_ref_value) in chart_refs() {

@@ -11,7 +11,7 @@ use super::cluster::Cluster;
 use super::namespace::Namespace;
 use super::process::Process;
 use super::wait::eventually;
-use super::webhooks::{Endpoint, Registration};
+use super::webhooks::{Conditions, Endpoint, Registration};
 
 /// It starts in milliseconds; the machine may be busy compiling.
 const START: Duration = Duration::from_mins(1);
@@ -74,8 +74,8 @@ impl<'a> Chartgate<'a> {
         });
         let authority = fs::read_to_string(process.dir().join("certs/ca.crt"))
             .expect("the authority is written before the address is printed");
-        let endpoint =
-            Endpoint { url: url.clone(), authority: &authority, failure_policy, match_conditions: true };
+        let conditions = Conditions::All;
+        let endpoint = Endpoint { url: url.clone(), authority: &authority, failure_policy, conditions };
         Self { registration: Registration::new(cluster, &endpoint), process, url, observe }
     }
 
@@ -114,6 +114,11 @@ impl<'a> Chartgate<'a> {
             .split_once("\r\n\r\n")
             .map(|(_, body)| body.to_owned())
             .expect("an answer has a head and a body")
+    }
+
+    /// What the names of its webhooks start with.
+    pub(crate) fn instance(&self) -> &str {
+        self.registration.name()
     }
 
     /// The process, for its log, its directory and signals.

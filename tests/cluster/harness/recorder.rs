@@ -22,7 +22,7 @@ use super::RUNTIME;
 use super::cluster::Cluster;
 use super::namespace::Namespace;
 use super::tls::Identity;
-use super::webhooks::{Endpoint, Registration};
+use super::webhooks::{Conditions, Endpoint, Registration};
 
 /// The bodies received so far, each with the path that it was sent to.
 type Recorded = Arc<Mutex<Vec<(String, Bytes)>>>;
@@ -30,6 +30,8 @@ type Recorded = Arc<Mutex<Vec<(String, Bytes)>>>;
 /// The recording webhook, registered at a cluster until it is dropped.
 pub(crate) struct Recorder<'a> {
     registration: Registration<'a>,
+    /// The same again behind the prefilter, if it was asked for.
+    _prefiltered: Option<Registration<'a>>,
     recorded: Recorded,
     server: JoinHandle<()>,
 }
@@ -45,21 +47,33 @@ struct TlsListener {
 impl<'a> Recorder<'a> {
     /// Starts the server. It sees every write, also those that the shipped `matchConditions` leave out.
     pub(crate) fn start(cluster: &'a Cluster) -> Self {
+        Self::with(cluster, false)
+    }
+
+    /// The same, and called a second time, at `prefiltered/…`, wherever the shipped prefilter lets a write through.
+    pub(crate) fn beside_prefilter(cluster: &'a Cluster) -> Self {
+        Self::with(cluster, true)
+    }
+
+    fn with(cluster: &'a Cluster, prefiltered: bool) -> Self {
         let identity = Identity::generate();
         let recorded = Recorded::default();
-        let app = Router::new().route("/{path}", post(record)).with_state(Arc::clone(&recorded));
+        let app = Router::new().route("/{*path}", post(record)).with_state(Arc::clone(&recorded));
         let listener = RUNTIME.block_on(TlsListener::bind(&identity));
         let address = listener.tcp.local_addr().expect("it is bound");
         let server = RUNTIME.spawn(async move {
             axum::serve(listener, app).await.expect("the listener never fails");
         });
-        let endpoint = Endpoint {
-            url: format!("https://{address}"),
+        let endpoint = |path: &str, conditions| Endpoint {
+            url: format!("https://{address}{path}"),
             authority: &identity.authority,
             failure_policy: "Fail",
-            match_conditions: false,
+            conditions,
         };
-        Self { registration: Registration::new(cluster, &endpoint), recorded, server }
+        let registration = Registration::new(cluster, &endpoint("", Conditions::None));
+        let prefiltered =
+            prefiltered.then(|| registration.beside(&endpoint("/prefiltered", Conditions::Prefilter)));
+        Self { registration, _prefiltered: prefiltered, recorded, server }
     }
 
     /// A new namespace whose releases are recorded.
@@ -67,9 +81,14 @@ impl<'a> Recorder<'a> {
         self.registration.namespace(purpose, &[])
     }
 
+    /// Takes all that was sent so far, each with the path that it was sent to.
+    pub(crate) fn take_all(&self) -> Vec<(String, Bytes)> {
+        std::mem::take(&mut *self.recorded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Takes what was sent to `path`, such as `mutate`, about objects of one namespace; forgets everything else.
     pub(crate) fn take(&self, path: &str, namespace: &Namespace<'_>) -> Vec<Bytes> {
-        let all = std::mem::take(&mut *self.recorded.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = self.take_all();
         let wanted = |body: &Bytes| {
             let review: Value = serde_json::from_slice(body).expect("the API server sends JSON");
             review["request"]["namespace"] == namespace.name()

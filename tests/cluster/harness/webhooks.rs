@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chartgate::prefilter;
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
@@ -38,13 +39,27 @@ pub(crate) struct Endpoint<'a> {
     pub(crate) authority: &'a str,
     /// `Ignore` or `Fail`.
     pub(crate) failure_policy: &'a str,
-    /// Whether the shipped `matchConditions` hold, or every write is handed over.
-    pub(crate) match_conditions: bool,
+    /// Which of the shipped `matchConditions` hold.
+    pub(crate) conditions: Conditions,
+}
+
+/// Which of the shipped `matchConditions` hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Conditions {
+    /// As shipped.
+    All,
+    /// The prefilter alone.
+    Prefilter,
+    /// None: every write is handed over.
+    None,
 }
 
 /// Both configurations of one server, in effect until this is dropped.
 pub(crate) struct Registration<'a> {
     cluster: &'a Cluster,
+    /// What its configurations are called.
+    name: String,
+    /// Whose namespaces it is called for.
     instance: String,
 }
 
@@ -53,18 +68,29 @@ pub(crate) struct Registration<'a> {
 impl<'a> Registration<'a> {
     /// Writes both configurations and waits until the API server acts on them.
     pub(crate) fn new(cluster: &'a Cluster, endpoint: &Endpoint<'_>) -> Self {
-        let registration = Self { cluster, instance: format!("test-{}", unique()) };
+        let name = format!("test-{}", unique());
+        Self { cluster, instance: name.clone(), name }.register(endpoint)
+    }
+
+    /// Another registration, for the same namespaces.
+    pub(crate) fn beside(&self, endpoint: &Endpoint<'_>) -> Self {
+        let name = format!("test-{}", unique());
+        Self { cluster: self.cluster, instance: self.instance.clone(), name }.register(endpoint)
+    }
+
+    fn register(self, endpoint: &Endpoint<'_>) -> Self {
         let mut webhooks = Vec::new();
         for (resource, file) in CONFIGURATIONS {
-            let configuration = registration.adapted(&shipped(file), endpoint);
+            let configuration = self.adapted(&shipped(file), endpoint);
             let all = configuration["webhooks"].as_array().expect("a configuration lists webhooks");
             let of_releases =
                 all.iter().filter(|webhook| webhook["rules"][0]["resources"][0] == "helmreleases");
             webhooks.extend(of_releases.map(|webhook| webhook["name"].clone()));
-            cluster.objects(API, resource).create(&configuration, Write::by("chartgate-tests")).accepted();
+            let configurations = self.cluster.objects(API, resource);
+            configurations.create(&configuration, Write::by("chartgate-tests")).accepted();
         }
-        registration.wait_until_in_effect(&webhooks);
-        registration
+        self.wait_until_in_effect(&webhooks);
+        self
     }
 
     /// A new namespace that this instance is called for.
@@ -81,10 +107,15 @@ impl<'a> Registration<'a> {
         Namespace::named(self.cluster, name.to_owned(), &json!({INSTANCE_LABEL: self.instance}))
     }
 
+    /// What its configurations are called, and the names of its webhooks start with.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn adapted(&self, shipped: &Value, endpoint: &Endpoint<'_>) -> Value {
-        let Endpoint { url, authority, failure_policy, match_conditions } = endpoint;
+        let Endpoint { url, authority, failure_policy, conditions } = endpoint;
         let mut configuration = shipped.clone();
-        configuration["metadata"]["name"] = json!(self.instance);
+        configuration["metadata"]["name"] = json!(self.name);
         for webhook in configuration["webhooks"].as_array_mut().expect("a configuration lists webhooks") {
             let path = webhook["clientConfig"]["service"]["path"].as_str().expect("ours is behind a Service");
             webhook["clientConfig"] = json!({
@@ -92,11 +123,14 @@ impl<'a> Registration<'a> {
                 "caBundle": STANDARD.encode(authority),
             });
             let name = webhook["name"].as_str().expect("every webhook has a name");
-            webhook["name"] = json!(format!("{}.{name}", self.instance));
+            webhook["name"] = json!(format!("{}.{name}", self.name));
             webhook["namespaceSelector"]["matchLabels"] = json!({INSTANCE_LABEL: self.instance});
             webhook["failurePolicy"] = json!(failure_policy);
-            if !match_conditions {
-                webhook["matchConditions"] = json!([]);
+            let shipped = webhook["matchConditions"].as_array_mut().expect("ours have conditions");
+            match conditions {
+                Conditions::All => {}
+                Conditions::Prefilter => shipped.retain(|condition| condition["name"] == prefilter::NAME),
+                Conditions::None => shipped.clear(),
             }
         }
         configuration
@@ -122,7 +156,7 @@ impl<'a> Registration<'a> {
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
         for (resource, _) in CONFIGURATIONS {
-            self.cluster.objects(API, resource).delete(&self.instance);
+            self.cluster.objects(API, resource).delete(&self.name);
         }
     }
 }
