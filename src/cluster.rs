@@ -24,6 +24,7 @@ pub mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::core::Status;
 use kube::runtime::watcher;
 use thiserror::Error;
 use tokio::join;
@@ -64,20 +65,31 @@ pub enum Written<T> {
 }
 
 impl ApiError {
-    /// The error's text with those of its causes that add something to it, on one line.
-    pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let more = error.to_string();
-            if !text.contains(&more) {
-                text.push_str(": ");
-                text.push_str(&more);
-            }
-            cause = error.source();
-        }
-        text
+    /// The error on one line, with its causes.
+    pub fn told(&self) -> String {
+        told(self)
     }
+}
+
+/// What went wrong and why, on one line. What the API server says of a refusal is all that matters of it: the client's
+/// own errors wrap that into a dump of the whole answer.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = || std::iter::successors(Some(error), |error| error.source());
+    let refused = causes().find_map(|error| match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) => Some(status.message.clone()),
+        _ => error.downcast_ref::<Box<Status>>().map(|status| status.message.clone()),
+    });
+    if let Some(refused) = refused.filter(|message| !message.is_empty()) {
+        return refused;
+    }
+    let mut text = String::new();
+    for cause in causes().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
+        }
+    }
+    text.replace('\n', " ")
 }
 
 async fn in_time<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
@@ -127,4 +139,27 @@ pub async fn keep_facts(connection: Connection, store: Arc<Store>) {
             None
         ),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_the_words_of_the_api_server() {
+        let status =
+            Status::failure("namespaces is forbidden: User \"a\" cannot list it", "Forbidden").with_code(403);
+        let said = "namespaces is forbidden: User \"a\" cannot list it";
+        let refused = kube::Error::Api(Box::new(status.clone()));
+        assert_eq!(told(&watcher::Error::InitialListFailed(refused)), said);
+        assert_eq!(told(&watcher::Error::WatchError(Box::new(status.clone()))), said);
+        assert_eq!(ApiError::from(Box::new(kube::Error::Api(Box::new(status)))).told(), said);
+    }
+
+    #[test]
+    fn other_errors_are_told_with_their_causes_and_nothing_twice() {
+        assert_eq!(ApiError::Late.told(), "no answer within 10 seconds");
+        let error = watcher::Error::InitialListFailed(kube::Error::LinesCodecMaxLineLengthExceeded);
+        assert_eq!(told(&error), "failed to perform initial object list: Error finding newline character");
+    }
 }

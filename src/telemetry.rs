@@ -76,6 +76,10 @@ pub fn start_log(
     Ok(guard)
 }
 
+/// The watches of kube log each refusal with the whole answer, again and again. We tell the same once, in a line; who
+/// wants it all names `kube_runtime` in the filter.
+const QUIET: &str = ",kube_runtime=off";
+
 /// Reads a filter such as `info` or `warn,chartgate=debug`.
 ///
 /// The parser takes a word that is no level for the name of a target, and silences everything else. Whoever
@@ -87,7 +91,8 @@ fn read_filter(filter: &str) -> Result<EnvFilter, LogError> {
     if filter.split(',').map(str::trim).any(misspelt) {
         return Err(bad(None));
     }
-    EnvFilter::try_new(filter).map_err(|source| bad(Some(source)))
+    let quiet = if filter.contains("kube") { "" } else { QUIET };
+    EnvFilter::try_new(format!("{filter}{quiet}")).map_err(|source| bad(Some(source)))
 }
 
 /// A panic is one line of the log like everything else, not text between the lines.

@@ -23,6 +23,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use super::told;
 use ledger::{Entry, Ledger};
 
 /// How many happenings may wait to be written. Each is 1 KiB at most, but for the names.
@@ -211,7 +212,7 @@ impl Writer {
     async fn done(&mut self, write: impl Future<Output = Result<Event, Error>>) -> bool {
         let failure = match timeout(WRITE_TIMEOUT, write).await {
             Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(error.to_string()),
+            Ok(Err(error)) => Some(told(&error)),
             Err(_) => Some("the API server took too long".to_owned()),
         };
         if failure.is_some() {

@@ -11,6 +11,8 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 
+use super::told;
+
 /// The pause after the first trouble; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -147,7 +149,7 @@ impl Trouble {
             Some(404) => TroubleKind::Missing,
             _ => TroubleKind::Unavailable,
         };
-        Self::new(kind, in_one_line(error))
+        Self::new(kind, told(error))
     }
 }
 
@@ -155,21 +157,6 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// What went wrong and why, without what is said twice.
-fn in_one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text.replace('\n', " ")
 }
 
 #[cfg(test)]

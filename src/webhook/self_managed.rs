@@ -264,7 +264,7 @@ impl SelfManaged {
     async fn leave_event(&self, what: (&str, &str), note: &str) {
         if let Err(error) = self.events.warn(&self.secret.reference(), what, note).await {
             self.metrics.certificate_failed(Asked::Event);
-            tracing::warn!(error = error.chain(), "cannot write an event");
+            tracing::warn!(error = error.told(), "cannot write an event");
         }
     }
 
@@ -294,7 +294,7 @@ impl SelfManaged {
     /// Logs and counts a failure; the same again is counted only.
     fn failed(&self, asked: Asked, what: &'static str, error: &ApiError) {
         self.metrics.certificate_failed(asked);
-        self.status.failed(what, &error.chain());
+        self.status.failed(what, &error.told());
     }
 }
 

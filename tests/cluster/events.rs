@@ -118,7 +118,10 @@ fn a_removed_leftover_leaves_one_event() {
     let event = so_many_events(&namespace, 1).remove(0);
     assert_eq!((&event["type"], &event["reason"]), (&json!("Normal"), &json!("Healed")), "{event}");
     let note = event["note"].as_str().unwrap();
-    assert!(note.starts_with("[partial-chart] removed spec.interval") && note.contains("lens"), "{note}");
+    assert!(
+        note.starts_with("[partial-chart] removed spec.chart.spec.interval") && note.contains("lens"),
+        "{note}"
+    );
 }
 
 #[test]

@@ -132,18 +132,20 @@ fn is_component(folder: &Path) -> bool {
     text.lines().any(|line| line == "kind: Component")
 }
 
-/// The folders of `manifests/components`.
+/// The components below `manifests`, such as `components/prometheus`.
 fn components() -> impl Iterator<Item = String> {
-    let name = |folder: PathBuf| folder.file_name().expect("it has one").to_string_lossy().into_owned();
-    kustomizations().into_iter().filter(|folder| is_component(folder)).map(name)
+    let root = manifests(".");
+    let path = move |folder: PathBuf| {
+        folder.strip_prefix(&root).expect("it was found there").to_string_lossy().into_owned()
+    };
+    kustomizations().into_iter().filter(|folder| is_component(folder)).map(path)
 }
 
 /// A kustomization of an overlay and components, beside a copy of the manifests: kustomize takes no absolute paths.
 pub(super) fn combination(overlay: &str, components: &[impl AsRef<str>]) -> TempDir {
     let folder = tempfile::tempdir().expect("the temporary directory can be written");
     copy(&manifests("."), &folder.path().join("manifests"));
-    let components: Vec<_> =
-        components.iter().map(|name| format!("manifests/components/{}", name.as_ref())).collect();
+    let components: Vec<_> = components.iter().map(|name| format!("manifests/{}", name.as_ref())).collect();
     let kustomization = json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",

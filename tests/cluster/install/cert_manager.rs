@@ -14,7 +14,7 @@ fn serves_what_cert_manager_issued_and_may_write_no_certificate_itself() {
     if !cluster.install_crds_of_components() {
         return;
     }
-    let folder = combination("enforce", &["cert-manager"]);
+    let folder = combination("enforce", &["components/cert-manager"]);
     cluster.apply(folder.path(), &[]);
     let system = Namespace::existing(&cluster, "chartgate-system");
     let issued = issue(&system);
