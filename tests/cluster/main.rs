@@ -14,6 +14,7 @@ mod facts;
 mod harness;
 mod install;
 mod messages;
+mod modes;
 mod phases;
 mod prefilter;
 mod reviews;

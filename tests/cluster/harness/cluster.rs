@@ -121,6 +121,15 @@ impl Cluster {
         self.port
     }
 
+    /// The lines of the audit log about one namespace: writes of its HelmReleases.
+    pub(crate) fn audit_log(&self, namespace: &str) -> Vec<Value> {
+        let log = fs::read_to_string(self.api_server.dir().join("audit.log")).expect("the server writes it");
+        let about = format!("\"namespace\":\"{namespace}\"");
+        // The last line may be half written.
+        let lines = log.lines().filter(|line| line.contains(&about));
+        lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
     /// kubectl of the server's release, as administrator, with nothing of our environment.
     pub(crate) fn kubectl(&self) -> Command {
         let mut kubectl = Command::new(&self.programs.kubectl);
@@ -204,6 +213,7 @@ fn start_api_server(programs: &ControlPlane, etcd: &Path) -> Option<(Process, Cl
         ("service-accounts.pub", &service_accounts.public_key_pem()),
         ("tokens", &format!("{token},administrator,1,\"system:masters\"\n")),
         ("kubeconfig", &kubeconfig(port, token, &dir)),
+        ("audit-policy", &audit_policy()),
     ] {
         fs::write(dir.join(name), content).expect("the process directory can be written");
     }
@@ -216,6 +226,7 @@ fn start_api_server(programs: &ControlPlane, etcd: &Path) -> Option<(Process, Cl
         .args(["--service-account-signing-key-file=service-accounts.key"])
         .args(["--service-account-issuer=https://kubernetes.default.svc"])
         .args(["--token-auth-file=tokens", "--authorization-mode=RBAC"])
+        .args(["--audit-policy-file=audit-policy", "--audit-log-path=audit.log", "--audit-log-mode=blocking"])
         // Pods never run here, and the accounts that it would wait for are made by a controller that is not there.
         .args(["--disable-admission-plugins=ServiceAccount"])
         // On loopback, a process can listen on the address of a Service without any kube-proxy.
@@ -252,6 +263,21 @@ fn client(kubeconfig: &Path) -> Client {
         config.default_retry = false;
         Client::try_from(config).expect("it needs nothing but the files beside it")
     })
+}
+
+/// Who writes a HelmRelease is logged, with what webhooks had to note about it, and nothing else.
+fn audit_policy() -> String {
+    json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{
+            "level": "Metadata",
+            "verbs": ["create", "update", "patch"],
+            "resources": [{"group": "helm.toolkit.fluxcd.io", "resources": ["helmreleases"]}],
+        }, {"level": "None"}],
+    })
+    .to_string()
 }
 
 fn kubeconfig(port: u16, token: &str, dir: &Path) -> String {
