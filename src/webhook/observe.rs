@@ -38,11 +38,7 @@ impl Check {
     /// Fails while no client could accept what is presented.
     pub fn certificate(presented: Arc<Presented>) -> Self {
         Self::new("certificate", move || {
-            let pair = presented.pair();
-            if pair.is_valid_at(OffsetDateTime::now_utc()) {
-                return Ok(());
-            }
-            Err(format!("it is not valid now; its last moment is {}", pair.not_after()))
+            presented.pair().untimely_at(OffsetDateTime::now_utc()).map_or(Ok(()), Err)
         })
     }
 
