@@ -67,9 +67,18 @@ impl ServingPair {
         Ok(())
     }
 
+    /// Why a client whose clock shows `now` does not accept the certificate, if its time is why.
+    pub fn untimely_at(&self, now: OffsetDateTime) -> Option<String> {
+        if now > self.not_after {
+            return Some(format!("it has expired on {}", in_utc(self.not_after)));
+        }
+        (now < self.not_before)
+            .then(|| format!("it is not valid before {}, by this machine's clock", in_utc(self.not_before)))
+    }
+
     /// Whether a client whose clock shows `now` may accept the certificate.
     pub fn is_valid_at(&self, now: OffsetDateTime) -> bool {
-        (self.not_before..=self.not_after).contains(&now)
+        self.untimely_at(now).is_none()
     }
 
     /// The last moment at which the certificate is valid.

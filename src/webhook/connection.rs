@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Request, Response};
+use axum::body::Body;
+use axum::http::header::{CONNECTION, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::{http1, http2};
@@ -21,6 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Due};
+use super::refusal::{Rest, refuse};
 use super::{Limits, Stage, reached};
 use crate::telemetry::Metrics;
 
@@ -111,7 +113,7 @@ impl Host {
         activity: &Arc<Activity>,
     ) -> impl Service<
         Request<Incoming>,
-        Response = Response<axum::body::Body>,
+        Response = Response<Body>,
         Error = std::convert::Infallible,
         Future: Send + 'static,
     > + use<> {
@@ -121,10 +123,20 @@ impl Host {
             let busy = activity.begin();
             let stage = stage.clone();
             let is_http1 = request.version() <= axum::http::Version::HTTP_11;
-            let answer = router.call(request);
+            let is_ambiguous = is_http1 && is_ambiguous(request.headers());
+            let answer = if is_ambiguous {
+                let text = "the only Transfer-Encoding that is understood is chunked, once";
+                let rest = Rest::of(request.map(Body::new));
+                Err(refuse(rest, StatusCode::BAD_REQUEST, text))
+            } else {
+                Ok(router.call(request))
+            };
             async move {
-                let mut answer = answer.await?;
-                if is_http1 && *stage.borrow() > Stage::Serving {
+                let mut answer = match answer {
+                    Ok(answer) => answer.await?,
+                    Err(refusal) => refusal.await,
+                };
+                if is_ambiguous || is_http1 && *stage.borrow() > Stage::Serving {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 drop(busy);
@@ -168,6 +180,14 @@ async fn drive<C: Connection>(connection: C, activity: &Activity, goodbye: impl 
     }
 }
 
+/// Whether the body may end elsewhere for another reader: hyper takes whatever ends in `chunked` for chunks, and reads
+/// neither an encoding below them nor chunks in chunks. Where a length is sent besides, it closes the connection itself.
+fn is_ambiguous(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    encodings.next().is_some_and(|first| !is_chunked(first) || encodings.next().is_some())
+}
+
 fn no_handshake(metrics: &Metrics, why: &dyn std::fmt::Display) {
     metrics.handshake_failed();
     tracing::debug!("handshake failed: {why}");
@@ -182,7 +202,7 @@ trait Connection: Future<Output = hyper::Result<()>> {
 impl<I, S> Connection for http1::Connection<I, S>
 where
     I: Read + Write + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<axum::body::Body>>,
+    S: Service<Request<Incoming>, Response = Response<Body>>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     fn graceful_shutdown(self: Pin<&mut Self>) {
@@ -193,7 +213,7 @@ where
 impl<I, S> Connection for http2::Connection<I, S, TokioExecutor>
 where
     I: Read + Write + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<axum::body::Body>>,
+    S: Service<Request<Incoming>, Response = Response<Body>>,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

@@ -60,10 +60,7 @@ impl Check {
     pub fn certificate(presented: Arc<Presented>) -> Self {
         Self::new("certificate", move || {
             let Some(pair) = presented.pair() else { return Err("there is none yet".into()) };
-            if pair.is_valid_at(OffsetDateTime::now_utc()) {
-                return Ok(());
-            }
-            Err(format!("it is not valid now; its last moment is {}", pair.not_after()))
+            pair.untimely_at(OffsetDateTime::now_utc()).map_or(Ok(()), Err)
         })
     }
 

@@ -90,6 +90,18 @@ impl Process {
         fs::read_to_string(self.directory.join("log")).unwrap()
     }
 
+    /// A figure of the system about the process's memory, such as `VmRSS` now and `VmHWM` at its highest.
+    pub fn memory_kib(&self, figure: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')).unwrap();
+        line.trim_end_matches("kB").trim().parse().unwrap()
+    }
+
+    /// How many file descriptors the process has open.
+    pub fn descriptors(&self) -> u64 {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count() as u64
+    }
+
     /// Status and body of a path of the plain port.
     pub async fn observe(&self, path: &str) -> (u16, String) {
         let stream = TcpStream::connect(self.observe).await.unwrap();
@@ -171,6 +183,13 @@ impl Http1 {
         status_and_text(self.0.send_request(request).await.unwrap()).await
     }
 
+    /// The same where the test itself says what it means that the connection ends.
+    pub async fn try_post(&mut self, body: impl Into<Body>) -> hyper::Result<(u16, String)> {
+        self.0.ready().await?;
+        let response = self.0.send_request(post("/mutate", body)).await?;
+        Ok(status_and_text(response).await)
+    }
+
     /// Whether the server has not asked to close it.
     pub async fn is_open(&mut self) -> bool {
         self.0.ready().await.is_ok()
@@ -218,16 +237,26 @@ impl Authority {
 
     /// Puts the authority and a new pair that it signed into a directory, which is made.
     pub fn put(&self, directory: &Path) {
+        self.put_with(directory, |_| {});
+    }
+
+    pub fn put_with(&self, directory: &Path, change: impl FnOnce(&mut CertificateParams)) {
         fs::create_dir_all(directory).unwrap();
         fs::write(directory.join("ca.crt"), &self.pem).unwrap();
-        let (certificate, key) = self.pair();
+        let (certificate, key) = self.pair_with(change);
         fs::write(directory.join("tls.crt"), certificate).unwrap();
         fs::write(directory.join("tls.key"), key).unwrap();
     }
 
     pub fn pair(&self) -> (String, String) {
+        self.pair_with(|_| {})
+    }
+
+    /// The same with something changed, such as its time.
+    pub fn pair_with(&self, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        change(&mut params);
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 }
