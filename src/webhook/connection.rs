@@ -36,7 +36,7 @@ pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// How much of a connection is read ahead. A body comes in pieces of a TLS record anyway, and an idle connection keeps
 /// its buffer.
-const READ_BUFFER_BYTES: usize = 32 * 1024;
+const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// What a connection needs to be served. Cheap to clone.
 #[derive(Clone)]

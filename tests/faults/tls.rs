@@ -31,7 +31,7 @@ async fn half_open_handshakes_are_given_up() {
 async fn garbage_before_tls_is_refused() {
     let scene = Scene::start().await;
     let zeros = vec![0; 100_000];
-    let noise: Vec<u8> = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = (0..100_000_u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
     // A record that claims to be longer than any may be, and an alert that nobody asked for.
     let long = [&[0x16, 3, 1, 0xff, 0xff][..], &zeros].concat();
     let shapes: [&[u8]; 6] = [
@@ -57,7 +57,7 @@ async fn garbage_before_tls_is_refused() {
 async fn garbage_inside_of_tls_is_refused() {
     let scene = Scene::start().await;
     let zeros = vec![0; 100_000];
-    let noise: Vec<u8> = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = (0..100_000_u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
     for alpn in ["http/1.1", "h2"] {
         let shapes: [&[u8]; 4] = [&zeros, &noise, b"\x16\x03\x01\x02\x00", b"SSH-2.0-OpenSSH_9.9\r\n\r\n"];
         for shape in shapes {
