@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How much may wait for the reader: some 2,500 decisions.
-pub const CAPACITY_BYTES: usize = 512 * 1024;
+/// How much may wait for the reader: some 600 decisions.
+pub const CAPACITY_BYTES: usize = 256 * 1024;
 
 /// How long the writer gathers lines after it has written some. Waking it costs more than a line does, so under
 /// load it is woken a hundred times a second at most.

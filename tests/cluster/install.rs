@@ -111,7 +111,7 @@ fn the_audit_overlay_lets_the_same_release_pass_untouched_and_counts_it() {
 const FOUND: &str = "chartgate_findings_total{rule=\"chart-ref-name\",level=\"error\",mode=\"audit\"}";
 
 #[test]
-fn while_every_replica_is_away_only_a_changed_spec_waits() {
+fn while_every_replica_is_away_only_a_spec_that_is_to_be_judged_waits() {
     let Some(cluster) = Cluster::start(NEWEST) else { return };
     let installation = Installation::apply(&cluster, "enforce");
     installation.start();
@@ -151,10 +151,12 @@ fn while_every_replica_is_away_only_a_changed_spec_waits() {
     releases.create(&own, me).accepted();
     let system = Namespace::existing(&cluster, "chartgate-system").releases("v2");
     system.create(&good("anything"), me).accepted();
+    // A changed spec that no rule can have a word about.
+    releases.merge_patch("app", &json!({"spec": {"interval": "5m"}}), me).accepted();
     say(&format!("what may go on took {:?} in all", start.elapsed()));
 
-    // All that waits: a spec that nobody has judged yet.
-    let change = json!({"spec": {"interval": "5m"}});
+    // All that waits: a new or changed spec that is not provably in order.
+    let change = json!({"spec": {"chartRef": {"namespace": null}}});
     let refused =
         [releases.merge_patch("app", &change, me).refused(), releases.create(&good("new"), me).refused()];
     for message in refused {
