@@ -226,7 +226,8 @@ fn what_is_in_order_is_left_out() {
 #[test]
 fn every_bad_example_of_a_rule_is_seen() {
     let condition = Condition::of(&Prefilter::of(&Settings::default(), Cluster::AnyFlux));
-    for rule in rules() {
+    // What is bad only because of another object, no condition can see.
+    for rule in rules().iter().filter(|rule| rule.bad.sources.is_none()) {
         let document = |text| preflight::documents(text).unwrap().remove(0);
         let old = rule.bad.before.map_or(Value::Null, document);
         let mut settings = Settings::default();
