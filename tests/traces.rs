@@ -20,7 +20,7 @@ use prost::Message;
 use support::both_set;
 use support::process::{PATIENCE, Process, chartgate, eventually, post as review};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -153,7 +153,10 @@ async fn switched_off_by_the_environment_nothing_is_sent() {
 #[tokio::test]
 async fn a_collector_that_is_away_stops_no_review_and_is_said_once() {
     // Bound and never listened to on HTTP: closed at once.
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Bound, so that no other test gets the port, but nobody listens.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = held.local_addr().unwrap();
     let place = tempfile::tempdir().unwrap();
     let endpoint = format!("http://{closed}");
     let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "20")];
