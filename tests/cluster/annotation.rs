@@ -7,13 +7,7 @@ use crate::harness::{Answer, Chartgate, Cluster, Namespace, Options, Write, char
 /// The last minor that serves all three versions of the API.
 const FLUX: &str = "2.6";
 
-const OPTIONS: Options<'_> = Options {
-    failure_policy: "Fail",
-    config: None,
-    kubeconfig: None,
-    arguments: &["--flux", FLUX],
-    environment: &[],
-};
+const OPTIONS: Options<'_> = Options::with_arguments(&["--flux", FLUX]);
 
 const APPLIER: &str = "kustomize-controller";
 

@@ -9,13 +9,7 @@ use crate::harness::{
 /// The last minor that serves all three versions of the API.
 const FLUX: &str = "2.6";
 
-const OPTIONS: Options<'_> = Options {
-    failure_policy: "Fail",
-    config: None,
-    kubeconfig: None,
-    arguments: &["--flux", FLUX],
-    environment: &[],
-};
+const OPTIONS: Options<'_> = Options::with_arguments(&["--flux", FLUX]);
 
 const APPLIER: &str = "kustomize-controller";
 

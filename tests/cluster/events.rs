@@ -1,6 +1,6 @@
 //! Events on the HelmRelease: what a denial and a repair leave behind for whoever looks later.
 
-use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,15 +14,12 @@ const NEWEST: &str = "2.9";
 const SOON: Duration = Duration::from_mins(1);
 
 /// chartgate with a connection to the cluster, as the user of a kubeconfig.
-fn start<'a>(cluster: &'a Cluster, kubeconfig: &str) -> Chartgate<'a> {
-    let environment = [("KUBECONFIG", kubeconfig)];
-    let options =
-        Options { arguments: &["--cluster=required"], environment: &environment, ..Options::default() };
-    Chartgate::start(cluster, options)
+fn start<'a>(cluster: &'a Cluster, kubeconfig: &Path) -> Chartgate<'a> {
+    Chartgate::start(cluster, Options { kubeconfig: Some(kubeconfig), ..Options::default() })
 }
 
 fn start_as_administrator(cluster: &Cluster) -> Chartgate<'_> {
-    start(cluster, cluster.kubeconfig().to_str().expect("temporary paths are text"))
+    start(cluster, &cluster.kubeconfig())
 }
 
 fn both() -> Value {
@@ -152,19 +149,10 @@ fn a_hundred_identical_denials_are_one_event_with_a_count_and_dry_runs_are_none(
 #[test]
 fn without_the_permission_reviews_go_on_and_it_is_said_once() {
     let Some(cluster) = Cluster::shared(NEWEST) else { return };
-    let accounts = cluster.namespace("events-account");
+    let (powerless, _) = cluster.account();
     let write = Write::by("chartgate-tests");
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "powerless"}});
-    accounts.objects("v1", "serviceaccounts").create(&account, write).accepted();
-    let request =
-        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}});
-    let token = accounts.objects("v1", "serviceaccounts/powerless/token").create(&request, write).accepted();
-    let mut kubeconfig: Value = serde_json::from_slice(&fs::read(cluster.kubeconfig()).unwrap()).unwrap();
-    kubeconfig["users"][0]["user"] = json!({"token": token["status"]["token"]});
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), kubeconfig.to_string()).unwrap();
 
-    let chartgate = start(cluster, file.path().to_str().unwrap());
+    let chartgate = start(cluster, &powerless);
     let namespace = chartgate.namespace("events-forbidden");
     for name in ["one", "two", "three"] {
         let refused = namespace.releases("v2").create(&release("v2", name, &both()), write).refused();

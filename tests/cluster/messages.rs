@@ -35,13 +35,8 @@ fn the_page_of_messages_is_what_kubectl_shows() {
         }
         for setting in settings_of(flux) {
             let config = (!setting.is_empty()).then_some(setting);
-            let options = Options {
-                failure_policy: "Fail",
-                config,
-                kubeconfig: None,
-                arguments: &["--flux", flux],
-                environment: &[],
-            };
+            let arguments = ["--flux", flux];
+            let options = Options { config, ..Options::with_arguments(&arguments) };
             let chartgate = Chartgate::start(&cluster, options);
             let namespace = chartgate.fixed_namespace(&namespace_of(flux, setting));
             for (index, scene) in SCENES.iter().enumerate() {

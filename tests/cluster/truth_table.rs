@@ -108,8 +108,7 @@ fn the_verdict_agrees_with_the_api_server() {
 /// Asks about every combination of one minor, whose CRDs are installed.
 fn judge_minor(cluster: &Cluster, flux: Flux, disagreements: &mut Vec<String>) -> Vec<(String, Row)> {
     let minor = flux.to_string();
-    let chartgate =
-        Chartgate::start(cluster, Options { arguments: &["--flux", &minor], ..Options::default() });
+    let chartgate = Chartgate::start(cluster, Options::with_arguments(&["--flux", &minor]));
     let (free, guarded) = (cluster.namespace("alone"), chartgate.namespace("guarded"));
     let versions = served(cluster);
     let known: BTreeSet<_> = flux.served().iter().map(|schema| schema.version.clone().into_owned()).collect();

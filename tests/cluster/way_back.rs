@@ -7,13 +7,7 @@ use crate::harness::{Chartgate, Cluster, Namespace, Options, Source, Write, char
 /// The last minor that serves all three versions of the API.
 const FLUX: &str = "2.6";
 
-const OPTIONS: Options<'_> = Options {
-    failure_policy: "Fail",
-    config: None,
-    kubeconfig: None,
-    arguments: &["--flux", FLUX],
-    environment: &[],
-};
+const OPTIONS: Options<'_> = Options::with_arguments(&["--flux", FLUX]);
 
 #[test]
 fn server_side_apply_of_a_chart_takes_the_chart_ref_away() {

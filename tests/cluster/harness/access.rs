@@ -21,11 +21,19 @@ impl Cluster {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}});
         let by = Write::by("chartgate-tests");
         self.objects("v1", "namespaces/default/serviceaccounts").create(&account, by).accepted();
+        (self.kubeconfig_of("default", &name), name)
+    }
+
+    /// A kubeconfig for a `ServiceAccount`, with a token as the kubelet asks for one and mounts it into a pod.
+    pub(crate) fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
         let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-        let tokens = self.objects("v1", &format!("namespaces/default/serviceaccounts/{name}/token"));
+        let tokens = self.objects("v1", &format!("namespaces/{namespace}/serviceaccounts/{account}/token"));
+        let by = Write::by("chartgate-tests");
         let token = tokens.create(&request, by).accepted()["status"]["token"].clone();
-        let path = self.adapted_kubeconfig(|config| config["users"][0]["user"]["token"] = token);
-        (path, name)
+        self.adapted_kubeconfig(|config| {
+            config["users"][0]["user"]["token"] = token;
+            config["contexts"][0]["context"]["namespace"] = json!(namespace);
+        })
     }
 
     /// A kubeconfig for the administrator that leads through `door`.

@@ -27,8 +27,6 @@ pub(crate) struct Options<'a> {
     pub(crate) kubeconfig: Option<&'a Path>,
     /// More arguments of `chartgate serve`, such as `&["--flux", "2.6"]`.
     pub(crate) arguments: &'a [&'a str],
-    /// Variables of its environment, such as `("KUBECONFIG", …)`; it has no others but the path.
-    pub(crate) environment: &'a [(&'a str, &'a str)],
 }
 
 /// A running `chartgate serve`, registered at a cluster.
@@ -42,7 +40,16 @@ pub(crate) struct Chartgate<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { failure_policy: "Fail", config: None, kubeconfig: None, arguments: &[], environment: &[] }
+        Self::with_arguments(&[])
+    }
+}
+
+// === impl Options ===
+
+impl<'a> Options<'a> {
+    /// The default with arguments of `chartgate serve`.
+    pub(crate) const fn with_arguments(arguments: &'a [&'a str]) -> Self {
+        Self { failure_policy: "Fail", config: None, kubeconfig: None, arguments }
     }
 }
 
@@ -51,13 +58,12 @@ impl Default for Options<'_> {
 impl<'a> Chartgate<'a> {
     /// Starts the binary and returns when the API server asks it.
     pub(crate) fn start(cluster: &'a Cluster, options: Options<'_>) -> Self {
-        let Options { failure_policy, config, kubeconfig, arguments, environment } = options;
+        let Options { failure_policy, config, kubeconfig, arguments } = options;
         let dir = Process::directory("chartgate");
         let mut serve = Command::new(env!("CARGO_BIN_EXE_chartgate"));
         serve
             .args(["serve", "--listen=127.0.0.1:0", "--observe=127.0.0.1:0", "--certs=certs"])
-            .args(arguments)
-            .envs(environment.iter().copied());
+            .args(arguments);
         if let Some(kubeconfig) = kubeconfig {
             serve.arg("--cluster=required").env("KUBECONFIG", kubeconfig);
         }

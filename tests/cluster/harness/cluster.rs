@@ -98,18 +98,6 @@ impl Cluster {
         self.api_server.dir().join("kubeconfig")
     }
 
-    /// A kubeconfig for a `ServiceAccount`, with a token as the kubelet asks for one and mounts it into a pod.
-    pub(crate) fn kubeconfig_of(&self, namespace: &str, account: &str) -> String {
-        let token = self.kubectl().args(["create", "token", account, "--namespace", namespace]).output();
-        let token = token.expect("kubectl starts");
-        assert!(token.status.success(), "{}", String::from_utf8_lossy(&token.stderr));
-        let file = fs::read(self.kubeconfig()).expect("it was written at the start");
-        let mut file: Value = serde_json::from_slice(&file).expect("it was written as JSON");
-        file["users"][0]["user"]["token"] = json!(String::from_utf8_lossy(&token.stdout).trim());
-        file["contexts"][0]["context"]["namespace"] = json!(namespace);
-        file.to_string()
-    }
-
     /// An address in the server's Service range, which lies on loopback: what listens there is reached through a Service
     /// with this address. `host` is from 2 to 14.
     pub(crate) fn service_address(&self, host: u8) -> Ipv4Addr {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,7 +108,7 @@ impl Pod<'_> {
     }
 
     /// What the pod may do: a kubeconfig with a token of its `ServiceAccount`, as the kubelet would ask for one.
-    fn kubeconfig(&self) -> String {
+    fn kubeconfig(&self) -> PathBuf {
         let account = self.template["spec"]["serviceAccountName"].as_str().expect("the Deployment names one");
         assert_eq!(self.template["spec"]["automountServiceAccountToken"], true);
         self.cluster.kubeconfig_of("chartgate-system", account)
@@ -122,9 +122,8 @@ impl Replica {
     pub(crate) fn start(pod: &Pod<'_>, endpoints: Endpoints) -> Self {
         let dir = Process::directory("chartgate-replica");
         pod.mount(&dir);
-        fs::write(dir.join("kubeconfig"), pod.kubeconfig()).expect("the process directory can be written");
         let mut serve = Command::new(env!("CARGO_BIN_EXE_chartgate"));
-        serve.env("KUBECONFIG", dir.join("kubeconfig")).args(pod.arguments(&dir));
+        serve.env("KUBECONFIG", pod.kubeconfig()).args(pod.arguments(&dir));
         let process = Arc::new(Process::start("chartgate", dir, &serve));
         let (webhook, observe) = eventually("chartgate prints its two addresses", START, || {
             assert!(process.exit_status().is_none(), "{}", process.post_mortem());

@@ -250,9 +250,7 @@ fn a_single_object_is_listed_and_watched_by_its_name() {
     let Some(cluster) = Cluster::start(NEWEST) else { return };
     cluster.apply(&manifests("enforce"), &[]);
     settled(&cluster, &[]);
-    let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = folder.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, cluster.kubeconfig_of("chartgate-system", "chartgate")).unwrap();
+    let kubeconfig = cluster.kubeconfig_of("chartgate-system", "chartgate");
     let get = |path: &str| {
         let output = cluster.kubectl().env("KUBECONFIG", &kubeconfig).args(["get", "--raw", path]).output();
         let output = output.expect("kubectl starts");
