@@ -10,5 +10,8 @@ pub mod json;
 pub mod policy;
 pub mod prefilter;
 pub mod preflight;
+pub mod render;
+pub mod report;
 pub mod telemetry;
 pub mod webhook;
+pub mod yaml;

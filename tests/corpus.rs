@@ -1,4 +1,4 @@
-//! Every HelmRelease of real repositories, through the code of `chartgate preview`.
+//! Real repositories, through the reader and through the code of `chartgate preview`.
 
 #![allow(
     clippy::print_stdout,
@@ -14,6 +14,7 @@ use std::{
 use chartgate::{
     policy::{Facts, Flux, HELM_GROUP, Settings},
     preflight::{self, Verdict},
+    yaml,
 };
 use serde_json::Value;
 
@@ -64,4 +65,37 @@ fn denies_nothing_that_is_deployed_today() {
     println!("{judged} HelmReleases judged, {} denied", denied.len());
     assert!(judged > 1_000, "only {judged} HelmReleases were found");
     assert_eq!(denied, [] as [String; 0]);
+}
+
+/// The trees are what their teams have in force: all of it is read but what is a Helm template. The oddities never parsed for anybody.
+#[test]
+fn reads_every_document_or_says_where_it_cannot() {
+    let Some(corpus) = corpus() else {
+        eprintln!("skipped: no corpus");
+        return;
+    };
+    let (mut read, mut refused) = (0, Vec::new());
+    for path in files_below(&corpus.join("trees")) {
+        let text = fs::read_to_string(&path).expect("the corpus is text");
+        for document in yaml::documents(&text, 0) {
+            match document {
+                Ok(_) => read += 1,
+                Err(_) if text.contains("{{") => {}
+                Err(error) => {
+                    let place = yaml::Lines::of(&text).position(error.offset);
+                    refused.push(format!("{}:{place}: {error}", path.display()));
+                }
+            }
+        }
+    }
+    println!("{read} documents read");
+    assert!(read > 8_000, "only {read} documents were read");
+    assert_eq!(refused, [] as [String; 0]);
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder is readable");
+    let entries = entries.map(|entry| entry.expect("the folder is readable").path());
+    let nested = entries.map(|path| if path.is_dir() { files_below(&path) } else { vec![path] });
+    nested.collect::<Vec<_>>().concat()
 }

@@ -58,8 +58,23 @@ pub(crate) const MODULES: &[Module] = &[
         why: "handlers extract, ask and answer; they share nothing with the commands over files",
     },
     Module {
+        name: "yaml",
+        knows: &["json"],
+        why: "a reader of text that knows nothing of Flux can be tested alone",
+    },
+    Module {
+        name: "render",
+        knows: &["yaml", "json"],
+        why: "what kustomize and Flux make of files is theirs to say; what is right about it is the policy's",
+    },
+    Module {
+        name: "report",
+        knows: &["policy", "yaml"],
+        why: "one renderer for each format, whoever found what it tells: in files or in a cluster",
+    },
+    Module {
         name: "preflight",
-        knows: &["policy", "helmrelease", "json", "admission"],
+        knows: &["policy", "helmrelease", "json", "admission", "yaml", "render", "report"],
         why: "judging a repository needs no server",
     },
     Module {
@@ -80,6 +95,7 @@ pub(crate) const MODULES: &[Module] = &[
             "webhook",
             "preflight",
             "prefilter",
+            "report",
             "config",
         ],
         why: "it puts the parts together; nothing may depend on how it was asked for",
@@ -87,7 +103,8 @@ pub(crate) const MODULES: &[Module] = &[
 ];
 
 /// The modules whose answer depends on their arguments alone.
-pub(crate) const PURE: &[&str] = &["json", "helmrelease", "policy", "prefilter", "admission"];
+pub(crate) const PURE: &[&str] =
+    &["json", "yaml", "render", "helmrelease", "policy", "prefilter", "admission"];
 
 /// A path that no pure module may name, with everything below it, and what is lost if one does.
 pub(crate) const IMPURE: &[(&str, &str)] = &[

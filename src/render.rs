@@ -1,0 +1,7 @@
+//! What kustomize and Flux make of a tree of files, as far as it decides about HelmReleases and their sources.
+//!
+//! Pure: the files are read beforehand. Every value of a rendered object knows the file and the place that it came from.
+
+mod tree;
+
+pub use tree::{File, Note, Reason, Tree, folder_of, join};

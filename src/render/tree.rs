@@ -1,0 +1,161 @@
+//! The files that are rendered.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::OnceLock;
+
+use crate::yaml::{self, Error, Node, Span};
+
+/// The files below one folder, by their paths, which are relative to it and have `/` between their parts.
+#[derive(Debug, Default)]
+pub struct Tree<'a> {
+    files: Vec<File<'a>>,
+    by_path: BTreeMap<&'a str, usize>,
+}
+
+/// A file, and what it holds once somebody asks.
+#[derive(Debug)]
+pub struct File<'a> {
+    /// Its path in the tree.
+    pub path: &'a str,
+    /// Its text.
+    pub text: &'a str,
+    /// Its number in the tree, which is also the one in spans.
+    pub id: u32,
+    documents: OnceLock<Vec<Result<Node<'a>, Error>>>,
+}
+
+/// Something that was left out, or read in another way than its author may think.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// Where it is asked for.
+    pub at: Span,
+    /// What sort of thing it is.
+    pub reason: Reason,
+    /// What it is and what follows, in one line.
+    pub message: String,
+}
+
+/// Why something is not rendered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// It is not in the tree, but elsewhere: a URL, another repository, a folder above.
+    Remote,
+    /// It should be in the tree, and is not.
+    Missing,
+    /// It takes a plugin or a feature that is not rendered here and can change what is judged.
+    Unsupported,
+    /// kustomize or Flux would refuse it.
+    Refused,
+}
+
+// === impl Tree ===
+
+impl<'a> Tree<'a> {
+    /// Adds a file. Of two at one path the first counts.
+    pub fn add(&mut self, path: &'a str, text: &'a str) {
+        let index = self.files.len();
+        if *self.by_path.entry(path).or_insert(index) == index {
+            let id = u32::try_from(index).expect("there are fewer than four billion files");
+            self.files.push(File { path, text, id, documents: OnceLock::new() });
+        }
+    }
+
+    /// The files, in the order in which they were added.
+    pub fn files(&self) -> &[File<'a>] {
+        &self.files
+    }
+
+    /// The file at a path.
+    pub fn file(&self, path: &str) -> Option<&File<'a>> {
+        self.by_path.get(path).map(|index| &self.files[*index])
+    }
+
+    /// The file that a span is in.
+    pub fn file_of(&self, span: Span) -> &File<'a> {
+        &self.files[span.file as usize]
+    }
+
+    /// The files in a folder and below it, in the order of their paths. The empty path is the whole tree.
+    pub fn below(&self, folder: &str) -> impl Iterator<Item = &File<'a>> {
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let start = prefix.clone();
+        self.by_path
+            .range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded))
+            .take_while(move |(path, _)| path.starts_with(&prefix))
+            .map(|(_, index)| &self.files[*index])
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    /// Whether there is a file below a folder.
+    pub fn is_folder(&self, folder: &str) -> bool {
+        self.below(folder).next().is_some()
+    }
+
+    /// The kustomization file of a folder, by the names that kustomize looks for.
+    pub fn kustomization(&self, folder: &str) -> Option<&File<'a>> {
+        ["kustomization.yaml", "kustomization.yml", "Kustomization"]
+            .iter()
+            .find_map(|name| self.file(&join(folder, name)?))
+    }
+}
+
+// === impl File ===
+
+impl<'a> File<'a> {
+    /// Its documents, each for itself; read when first asked for.
+    pub fn documents(&self) -> &[Result<Node<'a>, Error>] {
+        self.documents.get_or_init(|| yaml::documents(self.text, self.id))
+    }
+
+    /// The folder that it is in; empty at the top of the tree.
+    pub fn folder(&self) -> &'a str {
+        folder_of(self.path)
+    }
+}
+
+/// The folder of a path; empty at the top of the tree.
+pub fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// A path that is relative to a folder, as one of the tree; `None` where it leads out of it.
+pub fn join(folder: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = if folder.is_empty() { Vec::new() } else { folder.split('/').collect() };
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => _ = parts.pop()?,
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joins_paths_and_never_leaves_the_tree() {
+        assert_eq!(join("apps/prod", "../base/./x.yaml").as_deref(), Some("apps/base/x.yaml"));
+        assert_eq!(join("", "./a//b/").as_deref(), Some("a/b"));
+        assert_eq!(join("apps", "..").as_deref(), Some(""));
+        assert_eq!(join("apps", "../.."), None);
+    }
+
+    #[test]
+    fn finds_files_by_folder() {
+        let mut tree = Tree::default();
+        for path in ["a/kustomization.yaml", "a/b/x.yaml", "a-b/y.yaml", "z.yaml"] {
+            tree.add(path, "a: 1");
+        }
+        let below = |folder| tree.below(folder).map(|file| file.path).collect::<Vec<_>>();
+        assert_eq!(below("a"), ["a/b/x.yaml", "a/kustomization.yaml"]);
+        assert_eq!(below("").len(), 4);
+        assert!(tree.is_folder("a/b") && !tree.is_folder("a/c"));
+        assert_eq!(tree.kustomization("a").unwrap().folder(), "a");
+        assert!(tree.kustomization("").is_none());
+    }
+}

@@ -1,0 +1,15 @@
+//! YAML as Kubernetes reads it, as trees in which every key and every value knows where it stands.
+//!
+//! `granit-parser` reads the text; what is made here of its events is what a cluster would be sent: aliases and merge keys are resolved, keys
+//! are texts, and a key that is there twice in one block is an error, as it is for kustomize and the API server. JSON is read as the YAML that
+//! it is. Texts are borrowed from the input and subtrees are shared, so a tree costs little and a copy of one next to nothing.
+
+mod lines;
+mod node;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use lines::{Lines, Position};
+pub use node::{Entry, Key, Mapping, Node, Overridden, Scalar, Sequence, Span, Value};
+pub use reader::{Error, comments, documents};

@@ -1,0 +1,154 @@
+//! What Kubernetes makes of YAML, and where it stands.
+
+use super::*;
+use crate::json::Kind;
+
+fn json_of(node: &Node<'_>) -> String {
+    let mut json = Vec::new();
+    node.write_json(&mut json);
+    String::from_utf8(json).unwrap()
+}
+
+/// The documents as JSON, or line, column and what is wrong.
+fn read(text: &str) -> Vec<String> {
+    let lines = Lines::of(text);
+    let all = documents(text, 0).into_iter();
+    all.map(|document| match document {
+        Ok(node) => json_of(&node),
+        Err(error) => format!("{}: {error}", lines.position(error.offset)),
+    })
+    .collect()
+}
+
+fn one(text: &str) -> Node<'_> {
+    documents(text, 7).remove(0).unwrap()
+}
+
+#[test]
+fn reads_what_kubernetes_reads() {
+    let text = "a: 1\nb: [x, 'y', \"z\\n\"]\nc: |\n  two\n  lines\nd:\ne: ~\nf: yes\ng: '5'\nh: 1.10\n";
+    let json =
+        r#"{"a":1,"b":["x","y","z\n"],"c":"two\nlines\n","d":null,"e":null,"f":true,"g":"5","h":1.10}"#;
+    assert_eq!(read(text), [json]);
+}
+
+#[test]
+fn numbers_become_numbers_that_json_has() {
+    let text = "[0x1F, 0o17, 007, .5, 1., -.5e3, +3, 1e400, .inf, 1.2.3, 1_000, 0b1, e5, v2]";
+    let json = r#"[31,15,7,0.5,1.0,-500.0,3,"1e400",".inf","1.2.3","1_000","0b1","e5","v2"]"#;
+    assert_eq!(read(text), [json]);
+    let kinds: Vec<_> = one("[.inf, 1.2.3, !!str 5]").items().iter().map(Node::kind).collect();
+    assert_eq!(kinds, [Kind::Number, Kind::String, Kind::String]);
+}
+
+#[test]
+fn follows_aliases_and_redefined_anchors() {
+    assert_eq!(read("a: &x 1\nb: *x\nc: &x 2\nd: *x\n"), [r#"{"a":1,"b":1,"c":2,"d":2}"#]);
+}
+
+#[test]
+fn merges_maps_and_lets_what_is_said_here_count() {
+    let text = "base: &base {a: 1, b: 1}\nmore: &more {b: 2, c: 2}\nall:\n  <<: [*base, *more]\n  a: 0\n";
+    assert_eq!(read(text), [r#"{"base":{"a":1,"b":1},"more":{"b":2,"c":2},"all":{"a":0,"b":1,"c":2}}"#]);
+    assert_eq!(read("'<<': 1\n"), [r#"{"<<":1}"#]);
+}
+
+#[test]
+fn reads_documents_each_for_itself() {
+    let text = "---\na: 1\n---\n# nothing\n---\n{b\n---\nc: 3\n...\n---\nd: 4";
+    let read = read(text);
+    assert_eq!((read.len(), &*read[0], &*read[2], &*read[3]), (4, r#"{"a":1}"#, r#"{"c":3}"#, r#"{"d":4}"#));
+    assert!(read[1] == "6:1: unclosed bracket '{'", "{}", read[1]);
+}
+
+#[test]
+fn reads_windows_files_and_json() {
+    assert_eq!(read("\u{feff}a: 1\r\nb:\r\n  - x\r\n"), [r#"{"a":1,"b":["x"]}"#]);
+    assert_eq!(read("{\n\t\"a\": [1, \"\\u00e4\"],\n\t\"b\": {}\n}\n"), [r#"{"a":[1,"ä"],"b":{}}"#]);
+}
+
+#[test]
+fn says_where_and_what_is_wrong() {
+    for (text, said) in [
+        ("a: 1\nb: 2\na: 3\n", "3:1: the key \"a\" is there already, on line 1"),
+        ("a:\n\tb: 1\n", "2:1: a tab in the indentation; YAML takes spaces"),
+        ("a: 1\n<<<<<<< HEAD\nb: 2\n=======\nb: 3\n>>>>>>> main\n", "2:1: a conflict that git left open"),
+        ("? [a]\n: 1\n", "1:3: a key that is a list or a map; Kubernetes takes texts only"),
+        ("a:\n  <<: 5\n", "2:7: a merge key (<<) that is given no map"),
+        ("a: &a [*a]\n", "1:8: an alias to a value that holds it"),
+    ] {
+        assert_eq!(read(text), [said], "{text}");
+    }
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_found_among_many() {
+    let mut keys: Vec<_> = (0..100).map(|number| format!("k{number}: 1\n")).collect();
+    keys.push("k40: 2\n".to_owned());
+    assert_eq!(read(&keys.concat()), ["101:1: the key \"k40\" is there already, on line 41"]);
+}
+
+#[test]
+fn aliases_that_explode_are_refused() {
+    let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(200), "]".repeat(200));
+    let wide = |inner: &str| format!("[{}]", [inner; 10].join(", "));
+    let grown = |grow: &dyn Fn(&str) -> String| {
+        let levels =
+            (1..9).map(|level| format!("a{level}: &a{level} {}\n", grow(&format!("*a{}", level - 1))));
+        format!("a0: &a0 {}\n{}", grow("x"), levels.collect::<Vec<_>>().concat())
+    };
+    for text in [grown(&wide), grown(&deep)] {
+        assert!(read(&text)[0].ends_with("aliases that expand to more than 4000000 values, or 1000 levels"));
+    }
+    assert!(read(&"[".repeat(100_000))[0].contains("1:256"), "{:?}", read(&"[".repeat(100_000)));
+}
+
+#[test]
+fn every_key_and_value_knows_where_it_stands() {
+    let text = "a: &x one\nb:\n  - 'two'\n  - {c: *x}\n\nd:\ne: |\n  text\n";
+    let root = one(text);
+    let slice = |span: Span| {
+        assert_eq!(span.file, 7);
+        &text[span.range()]
+    };
+    assert_eq!(slice(root.get("a").unwrap().at), "one");
+    let list = root.get("b").unwrap();
+    assert_eq!(slice(list.at), "- 'two'\n  - {c: *x}");
+    assert_eq!(slice(list.items()[0].at), "'two'");
+    assert_eq!(slice(list.items()[1].at), "{c: *x}");
+    assert_eq!(slice(list.items()[1].get("c").unwrap().at), "one");
+    assert_eq!(slice(root.entry("d").unwrap().key.at), "d");
+    assert_eq!(slice(root.get("d").unwrap().at), "");
+    assert!(slice(root.get("e").unwrap().at).contains("text"));
+}
+
+#[test]
+fn a_change_is_made_in_a_copy_and_remembers_what_it_replaced() {
+    let base = one("spec: {chart: {version: 1}}");
+    let patch = one("version: 2");
+    let mut changed = base.clone();
+    let entry = patch.entry("version").unwrap();
+    changed
+        .get_mut("spec")
+        .and_then(|spec| spec.get_mut("chart"))
+        .unwrap()
+        .set(entry.key.clone(), entry.value.clone());
+    assert_eq!(json_of(&base), r#"{"spec":{"chart":{"version":1}}}"#);
+    assert_eq!(json_of(&changed), r#"{"spec":{"chart":{"version":2}}}"#);
+    let version = changed.at(&["spec", "chart", "version"]).unwrap();
+    assert_eq!(version.over.as_deref().unwrap().at, base.at(&["spec", "chart", "version"]).unwrap().at);
+    assert_eq!(changed.remove("spec").unwrap().key.text, "spec");
+}
+
+#[test]
+fn equal_is_what_says_the_same() {
+    assert_eq!(one("{a: 1, b: 'x'}"), one("b: x\na: 1\n"));
+    assert_ne!(one("a: 1"), one("a: '1'"));
+    assert_eq!(one("a: ~"), one("a: null"));
+}
+
+#[test]
+fn finds_comments_and_not_what_looks_like_one() {
+    let text = "# one\na: '# no' # two\nb: |\n  # no\n";
+    assert_eq!(comments(text), [(0, " one"), (16, " two")]);
+}
