@@ -7,14 +7,17 @@
 //! - [`events`] writes Events on the objects that were judged.
 //! - [`facts`] holds what the cluster says about itself, for every review.
 //! - [`releases`] lists what a namespace holds.
-//! - `crd`, `namespaces` and `sources` each follow a part of it by a [`watch`].
+//! - [`conditions`] says under which conditions the API server calls us.
+//! - `crd`, `namespaces` and `sources` each follow a part of it by a [`watch`], `named` a single object.
 
 pub mod ca_bundle;
+pub mod conditions;
 pub mod connection;
 mod crd;
 pub mod event;
 pub mod events;
 pub mod facts;
+mod named;
 mod namespaces;
 pub mod releases;
 pub mod secret;
@@ -31,6 +34,7 @@ use tokio::join;
 use tokio::time::timeout;
 
 use crate::policy::CHART_REF_KINDS;
+use ca_bundle::Kind;
 use facts::{Fact, Store};
 
 pub use connection::{Access, Connection, ConnectionError};
@@ -138,6 +142,8 @@ pub async fn keep_facts(connection: Connection, store: Arc<Store>) {
             (Fact::HelmRepositoryCrd, "HelmRepository", "helmrepositories"),
             None
         ),
+        conditions::keep(client.clone(), &store, Kind::Mutating),
+        conditions::keep(client.clone(), &store, Kind::Validating),
     );
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use clause::Clause;
 use clause::{filled_text_at, list, map_at, quoted, text_at};
-pub use fit::{Mismatch, fits};
+pub use fit::{Fit, Right};
 
 use crate::policy::{
     CrossNamespace, Flux, HELM_GROUP, MAX_NAME, MAX_NAMESPACE, SOURCE_GROUP, Schema, Settings,

@@ -95,6 +95,7 @@ fn shown() -> (String, BTreeMap<String, BTreeSet<String>>) {
         metrics.reviewed(&answer.record, Duration::from_micros(40));
     }
     metrics.fact_is_synced("namespaces", true);
+    metrics.prefilter_mismatches("mutate", false);
     let text = metrics.render();
     let mut labels = BTreeMap::<_, BTreeSet<_>>::new();
     for sample in text.lines().filter(|line| !line.starts_with('#')) {

@@ -6,6 +6,7 @@ mod certificate;
 mod events;
 mod facts;
 mod namespaces;
+mod prefilter;
 mod running;
 mod settings;
 
@@ -27,6 +28,7 @@ use self::bind::{Address, bind};
 use self::certificate::{Certificate, Source};
 use self::events::EventsSetting;
 use self::namespaces::Namespaces;
+use self::prefilter::Prefilter;
 use self::running::{Running, Signals};
 use self::settings::InForce;
 use super::log::LogArgs;
@@ -251,12 +253,15 @@ fn start(
     let mut ready = vec![Check::listener(webhook.abort_handle())];
     ready.extend(certificate.keep(&mut keepers, metrics, stages.clone()));
     ready.push(Check::serving(stages.clone()));
+    let prefilter =
+        Prefilter::new(Arc::clone(&in_force), Arc::clone(&store), config.as_ref().map(ConfigReloader::path));
     if let Some(reloader) = config {
         ready.push(in_force.detail(&reloader));
         keepers.spawn(settings::keep_current(reloader, in_force, Arc::clone(metrics), stages.clone()));
     }
     if let Some(connection) = connection {
         ready.extend(facts::details(&store));
+        ready.extend(prefilter.keep(&mut keepers, metrics, stages.clone()));
         keepers.spawn(facts::keep_current(connection, store, Arc::clone(metrics), stages));
     }
     let limits = Limits { connections: MAX_OBSERVE_CONNECTIONS, ..limits };

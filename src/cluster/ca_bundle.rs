@@ -14,6 +14,9 @@ use serde_json::json;
 
 use super::{ApiError, Connection, FIELD_MANAGER, Written, in_time, raced};
 
+/// What our webhook configuration of either kind is called.
+pub const CONFIGURATION: &str = "chartgate";
+
 /// Annotations by which cert-manager is asked to write a caBundle start so.
 const INJECTED: &str = "cert-manager.io/inject-";
 
@@ -142,6 +145,11 @@ impl Trust {
 }
 
 // === impl Kind ===
+
+impl Kind {
+    /// Both, in the order of the declaration.
+    pub const ALL: [Self; 2] = [Self::Mutating, Self::Validating];
+}
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

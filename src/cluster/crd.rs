@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::core::{ApiResource, DynamicObject};
-use kube::runtime::watcher::Config;
-use kube::{Api, Client};
+use kube::Client;
+use kube::core::ApiResource;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::facts::{Fact, State, Store};
-use super::watch::{Follow, Trouble, follow};
+use super::facts::{Fact, Store};
+use super::named;
 use crate::policy::{CHART_REF_KINDS, Flux, HELM_GROUP, SOURCE_GROUP, Schema};
 
 /// Where the version of a source is announced at which it is to be watched.
@@ -27,9 +26,8 @@ pub(super) enum Served {
 
 /// Follows the CRD of HelmRelease.
 pub(super) async fn keep_helm_release(client: Client, store: &Store) {
-    let mut crd =
-        Crd { store, fact: Fact::HelmReleaseCrd, listed: false, told: None, take: &mut take_schemas };
-    follow(definitions(client), named(&format!("helmreleases.{HELM_GROUP}")), &mut crd).await;
+    let name = format!("helmreleases.{HELM_GROUP}");
+    keep(client, store, Fact::HelmReleaseCrd, &name, &mut take_schemas).await;
 }
 
 /// Follows the CRD of a source.
@@ -40,18 +38,18 @@ pub(super) async fn keep_source(
     newest: Option<&Newest>,
 ) {
     let take = &mut |store: &Store, crd: Option<&Value>| take_versions(store, kind, crd, newest);
-    let mut crd = Crd { store, fact, listed: false, told: None, take };
-    follow(definitions(client), named(&format!("{plural}.{SOURCE_GROUP}")), &mut crd).await;
+    keep(client, store, fact, &format!("{plural}.{SOURCE_GROUP}"), take).await;
 }
 
-/// The CRDs as they are on the wire: their schemas are read where it concerns us, and dropped.
-fn definitions(client: Client) -> Api<DynamicObject> {
-    Api::all_with(client, &ApiResource::erase::<CustomResourceDefinition>(&()))
-}
-
-/// One object alone, in the way that a right to that name allows.
-fn named(name: &str) -> Config {
-    Config::default().fields(&format!("metadata.name={name}"))
+async fn keep(
+    client: Client,
+    store: &Store,
+    fact: Fact,
+    name: &str,
+    take: &mut (dyn FnMut(&Store, Option<&Value>) -> String + Send),
+) {
+    let resource = ApiResource::erase::<CustomResourceDefinition>(&());
+    named::keep(client, store, fact, (&resource, name), take).await;
 }
 
 /// Takes up the versions and schemas of HelmRelease, and says what they are.
@@ -130,61 +128,6 @@ fn name_of(version: &Value) -> &str {
 
 fn stored_versions(crd: &Value) -> Vec<&str> {
     crd["status"]["storedVersions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
-}
-
-/// One CRD, which may be there or not.
-struct Crd<'s> {
-    store: &'s Store,
-    fact: Fact,
-    /// Whether the list that is coming in has it.
-    listed: bool,
-    /// What was told last, of what is in use now.
-    told: Option<String>,
-    /// Takes up what was heard, and says what it is.
-    take: &'s mut (dyn FnMut(&Store, Option<&Value>) -> String + Send),
-}
-
-impl Crd<'_> {
-    fn take(&mut self, crd: Option<&Value>) {
-        let told = (self.take)(self.store, crd);
-        self.store.note(self.fact, State::Synced(told.clone()));
-        self.told = Some(told);
-    }
-}
-
-impl Follow<DynamicObject> for Crd<'_> {
-    fn begin(&mut self) {
-        self.listed = false;
-    }
-
-    fn listed(&mut self, crd: DynamicObject) {
-        self.listed = true;
-        self.take(Some(&crd.data));
-    }
-
-    fn complete(&mut self) {
-        if !self.listed {
-            self.take(None);
-        }
-    }
-
-    fn changed(&mut self, crd: DynamicObject) {
-        self.take(Some(&crd.data));
-    }
-
-    fn gone(&mut self, _: DynamicObject) {
-        self.take(None);
-    }
-
-    fn resumed(&mut self) {
-        if let Some(told) = &self.told {
-            self.store.note(self.fact, State::Synced(told.clone()));
-        }
-    }
-
-    fn troubled(&mut self, trouble: Trouble) {
-        self.store.note(self.fact, State::Troubled(trouble, self.told.is_some()));
-    }
 }
 
 #[cfg(test)]

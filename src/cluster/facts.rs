@@ -3,10 +3,12 @@
 //! Each fact is watched for itself, so that one that cannot be had (no right, no such CRD, no API server) takes nothing
 //! from the others. What was heard stays in use while the API server is away; that it may be old is told.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::watch;
 
+use super::ca_bundle::Kind;
+use super::conditions::Webhook;
 use super::watch::Trouble;
 use crate::policy::{Facts, Flux};
 
@@ -31,6 +33,10 @@ pub enum Fact {
     HelmCharts,
     /// See above.
     ExternalArtifacts,
+    /// The conditions under which the API server calls us. No review is judged by them.
+    MutateConditions,
+    /// See above.
+    ValidateConditions,
 }
 
 /// How it stands with one fact.
@@ -48,6 +54,8 @@ pub enum State {
 #[derive(Debug, Clone)]
 pub struct Status {
     states: [State; Fact::ALL.len()],
+    /// By kind; `None` is not known.
+    webhooks: [Option<Arc<[Webhook]>>; 2],
     /// How many namespaces ask for a mode in words that are none.
     pub unknown_modes: usize,
 }
@@ -63,7 +71,7 @@ pub struct Store {
 
 impl Fact {
     /// Every fact, in the order of the declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::HelmReleaseCrd,
         Self::OciRepositoryCrd,
         Self::HelmChartCrd,
@@ -73,7 +81,26 @@ impl Fact {
         Self::OciRepositories,
         Self::HelmCharts,
         Self::ExternalArtifacts,
+        Self::MutateConditions,
+        Self::ValidateConditions,
     ];
+
+    /// The facts by which it is decided which Flux there is.
+    pub const CRDS: [Self; 5] = [
+        Self::HelmReleaseCrd,
+        Self::OciRepositoryCrd,
+        Self::HelmChartCrd,
+        Self::ExternalArtifactCrd,
+        Self::HelmRepositoryCrd,
+    ];
+
+    /// The conditions of our configuration of a kind.
+    pub const fn of_conditions(kind: Kind) -> Self {
+        match kind {
+            Kind::Mutating => Self::MutateConditions,
+            Kind::Validating => Self::ValidateConditions,
+        }
+    }
 
     /// As it is reported and counted.
     pub const fn as_str(self) -> &'static str {
@@ -87,6 +114,18 @@ impl Fact {
             Self::OciRepositories => "ocirepositories",
             Self::HelmCharts => "helmcharts",
             Self::ExternalArtifacts => "externalartifacts",
+            Self::MutateConditions => "prefilter-mutate",
+            Self::ValidateConditions => "prefilter-validate",
+        }
+    }
+
+    /// What is done where it cannot be had; `in_use` is something older.
+    pub const fn instead(self, in_use: bool) -> &'static str {
+        match (self, in_use) {
+            (Self::MutateConditions | Self::ValidateConditions, true) => "comparing what it was before",
+            (Self::MutateConditions | Self::ValidateConditions, false) => "whether it fits is not known",
+            (_, true) => "judging by what it was before",
+            (_, false) => "judging by the request alone",
         }
     }
 }
@@ -107,6 +146,11 @@ impl Status {
     pub fn of(&self, fact: Fact) -> &State {
         &self.states[fact as usize]
     }
+
+    /// The webhooks of our configuration of a kind, once it was asked for; none where it is not there.
+    pub fn webhooks(&self, kind: Kind) -> Option<&[Webhook]> {
+        self.webhooks[kind as usize].as_deref()
+    }
 }
 
 // === impl Store ===
@@ -123,9 +167,9 @@ impl Store {
     }
 
     fn holding(facts: Facts) -> Self {
-        let waiting = Status { states: Fact::ALL.map(|_| State::Waiting), unknown_modes: 0 };
-        let status = watch::Sender::new(waiting);
-        Self { facts: RwLock::new(facts), status }
+        let waiting =
+            Status { states: Fact::ALL.map(|_| State::Waiting), webhooks: [None, None], unknown_modes: 0 };
+        Self { facts: RwLock::new(facts), status: watch::Sender::new(waiting) }
     }
 
     /// The facts, for the length of one review.
@@ -162,15 +206,21 @@ impl Store {
                 (_, State::Waiting) => {}
                 (State::Troubled(before, _), State::Troubled(now, _)) if before.kind == now.kind => {}
                 (_, State::Troubled(trouble, in_use)) => {
-                    let instead = if *in_use { "what it was before" } else { "the request alone" };
-                    tracing::warn!(
-                        fact = fact.as_str(),
-                        "cannot watch a fact, judging by {instead}: {trouble}"
-                    );
+                    let instead = fact.instead(*in_use);
+                    tracing::warn!(fact = fact.as_str(), "cannot watch a fact, {instead}: {trouble}");
                 }
             }
             *before = state;
             true
+        });
+    }
+
+    pub(super) fn note_webhooks(&self, kind: Kind, webhooks: Arc<[Webhook]>) {
+        self.status.send_if_modified(|status| {
+            let before = &mut status.webhooks[kind as usize];
+            let is_news = before.as_ref() != Some(&webhooks);
+            *before = Some(webhooks);
+            is_news
         });
     }
 

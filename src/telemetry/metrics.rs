@@ -48,6 +48,7 @@ pub struct Metrics {
     config_loaded: Gauge,
     config_reload_failures: Counter,
     facts_synced: Family<FactLabels, Gauge>,
+    prefilter_mismatch: Family<WebhookLabels, Gauge>,
     unknown_modes: Gauge,
     events: Counter,
     /// One for each [`EventLoss`], in its order.
@@ -136,6 +137,11 @@ struct FactLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WebhookLabels {
+    webhook: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -172,6 +178,7 @@ impl Metrics {
             config_loaded: Gauge::default(),
             config_reload_failures: Counter::default(),
             facts_synced: Family::default(),
+            prefilter_mismatch: Family::default(),
             unknown_modes: Gauge::default(),
             events: Counter::default(),
             events_dropped: EventLoss::ALL
@@ -311,11 +318,16 @@ impl Metrics {
     }
 
     fn register_facts(&mut self) {
-        let Self { registry, facts_synced, unknown_modes, .. } = self;
+        let Self { registry, facts_synced, prefilter_mismatch, unknown_modes, .. } = self;
         registry.register(
             "facts_synced",
             "Whether what is known of the cluster is what it has now; at 0, older facts or the request alone decide",
             facts_synced.clone(),
+        );
+        registry.register(
+            "prefilter_mismatch",
+            "Whether the live matchCondition not-provably-clean was written for something else than the settings and the Flux in force",
+            prefilter_mismatch.clone(),
         );
         registry.register(
             "unknown_mode_namespaces",
@@ -400,6 +412,11 @@ impl Metrics {
     /// Notes whether what is known of the cluster is what it has.
     pub fn fact_is_synced(&self, fact: &'static str, is_synced: bool) {
         self.facts_synced.get_or_create(&FactLabels { fact }).set(is_synced.into());
+    }
+
+    /// Notes whether the live condition of a webhook may leave out what a rule has a word about.
+    pub fn prefilter_mismatches(&self, webhook: &'static str, mismatches: bool) {
+        self.prefilter_mismatch.get_or_create(&WebhookLabels { webhook }).set(mismatches.into());
     }
 
     /// Notes how many namespaces ask for a mode in words that are none.

@@ -21,7 +21,7 @@ use self::trusted::Trusted;
 use super::{Stage, reached};
 use crate::certs::Presented;
 use crate::certs::shared::{Decision, Found, Keeper, Lifetimes, Moment, OWNER_LABEL, Owner, Why, Write};
-use crate::cluster::ca_bundle::{Configuration, Kind, Trust};
+use crate::cluster::ca_bundle::{CONFIGURATION, Configuration, Kind, Trust};
 use crate::cluster::event::Events;
 use crate::cluster::secret::{SharedSecret, Stored};
 use crate::cluster::{ApiError, Connection, Written};
@@ -34,9 +34,6 @@ pub const SECRET: &str = "chartgate-tls";
 
 /// The Service by which the API server calls us.
 pub const SERVICE: &str = "chartgate";
-
-/// The name of both webhook configurations.
-const CONFIGURATION: &str = "chartgate";
 
 /// How often one look may lead to the next at once. A fresh start takes three.
 const STEPS: usize = 8;

@@ -293,8 +293,13 @@ fn without_rights_it_serves_says_so_and_takes_up_the_facts_when_they_are_granted
     eventually("it says what it may not do", SOON, || {
         let report = chartgate.observe("/readyz?verbose");
         let told = |fact| report.contains(&format!("[!]{fact} degraded: ")) && report.contains("forbidden");
-        if told("namespaces") && told("crd-helmreleases") { Ok(()) } else { Err(report) }
+        let all = ["namespaces", "crd-helmreleases", "prefilter-mutate", "prefilter-validate"];
+        if all.into_iter().all(told) { Ok(()) } else { Err(report) }
     });
+    // What is not known is no mismatch.
+    let mismatches = |webhook| format!("chartgate_prefilter_mismatch{{webhook=\"{webhook}\"}} 0\n");
+    let metrics = chartgate.observe("/metrics");
+    assert!(["mutate", "validate"].into_iter().all(|it| metrics.contains(&mismatches(it))), "{metrics}");
     assert_eq!(chartgate.observe("/readyz"), "ok\n", "the request alone is enough to serve");
     is_synced(&chartgate, "namespaces", false, SOON);
     is_synced(&chartgate, "ocirepositories", false, SOON);
@@ -311,6 +316,9 @@ fn without_rights_it_serves_says_so_and_takes_up_the_facts_when_they_are_granted
                 "helmreleases.helm.toolkit.fluxcd.io", "ocirepositories.source.toolkit.fluxcd.io",
                 "helmcharts.source.toolkit.fluxcd.io", "externalartifacts.source.toolkit.fluxcd.io",
                 "helmrepositories.source.toolkit.fluxcd.io"]},
+            {"apiGroups": ["admissionregistration.k8s.io"], "verbs": ["list", "watch"],
+             "resourceNames": ["chartgate"],
+             "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"]},
         ],
     });
     let binding = json!({
@@ -321,11 +329,24 @@ fn without_rights_it_serves_says_so_and_takes_up_the_facts_when_they_are_granted
     let (roles, bindings) = ("clusterroles", "clusterrolebindings");
     cluster.objects("rbac.authorization.k8s.io/v1", roles).create(&role, by).accepted();
     cluster.objects("rbac.authorization.k8s.io/v1", bindings).create(&binding, by).accepted();
-    for fact in
-        ["namespaces", "crd-helmreleases", "crd-helmrepositories", "ocirepositories", "externalartifacts"]
-    {
+    for fact in [
+        "namespaces",
+        "crd-helmreleases",
+        "crd-helmrepositories",
+        "ocirepositories",
+        "externalartifacts",
+        "prefilter-mutate",
+        "prefilter-validate",
+    ] {
         is_synced(&chartgate, fact, true, AFTER_A_PAUSE);
     }
+    // Nobody has installed ours here. The facts about it and about what is right come one by one.
+    let absent = "[+]prefilter-mutate ok: no MutatingWebhookConfiguration chartgate\n";
+    eventually("the configurations are not there", AFTER_A_PAUSE, || {
+        let report = chartgate.observe("/readyz?verbose");
+        if report.contains(absent) { Ok(()) } else { Err(report) }
+    });
+    assert!(chartgate.observe("/metrics").contains(&mismatches("mutate")));
     is_in_mode(&namespace, "audit");
     let log = chartgate.process().log();
     let told =
@@ -348,11 +369,20 @@ fn an_api_server_that_is_away_at_the_start_and_goes_again_takes_no_review_with_i
     door.open();
     is_synced(&chartgate, "namespaces", true, AFTER_A_PAUSE);
     is_in_mode(&namespace, "audit");
+    // Each watch takes its own pause.
+    eventually("the prefilter is known", AFTER_A_PAUSE, || {
+        let report = chartgate.observe("/readyz?verbose");
+        if report.contains("[+]prefilter-mutate ok: ") { Ok(()) } else { Err(report) }
+    });
 
     door.shut();
     is_synced(&chartgate, "namespaces", false, AFTER_A_PAUSE);
+    is_synced(&chartgate, "prefilter-mutate", false, AFTER_A_PAUSE);
     is_in_mode(&namespace, "audit");
     assert_eq!(chartgate.observe("/readyz"), "ok\n");
+    let before = "; comparing what it was before: no MutatingWebhookConfiguration chartgate\n";
+    let report = chartgate.observe("/readyz?verbose");
+    assert!(report.contains("[!]prefilter-mutate degraded: ") && report.contains(before), "{report}");
     let patch = json!({"metadata": {"labels": {"chartgate.dev/mode": "warn"}}});
     cluster.objects("v1", "namespaces").merge_patch(namespace.name(), &patch, me()).accepted();
 

@@ -7,6 +7,7 @@ mod accepted;
 mod by_flux;
 mod cert_manager;
 mod permissions;
+mod prefilter;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

@@ -4,22 +4,24 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::cluster::ca_bundle::Kind;
 use crate::cluster::facts::{Fact, State, Status, Store};
 use crate::cluster::{Connection, keep_facts};
 use crate::telemetry::Metrics;
 use crate::webhook::Stage;
 use crate::webhook::observe::Check;
 
-/// A detail for each fact in a report of readiness. None is a condition: without facts, the request alone is judged.
+/// A detail for each fact that reviews are judged by in a report of readiness. None is a condition: without facts, the
+/// request alone is judged.
 pub(super) fn details(store: &Store) -> impl Iterator<Item = Check> + use<> {
     let status = store.status();
-    Fact::ALL.into_iter().map(move |fact| {
+    let others = Kind::ALL.map(Fact::of_conditions);
+    Fact::ALL.into_iter().filter(move |fact| !others.contains(fact)).map(move |fact| {
         let status = status.clone();
         Check::detail(fact.as_str(), move || match status.borrow().of(fact) {
             State::Synced(what) => Ok(what.clone()),
-            State::Waiting => Err("not known yet; judging by the request alone".into()),
-            State::Troubled(trouble, true) => Err(format!("{trouble}; judging by what it was before")),
-            State::Troubled(trouble, false) => Err(format!("{trouble}; judging by the request alone")),
+            State::Waiting => Err(format!("not known yet; {}", fact.instead(false))),
+            State::Troubled(trouble, in_use) => Err(format!("{trouble}; {}", fact.instead(*in_use))),
         })
     })
 }

@@ -24,6 +24,7 @@ pub(super) struct InForce {
     /// Read once: who keeps the certificate was told at the start.
     certificates: Lifetimes,
     failure: ArcSwapOption<String>,
+    replaced: watch::Sender<()>,
 }
 
 impl InForce {
@@ -37,7 +38,13 @@ impl InForce {
             opened.map_or_else(Default::default, |(configuration, it)| (configuration, Some(it)));
         metrics.loaded_config_at(OffsetDateTime::now_utc());
         let settings = ArcSwap::from_pointee(settings);
-        Ok((Arc::new(Self { settings, certificates, failure: ArcSwapOption::empty() }), reloader))
+        let (failure, replaced) = (ArcSwapOption::empty(), watch::Sender::new(()));
+        Ok((Arc::new(Self { settings, certificates, failure, replaced }), reloader))
+    }
+
+    /// Changes whenever other settings come in force.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 
     /// How long certificates live that are made here. A change of it waits for the next start.
@@ -64,6 +71,7 @@ impl InForce {
                     tracing::warn!("changed lifetimes of certificates count from the next start on");
                 }
                 self.settings.store(Arc::new(settings));
+                self.replaced.send_replace(());
                 self.failure.store(None);
             }
             Polled::Kept(error) => {

@@ -97,8 +97,23 @@ impl<'a> Installation<'a> {
 
     /// Starts one replica more, which may never become ready.
     pub(crate) fn launch(&self) {
-        let pod = Pod { cluster: self.cluster, template: &self.deployment["spec"]["template"] };
-        self.replicas.borrow_mut().push(Replica::start(&pod, self.service.endpoints()));
+        self.replicas.borrow_mut().push(Replica::start(&self.pod(), self.service.endpoints()));
+    }
+
+    fn pod(&self) -> Pod<'_> {
+        Pod { cluster: self.cluster, template: &self.deployment["spec"]["template"] }
+    }
+
+    /// Brings what the mounted objects hold by now to every running replica.
+    pub(crate) fn refresh_mounts(&self) {
+        for replica in self.replicas.borrow().iter() {
+            replica.refresh_mounts(&self.pod());
+        }
+    }
+
+    /// Status and text of the running replicas' `/readyz?verbose`.
+    pub(crate) fn reports(&self) -> Vec<(u16, String)> {
+        self.replicas.borrow().iter().map(|replica| replica.get("/readyz?verbose")).collect()
     }
 
     /// Replaces the replica that has run longest as a rolling update does: a new one, and when that is available,

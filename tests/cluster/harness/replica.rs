@@ -21,6 +21,7 @@ use super::cluster::Cluster;
 use super::namespace::Namespace;
 use super::process::Process;
 use super::service::Endpoints;
+use super::unique;
 use super::wait::eventually;
 
 /// It starts in milliseconds; the machine may be busy compiling.
@@ -68,7 +69,7 @@ impl Pod<'_> {
     }
 
     /// Writes every mounted `ConfigMap` and Secret as the kubelet does: the files are links into `..data`, which is a
-    /// link to a folder, so that all of them change at once.
+    /// link to a folder, so that all of them change at once. Done again, it brings what they hold by then.
     fn mount(&self, dir: &Path) {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         for mount in list(&self.container()["volumeMounts"]) {
@@ -77,14 +78,17 @@ impl Pod<'_> {
             let volume = volume.expect("a mount names a volume of the pod");
             let path = mount["mountPath"].as_str().expect("a mount has a path");
             let path = dir.join(path.trim_start_matches('/'));
-            let data = path.join("..2026_11_23");
-            fs::create_dir_all(&data).expect("the process directory can be written");
-            symlink("..2026_11_23", path.join("..data")).expect("the file system has links");
+            let data = format!("..{}", unique());
+            fs::create_dir_all(path.join(&data)).expect("the process directory can be written");
             for (file, content) in self.content(volume) {
-                fs::write(data.join(&file), content).expect("a new folder");
-                symlink(Path::new("..data").join(&file), path.join(&file))
-                    .expect("the file system has links");
+                fs::write(path.join(&data).join(&file), content).expect("a new folder");
+                let link = path.join(&file);
+                if !link.is_symlink() {
+                    symlink(Path::new("..data").join(&file), link).expect("the file system has links");
+                }
             }
+            symlink(&data, path.join("..data_tmp")).expect("the file system has links");
+            fs::rename(path.join("..data_tmp"), path.join("..data")).expect("the new link takes its place");
         }
     }
 
@@ -162,6 +166,11 @@ impl Replica {
 
     pub(crate) fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Brings what the mounted objects hold by now, as the kubelet does within a minute.
+    pub(crate) fn refresh_mounts(&self, pod: &Pod<'_>) {
+        pod.mount(self.process.dir());
     }
 
     /// Ends it as the kubelet does, within the grace period of the pod; new connections still come for a moment.

@@ -1,12 +1,17 @@
 //! The component cert-manager, with the test in the place of cert-manager.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::accepted::combination;
 use super::{NEWEST, bad};
-use crate::harness::{Cluster, Identity, Installation, Namespace, Write};
+use crate::harness::{Cluster, Identity, Installation, Namespace, Write, eventually};
+
+/// It takes a moment; the machine may be busy.
+const SOON: Duration = Duration::from_secs(20);
 
 #[test]
 fn serves_what_cert_manager_issued_and_may_write_no_certificate_itself() {
@@ -22,6 +27,17 @@ fn serves_what_cert_manager_issued_and_may_write_no_certificate_itself() {
     installation.start();
     installation.trust(&issued.authority);
     installation.wait_until("a bad release is denied", &bad("app"), |status, _| status == 422);
+
+    // What is left of its rights is enough for what is left of its work.
+    eventually("both prefilters are followed", SOON, || {
+        let all = ["mutate", "validate"].into_iter().all(|webhook| {
+            installation.has_metric(&format!("chartgate_facts_synced{{fact=\"prefilter-{webhook}\"}} 1\n"))
+                && installation
+                    .has_metric(&format!("chartgate_prefilter_mismatch{{webhook=\"{webhook}\"}} 0\n"))
+        });
+        if all { Ok(()) } else { Err(installation.logs()) }
+    });
+    assert!(!installation.logs().contains("is forbidden"), "{}", installation.logs());
 
     let built = cluster.kustomize(folder.path());
     let of_kind = |kind: &str| built.iter().filter(|object| object["kind"] == kind).count();

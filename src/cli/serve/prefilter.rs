@@ -1,0 +1,166 @@
+//! Whether the prefilter in our webhook configurations fits the settings in force, compared with every change of either.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::settings::InForce;
+use crate::cluster::ca_bundle::{CONFIGURATION, Kind};
+use crate::cluster::facts::{Fact, State, Status, Store};
+use crate::prefilter::{Fit, NAME, Right};
+use crate::telemetry::Metrics;
+use crate::webhook::Stage;
+use crate::webhook::observe::Check;
+
+/// What is compared, and what came of it last.
+pub(super) struct Prefilter {
+    in_force: Arc<InForce>,
+    facts: Arc<Store>,
+    /// What prints the condition that is needed.
+    command: String,
+    /// By kind.
+    standing: ArcSwap<[Standing; 2]>,
+}
+
+/// How it stands with one of our configurations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Standing {
+    /// The webhooks whose condition does not fit.
+    mismatched: BTreeSet<String>,
+    /// For a report of readiness: in order, or something to look at.
+    told: Result<String, String>,
+}
+
+// === impl Prefilter ===
+
+impl Prefilter {
+    /// `config` is the file that the settings are from, if there is one.
+    pub(super) fn new(in_force: Arc<InForce>, facts: Arc<Store>, config: Option<&Path>) -> Self {
+        let of = config.map(|file| format!(" --config {}", file.display()));
+        let command = format!("chartgate config prefilter{}", of.unwrap_or_default());
+        let standing = Kind::ALL.map(|kind| compare(kind, &facts.status().borrow(), None, &command));
+        Self { in_force, facts, command, standing: ArcSwap::from_pointee(standing) }
+    }
+
+    /// Compares with every change of the cluster and of the settings, until the process drains. The details, one for
+    /// each configuration, say how it stands.
+    pub(super) fn keep(
+        self,
+        keepers: &mut JoinSet<()>,
+        metrics: &Arc<Metrics>,
+        stages: watch::Receiver<Stage>,
+    ) -> [Check; 2] {
+        let prefilter = Arc::new(self);
+        keepers.spawn(Arc::clone(&prefilter).keep_current(Arc::clone(metrics), stages));
+        Kind::ALL.map(|kind| {
+            let prefilter = Arc::clone(&prefilter);
+            Check::detail(Fact::of_conditions(kind).as_str(), move || {
+                prefilter.standing.load()[kind as usize].told.clone()
+            })
+        })
+    }
+
+    async fn keep_current(self: Arc<Self>, metrics: Arc<Metrics>, mut stage: watch::Receiver<Stage>) {
+        let (mut status, mut settings) = (self.facts.status(), self.in_force.changes());
+        loop {
+            let now = {
+                let status = status.borrow_and_update();
+                self.look(&status)
+            };
+            self.take_up(now, &metrics);
+            let ended = tokio::select! {
+                _ = stage.wait_for(|now| *now >= Stage::Draining) => return,
+                changed = status.changed() => changed.is_err(),
+                changed = settings.changed() => changed.is_err(),
+            };
+            if ended {
+                return;
+            }
+        }
+    }
+
+    fn look(&self, status: &Status) -> [Standing; 2] {
+        // The facts are read one by one at the start. With half of them, the prefilter of one minor would be taken for
+        // that of another.
+        let is_settled = Fact::CRDS.into_iter().all(|crd| *status.of(crd) != State::Waiting);
+        let right = is_settled.then(|| Right::of(&self.in_force.settings.load(), &self.facts.read()));
+        Kind::ALL.map(|kind| compare(kind, status, right.as_ref(), &self.command))
+    }
+
+    /// Says what is news, and counts.
+    fn take_up(&self, now: [Standing; 2], metrics: &Metrics) {
+        let before = self.standing.load();
+        for kind in Kind::ALL {
+            let [before, now] = [&before, &now].map(|of| &of[kind as usize].mismatched);
+            let configuration = format!("{kind} {CONFIGURATION}");
+            for webhook in now.difference(before) {
+                tracing::warn!(configuration, webhook, "{}", mismatch(&self.command));
+            }
+            for webhook in before.difference(now) {
+                tracing::info!(configuration, webhook, "the matchCondition {NAME} is no mismatch any more");
+            }
+            metrics.prefilter_mismatches(label(kind), !now.is_empty());
+        }
+        self.standing.store(Arc::new(now));
+    }
+}
+
+/// How it stands with a configuration. `right` is missing while that cannot be known yet.
+fn compare(kind: Kind, status: &Status, right: Option<&Right>, command: &str) -> Standing {
+    let fact = Fact::of_conditions(kind);
+    let (Some(webhooks), Some(right)) = (status.webhooks(kind), right) else {
+        let unknown = match status.of(fact) {
+            State::Troubled(trouble, _) => format!("{trouble}; {}", fact.instead(false)),
+            State::Waiting | State::Synced(_) => "not known yet".to_owned(),
+        };
+        return Standing { mismatched: BTreeSet::new(), told: Err(unknown) };
+    };
+    let fits: Vec<_> =
+        webhooks.iter().map(|webhook| (webhook, right.compare(webhook.conditions()))).collect();
+    let names = |wanted: Fit| -> BTreeSet<String> {
+        let all = fits.iter().filter(|(_, fit)| *fit == wanted);
+        all.map(|(webhook, _)| webhook.name.clone()).collect()
+    };
+    let (mismatched, fitting) = (names(Fit::Mismatch), names(Fit::Fits));
+    let told = if !mismatched.is_empty() {
+        Err(format!("{} in {kind} {CONFIGURATION}: {}", listed(&mismatched), mismatch(command)))
+    } else if !fitting.is_empty() {
+        Ok(format!("{} in {kind} {CONFIGURATION} fits the configuration", listed(&fitting)))
+    } else if webhooks.is_empty() {
+        Ok(format!("no {kind} {CONFIGURATION}"))
+    } else {
+        Ok(format!("no {NAME} in {kind} {CONFIGURATION}, so every release is seen"))
+    };
+    let told = match status.of(fact) {
+        State::Troubled(trouble, _) => {
+            let (Ok(told) | Err(told)) = told;
+            Err(format!("{trouble}; {}: {told}", fact.instead(true)))
+        }
+        State::Waiting | State::Synced(_) => told,
+    };
+    Standing { mismatched, told }
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// What a mismatch means, and what to do.
+fn mismatch(command: &str) -> String {
+    format!(
+        "the matchCondition {NAME} was not written for this configuration and this Flux, so that releases may be left out \
+         that a rule has a word about; `{command}` prints the right one"
+    )
+}
+
+/// The value of the label `webhook`.
+fn label(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Mutating => "mutate",
+        Kind::Validating => "validate",
+    }
+}
