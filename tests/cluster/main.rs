@@ -15,6 +15,8 @@ mod harness;
 mod install;
 mod messages;
 mod modes;
+mod no_failed_call;
+mod outages;
 mod phases;
 mod prefilter;
 mod reviews;
