@@ -35,6 +35,7 @@ pub(crate) use install::{Installation, manifests};
 pub(crate) use kustomize::Source;
 pub(crate) use load::{Call, Load};
 pub(crate) use namespace::Namespace;
+pub(crate) use process::Process;
 pub(crate) use recorder::Recorder;
 pub(crate) use releases::{chart, chart_ref, release};
 pub(crate) use request::{Answer, Write};

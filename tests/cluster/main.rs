@@ -22,5 +22,6 @@ mod prefilter;
 mod reviews;
 mod selfcert;
 mod smoke;
+mod soak;
 mod truth_table;
 mod way_back;

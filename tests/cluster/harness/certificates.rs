@@ -61,10 +61,14 @@ impl<'a> Trust<'a> {
         self.configurations(resource).json_patch("chartgate", &patch, Write::by("vandal")).accepted();
     }
 
-    /// From now on a call about a release that fails is a write that fails.
+    /// From now on a call about a release that fails is a write that fails. It has the longest time that there is: that a
+    /// busy machine answers late says nothing about certificates.
     pub(crate) fn fail_closed(self) {
         for resource in CONFIGURATIONS {
-            let patch = json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]);
+            let patch = json!([
+                {"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"},
+                {"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 30},
+            ]);
             let by = Write::by("chartgate-tests");
             self.configurations(resource).json_patch("chartgate", &patch, by).accepted();
         }

@@ -215,7 +215,8 @@ fn keep_certificates(cluster: &Cluster, installation: &Installation<'_>) -> Resu
             (1, &(|event: &Value| event["reason"] == "CertificateRepaired") as &dyn Fn(&Value) -> bool),
             (2, &|event: &Value| event["series"]["count"].as_u64() > Some(1)),
         ] {
-            let broken = json!({"data": {"tls.key": ""}});
+            // A new authority is begun: what is trusted has to be read, and written, too.
+            let broken = json!({"data": {"ca.key": ""}});
             secrets.merge_patch("chartgate-tls", &broken, by).accepted();
             wait("the Secret is repaired", &|| repairs() >= count && said(wanted))?;
         }
