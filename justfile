@@ -56,6 +56,10 @@ bench *args:
 bench-load *args:
     cargo bench --locked --bench load {{ args }}
 
+# Run an installation under load and rotation for as long as `length` says, and let nothing grow (needs go)
+soak length="10m":
+    CHARTGATE_SOAK={{ length }} CHARTGATE_REQUIRE_CLUSTER=1 cargo test --locked --test cluster soak:: -- --nocapture
+
 # Everything that must hold before a change is merged
 ci:
     bash .ci/run

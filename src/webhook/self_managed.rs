@@ -198,7 +198,9 @@ impl SelfManaged {
         if let Some(bundle) = bundle {
             let (wait, kinds) = self.trusted.to_restore(&bundle);
             for kind in &kinds {
-                self.restore(*kind).await?;
+                if !self.restore_lost(*kind, &bundle).await? {
+                    self.restore(*kind).await?;
+                }
             }
             if !kinds.is_empty() {
                 return Ok(Step::Again);
@@ -265,7 +267,23 @@ impl SelfManaged {
         }
     }
 
-    /// Gives a configuration the caBundle that the Secret asks for.
+    /// Gives a configuration that has lost its caBundle the one that we know, in one request: until then every call fails.
+    /// Says whether it did.
+    ///
+    /// The write depends on the version that was seen, so it undoes nothing. If the Secret is newer than what we know, we
+    /// hear of it in a moment, and what is written here is then replaced as ever.
+    async fn restore_lost(&mut self, kind: Kind, bundle: &str) -> Result<bool, (Asked, ApiError)> {
+        let Some(lost) = self.trusted.lost(kind, bundle, OffsetDateTime::now_utc()).cloned() else {
+            return Ok(false);
+        };
+        let trust = self.trusted.trust(kind).clone();
+        let applied = trust.apply(&lost, bundle).await.map_err(|error| (Asked::CaBundle, error))?;
+        let Written::Done(after) = applied else { return Ok(false) };
+        self.trusted.restored(kind, &lost, after, bundle.to_owned());
+        Ok(true)
+    }
+
+    /// Gives a configuration the caBundle that the Secret asks for in place of another one of ours.
     ///
     /// Both are read anew, the configuration first: whoever writes the Secret and then the configuration while we are
     /// at it has changed the configuration's version, so nobody's newer caBundle is ever undone by what we knew before.

@@ -15,7 +15,7 @@ const SOURCES: (&str, &str) = ("source.toolkit.fluxcd.io/v1", "ocirepositories")
 const SOON: Duration = Duration::from_secs(10);
 
 /// The longest pause before a watch that failed is tried again, and as much for a busy machine.
-const AFTER_A_PAUSE: Duration = Duration::from_secs(40);
+pub(crate) const AFTER_A_PAUSE: Duration = Duration::from_secs(40);
 
 fn me() -> Write<'static> {
     Write::by("me")
@@ -55,7 +55,7 @@ fn clean(name: &str) -> Value {
 }
 
 /// It lacks the annotation, and the namespace of the reference.
-fn fixable(name: &str) -> Value {
+pub(crate) fn fixable(name: &str) -> Value {
     release("v2", name, &chart_ref())
 }
 
@@ -69,7 +69,7 @@ fn erroneous(namespace: &Namespace<'_>, name: &str) -> Value {
     ))
 }
 
-fn put_source(namespace: &Namespace<'_>, name: &str) {
+pub(crate) fn put_source(namespace: &Namespace<'_>, name: &str) {
     let source = json!({
         "apiVersion": SOURCES.0, "kind": "OCIRepository", "metadata": {"name": name},
         "spec": {"interval": "10m", "url": "oci://example.org/charts/podinfo"},
@@ -77,14 +77,18 @@ fn put_source(namespace: &Namespace<'_>, name: &str) {
     namespace.objects(SOURCES.0, SOURCES.1).create(&source, me()).accepted();
 }
 
-fn says(answer: &Answer, rule: &str) -> bool {
+pub(crate) fn says(answer: &Answer, rule: &str) -> bool {
     answer.warnings.iter().any(|warning| warning.starts_with(&format!("[{rule}]")))
 }
 
 /// Waits until an erroneous release is treated as in `mode`.
 fn is_in_mode(namespace: &Namespace<'_>, mode: &str) {
+    is_in_mode_within(SOON, namespace, mode);
+}
+
+pub(crate) fn is_in_mode_within(time: Duration, namespace: &Namespace<'_>, mode: &str) {
     let releases = namespace.releases("v2");
-    eventually(&format!("the mode {mode}"), SOON, || {
+    eventually(&format!("the mode {mode}"), time, || {
         let answer = releases.create(&erroneous(namespace, "probe"), me().dry_run());
         let denied = answer.message().contains("[generated-chart-name]");
         let seen = match (denied, says(&answer, "generated-chart-name")) {

@@ -7,12 +7,16 @@ use tokio::runtime::{Builder, Runtime};
 
 mod access;
 mod binaries;
+mod certificates;
 mod chartgate;
 mod cluster;
 mod crds;
+mod footprint;
 mod install;
 mod kustomize;
+mod load;
 mod namespace;
+mod outage;
 mod process;
 mod recorder;
 mod releases;
@@ -23,16 +27,19 @@ mod tls;
 mod wait;
 mod webhooks;
 
+pub(crate) use certificates::{CONFIGURATIONS, Trust, decoded};
 pub(crate) use chartgate::{Chartgate, Options};
 pub(crate) use cluster::Cluster;
+pub(crate) use footprint::Footprint;
 pub(crate) use install::{Installation, manifests};
 pub(crate) use kustomize::Source;
+pub(crate) use load::{Call, Load};
 pub(crate) use namespace::Namespace;
 pub(crate) use process::Process;
 pub(crate) use recorder::Recorder;
 pub(crate) use releases::{chart, chart_ref, release};
-pub(crate) use request::{Answer, Objects, Write};
-pub(crate) use tls::Identity;
+pub(crate) use request::{Answer, Write};
+pub(crate) use tls::{Identity, handshake};
 pub(crate) use wait::eventually;
 
 /// Runs the asynchronous insides of the harness for all tests of the process. A client belongs to the runtime that it

@@ -9,14 +9,12 @@ mod cert_manager;
 mod permissions;
 mod prefilter;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Cluster, Installation, Namespace, Objects, Write, chart, chart_ref, eventually, manifests, release, say,
+    Cluster, Installation, Namespace, Write, chart_ref, eventually, manifests, release, say,
 };
 
 const NEWEST: &str = "2.9";
@@ -100,7 +98,7 @@ fn the_audit_overlay_lets_the_same_release_pass_untouched_and_counts_it() {
     assert_eq!(stored["metadata"]["annotations"], Value::Null);
     assert_eq!(stored["spec"], bad("app")["spec"]);
     // Once by each webhook.
-    assert!(installation.metrics(FOUND) >= before + 2.0, "{}", installation.logs());
+    assert!(installation.metrics(FOUND) >= before + 2, "{}", installation.logs());
 
     installation.kill_all();
     releases.create(&bad("other"), Write::by("me")).accepted();
@@ -170,71 +168,4 @@ fn while_every_replica_is_away_only_a_spec_that_is_to_be_judged_waits() {
         let answer = releases.merge_patch("app", &change, me);
         if answer.status == 200 { Ok(()) } else { Err(answer.message().to_owned()) }
     });
-}
-
-#[test]
-fn no_call_fails_while_the_replicas_are_replaced_one_after_the_other() {
-    let Some(cluster) = Cluster::start(NEWEST) else { return };
-    let installation = Installation::apply(&cluster, "enforce");
-    installation.start();
-    installation.wait_until_called();
-    // Replicas that were not there yet when the probes above came in are no failure of the restart.
-    let before = open_failures(&cluster);
-    let namespace = cluster.namespace("load");
-    let load = Load::default();
-    thread::scope(|scope| {
-        for writer in 0..2 {
-            let (load, releases) = (&load, namespace.releases("v2"));
-            scope.spawn(move || load.run(&releases, &format!("app-{writer}")));
-        }
-        // Ends the writers, also when an assertion below does not hold.
-        let _end = End(&load.ends);
-        for _ in 0..2 {
-            installation.replace_oldest();
-        }
-    });
-    let applied = load.applied.load(Ordering::Relaxed);
-    say(&format!("{applied} applies, each judged twice, none failed"));
-    assert!(applied > 100, "{applied} applies are no load");
-    assert_eq!(open_failures(&cluster), before, "/mutate was left out");
-}
-
-/// Clients that apply without pause, and stop at the first answer that is no success.
-#[derive(Default)]
-struct Load {
-    ends: AtomicBool,
-    applied: AtomicUsize,
-}
-
-struct End<'a>(&'a AtomicBool);
-
-impl Load {
-    fn run(&self, releases: &Objects, name: &str) {
-        for turn in 0.. {
-            if self.ends.load(Ordering::Relaxed) {
-                return;
-            }
-            // A changed spec, so that /validate has to be asked each time.
-            let mut object = release("v2", name, &chart());
-            object["spec"]["interval"] = json!(format!("{}m", turn % 60 + 1));
-            let answer = releases.apply(&object, Write::by("flux"));
-            assert!(answer.status < 300, "apply {turn} of {name}: {} {}", answer.status, answer.message());
-            self.applied.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// How often the API server went on without an answer, since the webhook fails open.
-fn open_failures(cluster: &Cluster) -> u64 {
-    let metrics = cluster.get("/metrics").accepted();
-    let metrics = metrics.as_str().expect("metrics are text");
-    let ours = |line: &&str| line.starts_with("apiserver_admission_webhook_fail_open_count{");
-    let count = |line: &str| line.rsplit_once(' ').and_then(|(_, count)| count.parse::<u64>().ok());
-    metrics.lines().filter(ours).filter_map(count).sum()
 }

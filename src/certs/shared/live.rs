@@ -27,6 +27,17 @@ impl Live {
         Self { bundles: Some(bundles.into_iter().map(Authority::readable_in).collect()) }
     }
 
+    /// Whether each of these caBundles either is `known` or vouches for nothing of ours. Whoever then writes `known` to all
+    /// of them undoes nothing that another server has written, however old `known` is.
+    pub fn is_lost<'a>(
+        bundles: impl IntoIterator<Item = &'a [u8]>,
+        known: &str,
+        now: OffsetDateTime,
+    ) -> bool {
+        let others = bundles.into_iter().filter(|bundle| *bundle != known.as_bytes());
+        Self::of(others).ours(now).next().is_none()
+    }
+
     pub(super) fn is_known(&self) -> bool {
         self.bundles.is_some()
     }

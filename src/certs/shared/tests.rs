@@ -634,3 +634,21 @@ fn nothing_that_can_be_shown_holds_a_key() {
     let shown = format!("{:?} {:?}", replica.presented, cluster.live());
     assert!(!shown.contains(line));
 }
+
+#[test]
+fn a_bundle_is_lost_where_nothing_of_ours_is_in_its_place() {
+    let (cluster, _) = with_a_new_authority();
+    let (before, after) = (&cluster.bundles[0], cluster.secret().data["ca.crt"].clone());
+    let after = String::from_utf8(after).unwrap();
+    let (foreign, _) = users_pair();
+    let is_lost =
+        |bundles: [&str; 2], known: &str, now| Live::is_lost(bundles.map(str::as_bytes), known, now);
+    for place in ["", "garbage", &foreign] {
+        assert!(is_lost([place, before], before, cluster.now), "{place}");
+        assert!(is_lost([place, place], &after, cluster.now), "{place}");
+    }
+    assert!(!is_lost([&after, ""], before, cluster.now), "another replica knows more than we");
+    assert!(!is_lost([before, ""], &after, cluster.now), "we may know what is no longer true");
+    let later = cluster.now + AUTHORITY * 2;
+    assert!(is_lost([before, ""], &after, later), "nobody can rely on what has expired");
+}

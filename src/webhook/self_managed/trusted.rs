@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::Seen;
@@ -90,6 +91,12 @@ impl Trusted {
             .partition(|(pause, _)| pause.is_zero());
         let wait = later.into_iter().map(|(pause, _)| pause).min();
         (wait, now.into_iter().map(|(_, kind)| kind).collect())
+    }
+
+    /// The configuration as it was seen, if it has lost this caBundle and got nothing of ours in its place.
+    pub(super) fn lost(&self, kind: Kind, bundle: &str, now: OffsetDateTime) -> Option<&Configuration> {
+        let seen = self.place(kind).seen.there()?;
+        Live::is_lost(seen.ca_bundles(), bundle, now).then_some(seen)
     }
 
     /// Notes and tells that a configuration was given a caBundle.

@@ -21,11 +21,12 @@ impl Cluster {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}});
         let by = Write::by("chartgate-tests");
         self.objects("v1", "namespaces/default/serviceaccounts").create(&account, by).accepted();
-        (self.kubeconfig_of("default", &name), name)
+        (self.kubeconfig_of("default", &name, None), name)
     }
 
-    /// A kubeconfig for a `ServiceAccount`, with a token as the kubelet asks for one and mounts it into a pod.
-    pub(crate) fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+    /// A kubeconfig for a `ServiceAccount`, with a token as the kubelet asks for one and mounts it into a pod. It leads
+    /// to the API server, or to the door with this address.
+    pub(crate) fn kubeconfig_of(&self, namespace: &str, account: &str, door: Option<SocketAddr>) -> PathBuf {
         let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
         let tokens = self.objects("v1", &format!("namespaces/{namespace}/serviceaccounts/{account}/token"));
         let by = Write::by("chartgate-tests");
@@ -33,12 +34,15 @@ impl Cluster {
         self.adapted_kubeconfig(|config| {
             config["users"][0]["user"]["token"] = token;
             config["contexts"][0]["context"]["namespace"] = json!(namespace);
+            if let Some(door) = door {
+                config["clusters"][0]["cluster"]["server"] = json!(format!("https://{door}"));
+            }
         })
     }
 
     /// A kubeconfig for the administrator that leads through `door`.
     pub(crate) fn kubeconfig_through(&self, door: &Door) -> PathBuf {
-        let server = format!("https://{}", door.address);
+        let server = format!("https://{}", door.address());
         self.adapted_kubeconfig(|config| config["clusters"][0]["cluster"]["server"] = json!(server))
     }
 
@@ -80,6 +84,11 @@ struct Open {
 }
 
 impl Door {
+    /// Where it is, open or not.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn open(&mut self) {
         let listener = TcpListener::bind(self.address).expect("nobody else took the port");
         let (shut, passing) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));

@@ -31,9 +31,12 @@ const ATTEMPTS: usize = 5;
 pub(crate) struct Cluster {
     // In the order of their ends: the API server would complain, slowly, about an etcd that is gone.
     kustomize_controller: OnceLock<Result<KustomizeController, String>>,
-    api_server: Process,
-    _etcd: Process,
-    programs: ControlPlane,
+    /// The one that was started after the first, if any.
+    pub(super) restarted: Mutex<Option<Process>>,
+    /// The first one. Its directory holds what every one of them is started with.
+    pub(super) api_server: Process,
+    pub(super) etcd: Process,
+    pub(super) programs: ControlPlane,
     client: Client,
     port: u16,
     flux: String,
@@ -65,15 +68,16 @@ impl Cluster {
         let definitions = crds::of_flux(flux)?;
         let programs = binaries::control_plane()?;
         let etcd = start_etcd(&programs);
-        let socket = etcd.dir().join("client:1");
+        let socket = client_socket(&etcd);
         let (api_server, client, port) = (0..ATTEMPTS)
             .find_map(|_| start_api_server(&programs, &socket))
             .expect("one of several free ports stays free for a moment");
         let kustomize_controller = OnceLock::new();
         let cluster = Self {
             kustomize_controller,
+            restarted: Mutex::default(),
             api_server,
-            _etcd: etcd,
+            etcd,
             programs,
             client,
             port,
@@ -96,12 +100,6 @@ impl Cluster {
     /// The path of a kubeconfig for the administrator.
     pub(crate) fn kubeconfig(&self) -> std::path::PathBuf {
         self.api_server.dir().join("kubeconfig")
-    }
-
-    /// An address in the server's Service range, which lies on loopback: what listens there is reached through a Service
-    /// with this address. `host` is from 2 to 14.
-    pub(crate) fn service_address(&self, host: u8) -> Ipv4Addr {
-        service_address(self.port, host)
     }
 
     /// The port of the API server on 127.0.0.1.
@@ -140,6 +138,15 @@ impl Cluster {
         Objects::new(self.client(), api_version, resource, None)
     }
 
+    /// The sum of one of the API server's own metrics over those of its series that are about a webhook of ours.
+    pub(crate) fn counted(&self, metric: &str, webhook: &str) -> u64 {
+        let metrics = self.get("/metrics").accepted();
+        let metrics = metrics.as_str().expect("metrics are text");
+        let (metric, webhook) = (format!("{metric}{{"), format!("name=\"{webhook}\""));
+        let ours = metrics.lines().filter(|line| line.starts_with(&metric) && line.contains(&webhook));
+        ours.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    }
+
     /// The answer to a plain GET of any path.
     pub(crate) fn get(&self, path: &str) -> Answer {
         read(&self.client, path, "application/json")
@@ -167,6 +174,11 @@ impl Cluster {
     }
 }
 
+/// Where etcd listens: the first port of the host `client`, as its arguments have it.
+pub(super) fn client_socket(etcd: &Process) -> std::path::PathBuf {
+    etcd.dir().join("client:1")
+}
+
 fn start_etcd(programs: &ControlPlane) -> Process {
     let dir = Process::directory("etcd");
     let mut etcd = Command::new(&programs.etcd);
@@ -179,7 +191,7 @@ fn start_etcd(programs: &ControlPlane) -> Process {
     let etcd = Process::start("etcd", dir, &etcd);
     eventually("etcd listens", START, || {
         assert!(etcd.exit_status().is_none(), "{}", etcd.post_mortem());
-        if etcd.dir().join("client:1").exists() { Ok(()) } else { Err("no socket".to_owned()) }
+        if client_socket(&etcd).exists() { Ok(()) } else { Err("no socket".to_owned()) }
     });
     etcd
 }
@@ -205,38 +217,51 @@ fn start_api_server(programs: &ControlPlane, etcd: &Path) -> Option<(Process, Cl
     ] {
         fs::write(dir.join(name), content).expect("the process directory can be written");
     }
+    let command = api_server(programs, &dir, etcd, port);
+    let server = Process::start("kube-apiserver", dir, &command);
+    let client = client(&server.dir().join("kubeconfig"));
+    is_up(&server, &client).then_some((server, client, port))
+}
+
+/// The server with the files of `dir`, wherever it is started.
+pub(super) fn api_server(programs: &ControlPlane, dir: &Path, etcd: &Path, port: u16) -> Command {
     let mut server = Command::new(&programs.kube_apiserver);
+    let file = |flag: &str, name: &str| format!("--{flag}={}", dir.join(name).display());
     server
         .arg(format!("--etcd-servers=unix://{}", etcd.display()))
         .arg(format!("--secure-port={port}"))
-        .args(["--bind-address=127.0.0.1", "--tls-cert-file=server.crt", "--tls-private-key-file=server.key"])
-        .args(["--service-account-key-file=service-accounts.pub"])
-        .args(["--service-account-signing-key-file=service-accounts.key"])
-        .args(["--service-account-issuer=https://kubernetes.default.svc"])
-        .args(["--token-auth-file=tokens", "--authorization-mode=RBAC"])
-        .args(["--audit-policy-file=audit-policy", "--audit-log-path=audit.log", "--audit-log-mode=blocking"])
+        .arg("--bind-address=127.0.0.1")
+        .args([file("tls-cert-file", "server.crt"), file("tls-private-key-file", "server.key")])
+        .arg(file("service-account-key-file", "service-accounts.pub"))
+        .arg(file("service-account-signing-key-file", "service-accounts.key"))
+        .args(["--service-account-issuer=https://kubernetes.default.svc", "--authorization-mode=RBAC"])
+        .arg(file("token-auth-file", "tokens"))
+        .args([file("audit-policy-file", "audit-policy"), file("audit-log-path", "audit.log")])
+        .arg("--audit-log-mode=blocking")
         // Pods never run here, and the accounts that it would wait for are made by a controller that is not there.
         .args(["--disable-admission-plugins=ServiceAccount"])
         // On loopback, a process can listen on the address of a Service without any kube-proxy.
-        .arg(format!("--service-cluster-ip-range={}/28", service_address(port, 0)));
-    let server = Process::start("kube-apiserver", dir, &server);
-    let client = client(&server.dir().join("kubeconfig"));
-    let up = eventually("kube-apiserver is ready", START, || {
+        .arg(format!("--service-cluster-ip-range={}/28", service_range(port)));
+    server
+}
+
+/// Waits until a server is ready; `false` if its port was taken meanwhile.
+pub(super) fn is_up(server: &Process, client: &Client) -> bool {
+    eventually("kube-apiserver is ready", START, || {
         if server.exit_status().is_some() {
             assert!(server.log().contains("address already in use"), "{}", server.post_mortem());
             return Ok(false);
         }
-        let answer = read(&client, "/readyz", "text/plain");
+        let answer = read(client, "/readyz", "text/plain");
         if answer.status == 200 { Ok(true) } else { Err(format!("{answer:?}; {}", server.post_mortem())) }
-    });
-    up.then_some((server, client, port))
+    })
 }
 
-/// An address in the Service range of the server at `port`: 16 of 127.96.0.0/12 for each port that there is, so that
-/// servers beside each other have their own.
-fn service_address(port: u16, host: u8) -> Ipv4Addr {
+/// The Service range of the server at `port` begins here: 16 addresses of 127.96.0.0/12 for each port that there is, so
+/// that servers beside each other have their own.
+fn service_range(port: u16) -> Ipv4Addr {
     let [high, low] = port.to_be_bytes();
-    Ipv4Addr::new(127, 96 + (high >> 4), (high << 4) | (low >> 4), (low << 4) | host)
+    Ipv4Addr::new(127, 96 + (high >> 4), (high << 4) | (low >> 4), low << 4)
 }
 
 fn client(kubeconfig: &Path) -> Client {

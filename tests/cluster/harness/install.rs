@@ -6,6 +6,7 @@
 //! fixed, so an installation needs a cluster of its own.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::access::Door;
 use super::cluster::Cluster;
+use super::footprint::Footprint;
 use super::namespace::Namespace;
 use super::releases::{chart, release};
 use super::replica::{Pod, Replica};
@@ -32,6 +35,8 @@ pub(crate) struct Installation<'a> {
     deployment: Value,
     service: Service,
     replicas: RefCell<Vec<Replica>>,
+    /// How replicas reach the API server, if not by its own address.
+    door: Option<SocketAddr>,
 }
 
 // === impl Cluster ===
@@ -78,7 +83,19 @@ impl<'a> Installation<'a> {
         let deployment = namespace.objects("apps/v1", "deployments").get("chartgate").accepted();
         let service = namespace.objects("v1", "services").get("chartgate").accepted();
         let service = Service::listen(&service, "webhook");
-        Self { cluster, deployment, service, replicas: RefCell::default() }
+        Self { cluster, deployment, service, replicas: RefCell::default(), door: None }
+    }
+
+    /// From now on replicas reach the API server through this door.
+    pub(crate) fn through(&mut self, door: &Door) {
+        self.door = Some(door.address());
+    }
+
+    /// Gives replicas that start from now on another `chartgate.yaml`: the ConfigMap is what users change.
+    pub(crate) fn configure(&self, text: &str) {
+        let config_maps = Namespace::existing(self.cluster, "chartgate-system").objects("v1", "configmaps");
+        let patch = json!({"data": {"chartgate.yaml": text}});
+        config_maps.merge_patch("chartgate", &patch, Write::by("chartgate-tests")).accepted();
     }
 
     /// Starts as many replicas as the Deployment asks for, and returns when all are ready.
@@ -101,7 +118,8 @@ impl<'a> Installation<'a> {
     }
 
     fn pod(&self) -> Pod<'_> {
-        Pod { cluster: self.cluster, template: &self.deployment["spec"]["template"] }
+        let template = &self.deployment["spec"]["template"];
+        Pod { cluster: self.cluster, template, door: self.door }
     }
 
     /// Brings what the mounted objects hold by now to every running replica.
@@ -122,6 +140,11 @@ impl<'a> Installation<'a> {
         self.start_one();
         let settled = self.deployment["spec"]["minReadySeconds"].as_u64().unwrap_or(0);
         std::thread::sleep(Duration::from_secs(settled));
+        self.terminate_oldest();
+    }
+
+    /// SIGTERM to the replica that has run longest, which has its grace period to end with exit code 0.
+    pub(crate) fn terminate_oldest(&self) {
         let old = self.replicas.borrow_mut().remove(0);
         old.terminate(&self.deployment["spec"]["template"]);
     }
@@ -149,7 +172,7 @@ impl<'a> Installation<'a> {
     pub(crate) fn wait_until_called(&self) {
         let probe = release("v2", "probe", &chart());
         self.wait_until("chartgate is called", &probe, |status, _| {
-            status == 201 && self.metrics("chartgate_reviews_total") > 0.0
+            status == 201 && self.metrics("chartgate_reviews_total") > 0
         });
     }
 
@@ -158,19 +181,39 @@ impl<'a> Installation<'a> {
         self.service.ready()
     }
 
-    /// The sum of a metric over its labels and all running replicas.
-    pub(crate) fn metrics(&self, name: &str) -> f64 {
+    /// The sum of a counter, or of a yes or no, over its labels and all running replicas.
+    pub(crate) fn metrics(&self, name: &str) -> u64 {
         let sample = |line: &str| {
             let (series, value) = line.rsplit_once(' ')?;
-            series.starts_with(name).then(|| value.parse::<f64>().expect("a sample is a number"))
+            series.starts_with(name).then(|| value.parse::<u64>().expect("what is counted is whole"))
         };
         let replicas = self.replicas.borrow();
-        replicas.iter().map(|replica| replica.get("/metrics").1.lines().filter_map(sample).sum::<f64>()).sum()
+        replicas.iter().map(|replica| replica.get("/metrics").1.lines().filter_map(sample).sum::<u64>()).sum()
     }
 
     /// Whether every running replica has a metric of this name.
     pub(crate) fn has_metric(&self, name: &str) -> bool {
         self.replicas.borrow().iter().all(|replica| replica.get("/metrics").1.contains(name))
+    }
+
+    /// Where each running replica answers reviews, without the Service.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.replicas.borrow().iter().map(Replica::webhook).collect()
+    }
+
+    /// Where the API server calls.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.service.address()
+    }
+
+    /// What each running replica holds of this machine.
+    pub(crate) fn footprints(&self) -> Vec<Footprint> {
+        self.replicas.borrow().iter().map(Replica::footprint).collect()
+    }
+
+    /// What each running replica says at a path of its plain port.
+    pub(crate) fn observe(&self, path: &str) -> Vec<String> {
+        self.replicas.borrow().iter().map(|replica| replica.get(path).1).collect()
     }
 
     /// The running replicas' logs, for failure messages and what is said there only.

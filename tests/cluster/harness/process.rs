@@ -21,6 +21,7 @@ const WATCHDOG: &str = r#"
 dir=$1; shift
 exec 3<&0 </dev/null
 "$@" 3<&- & child=$!
+echo "$child" >"$dir/id.new" && mv "$dir/id.new" "$dir/id"
 (
     while read -r signal; do kill -s "$signal" "$child"; done
     kill -s KILL "$child"
@@ -89,6 +90,11 @@ impl Process {
     /// The exit status as a shell has it (128 + n after signal n), once the program has ended.
     pub(crate) fn exit_status(&self) -> Option<i32> {
         fs::read_to_string(self.dir.join("status")).ok()?.trim().parse().ok()
+    }
+
+    /// The program's process id, once it has been started; it may have ended since.
+    pub(crate) fn id(&self) -> Option<u32> {
+        fs::read_to_string(self.dir.join("id")).ok()?.trim().parse().ok()
     }
 
     /// Everything printed so far.

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::chartgate::loopback_address;
 use super::cluster::Cluster;
+use super::footprint::Footprint;
 use super::namespace::Namespace;
 use super::process::Process;
 use super::service::Endpoints;
@@ -35,6 +36,8 @@ pub(crate) struct Pod<'a> {
     pub(crate) cluster: &'a Cluster,
     /// The pod template of the Deployment.
     pub(crate) template: &'a Value,
+    /// The door through which it reaches the API server, if it is to.
+    pub(crate) door: Option<SocketAddr>,
 }
 
 /// A running replica, probed as long as it is not being terminated.
@@ -115,7 +118,7 @@ impl Pod<'_> {
     fn kubeconfig(&self) -> PathBuf {
         let account = self.template["spec"]["serviceAccountName"].as_str().expect("the Deployment names one");
         assert_eq!(self.template["spec"]["automountServiceAccountToken"], true);
-        self.cluster.kubeconfig_of("chartgate-system", account)
+        self.cluster.kubeconfig_of("chartgate-system", account, self.door)
     }
 }
 
@@ -171,6 +174,18 @@ impl Replica {
     /// Brings what the mounted objects hold by now, as the kubelet does within a minute.
     pub(crate) fn refresh_mounts(&self, pod: &Pod<'_>) {
         pod.mount(self.process.dir());
+    }
+
+    /// Where it answers reviews, without the Service.
+    pub(crate) fn webhook(&self) -> SocketAddr {
+        self.webhook
+    }
+
+    /// What it holds of this machine at the moment.
+    pub(crate) fn footprint(&self) -> Footprint {
+        let id = self.process.id().expect("the watchdog wrote it before the addresses were printed");
+        Footprint::of(id, self.webhook)
+            .unwrap_or_else(|error| panic!("{error}; {}", self.process.post_mortem()))
     }
 
     /// Ends it as the kubelet does, within the grace period of the pod; new connections still come for a moment.

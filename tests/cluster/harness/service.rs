@@ -14,6 +14,7 @@ use super::RUNTIME;
 
 /// One port of a Service. Its connections end with it.
 pub(crate) struct Service {
+    address: SocketAddr,
     endpoints: Endpoints,
     forwarder: AbortHandle,
 }
@@ -52,7 +53,12 @@ impl Service {
         });
         let endpoints = Endpoints::default();
         let forwarder = RUNTIME.spawn(forward(listener, endpoints.clone())).abort_handle();
-        Self { endpoints, forwarder }
+        Self { address: SocketAddr::new(address, port), endpoints, forwarder }
+    }
+
+    /// Where the API server calls it.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where replicas enter themselves when they are ready.

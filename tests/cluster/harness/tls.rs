@@ -1,6 +1,16 @@
-//! Throw-away certificates for servers on the loopback address.
+//! Throw-away certificates for servers on the loopback address, and what a client of one sees.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+/// A handshake takes a millisecond; the machine may be busy compiling.
+const HANDSHAKE: Duration = Duration::from_mins(1);
 
 /// A certificate and the authority that signed it, all as PEM.
 pub(crate) struct Identity {
@@ -39,4 +49,25 @@ impl Identity {
 /// A new ECDSA P-256 key.
 pub(crate) fn new_key() -> KeyPair {
     KeyPair::generate().expect("the random source works")
+}
+
+/// Does what the API server does when it connects to our Service, and returns the certificate that it is shown.
+pub(crate) fn handshake(address: SocketAddr, ca_bundle: &str) -> Result<CertificateDer<'static>, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(
+        CertificateDer::pem_slice_iter(ca_bundle.as_bytes()).map_while(Result::ok),
+    );
+    let config = ClientConfig::builder_with_provider(Arc::new(chartgate::certs::provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has cipher suites")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("chartgate.chartgate-system.svc").expect("it is a name");
+    let mut session = ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())?;
+    let mut stream = TcpStream::connect(address).map_err(|error| error.to_string())?;
+    stream.set_read_timeout(Some(HANDSHAKE)).expect("it is not zero");
+    while session.is_handshaking() {
+        session.complete_io(&mut stream).map_err(|error| error.to_string())?;
+    }
+    Ok(session.peer_certificates().expect("the handshake is done")[0].clone().into_owned())
 }

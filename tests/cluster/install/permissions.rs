@@ -148,7 +148,7 @@ fn facts_are_not_known_without_any_one_of_their_permissions() {
     let facts: Vec<_> = NEEDS.iter().filter_map(|need| need.feature.strip_prefix("fact ")).collect();
     let unknown = |facts: &[&str]| -> Vec<String> {
         let synced =
-            |fact: &str| installation.metrics(&format!("chartgate_facts_synced{{fact=\"{fact}\"}}")) > 0.0;
+            |fact: &str| installation.metrics(&format!("chartgate_facts_synced{{fact=\"{fact}\"}}")) > 0;
         facts.iter().filter(|fact| !synced(fact)).map(ToString::to_string).collect()
     };
     eventually("all facts are known", IN_EFFECT, || {
@@ -195,7 +195,7 @@ fn keep_certificates(cluster: &Cluster, installation: &Installation<'_>) -> Resu
     let wait = |what: &str, done: &dyn Fn() -> bool| {
         eventually(what, IN_EFFECT, || {
             // The log is written a moment after the counter.
-            let failed = installation.metrics("chartgate_certificate_failures_total") > 0.0;
+            let failed = installation.metrics("chartgate_certificate_failures_total") > 0;
             let log = installation.logs();
             match failed {
                 true if log.contains("is forbidden: User") => Ok(Err(log)),
@@ -212,10 +212,11 @@ fn keep_certificates(cluster: &Cluster, installation: &Installation<'_>) -> Resu
     let steps = || {
         wait("a replica is ready", &|| installation.ready() == 1)?;
         for (count, wanted) in [
-            (1.0, &(|event: &Value| event["reason"] == "CertificateRepaired") as &dyn Fn(&Value) -> bool),
-            (2.0, &|event: &Value| event["series"]["count"].as_u64() > Some(1)),
+            (1, &(|event: &Value| event["reason"] == "CertificateRepaired") as &dyn Fn(&Value) -> bool),
+            (2, &|event: &Value| event["series"]["count"].as_u64() > Some(1)),
         ] {
-            let broken = json!({"data": {"tls.key": ""}});
+            // A new authority is begun: what is trusted has to be read, and written, too.
+            let broken = json!({"data": {"ca.key": ""}});
             secrets.merge_patch("chartgate-tls", &broken, by).accepted();
             wait("the Secret is repaired", &|| repairs() >= count && said(wanted))?;
         }
@@ -257,7 +258,7 @@ fn a_single_object_is_listed_and_watched_by_its_name() {
     let Some(cluster) = Cluster::start(NEWEST) else { return };
     cluster.apply(&manifests("enforce"), &[]);
     settled(&cluster, &[]);
-    let kubeconfig = cluster.kubeconfig_of("chartgate-system", "chartgate");
+    let kubeconfig = cluster.kubeconfig_of("chartgate-system", "chartgate", None);
     let get = |path: &str| {
         let output = cluster.kubectl().env("KUBECONFIG", &kubeconfig).args(["get", "--raw", path]).output();
         let output = output.expect("kubectl starts");
