@@ -56,6 +56,10 @@ bench *args:
 bench-load *args:
     cargo bench --locked --bench load {{ args }}
 
+# Measure what a webhook costs at a real API server: none, the floor and chartgate in turns (needs Go, and port 443 of loopback)
+bench-cluster *args:
+    cargo bench --locked --bench cluster {{ args }}
+
 # Everything that must hold before a change is merged
 ci:
     bash .ci/run

@@ -6,6 +6,7 @@
 //! fixed, so an installation needs a cluster of its own.
 
 use std::cell::RefCell;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -101,7 +102,8 @@ impl<'a> Installation<'a> {
     }
 
     fn pod(&self) -> Pod<'_> {
-        Pod { cluster: self.cluster, template: &self.deployment["spec"]["template"] }
+        let (template, listen) = (&self.deployment["spec"]["template"], (Ipv4Addr::LOCALHOST, 0).into());
+        Pod { cluster: self.cluster, template, listen }
     }
 
     /// Brings what the mounted objects hold by now to every running replica.

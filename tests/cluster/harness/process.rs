@@ -21,6 +21,7 @@ const WATCHDOG: &str = r#"
 dir=$1; shift
 exec 3<&0 </dev/null
 "$@" 3<&- & child=$!
+echo "$child" >"$dir/pid"
 (
     while read -r signal; do kill -s "$signal" "$child"; done
     kill -s KILL "$child"
@@ -89,6 +90,12 @@ impl Process {
     /// The exit status as a shell has it (128 + n after signal n), once the program has ended.
     pub(crate) fn exit_status(&self) -> Option<i32> {
         fs::read_to_string(self.dir.join("status")).ok()?.trim().parse().ok()
+    }
+
+    /// What the system calls the program, for its figures under `/proc`; from when it has shown that it runs.
+    pub(crate) fn id(&self) -> u32 {
+        let written = fs::read_to_string(self.dir.join("pid")).expect("the watchdog writes it at the start");
+        written.trim().parse().expect("it is a number")
     }
 
     /// Everything printed so far.

@@ -35,6 +35,8 @@ pub(crate) struct Pod<'a> {
     pub(crate) cluster: &'a Cluster,
     /// The pod template of the Deployment.
     pub(crate) template: &'a Value,
+    /// Where it listens: the address of its Service, or a free port that a forwarder knows.
+    pub(crate) listen: SocketAddr,
 }
 
 /// A running replica, probed as long as it is not being terminated.
@@ -60,7 +62,8 @@ impl Pod<'_> {
         let adapted = arguments.map(|argument| {
             let argument = argument.as_str().expect("an argument is a text");
             match argument.split_once('=') {
-                Some((flag @ ("--listen" | "--observe"), _)) => format!("{flag}=127.0.0.1:0"),
+                Some((flag @ "--listen", _)) => format!("{flag}={}", self.listen),
+                Some((flag @ "--observe", _)) => format!("{flag}=127.0.0.1:0"),
                 Some((flag, path)) if path.starts_with('/') => format!("{flag}={}{path}", dir.display()),
                 _ => argument.to_owned(),
             }
@@ -171,6 +174,11 @@ impl Replica {
     /// Brings what the mounted objects hold by now, as the kubelet does within a minute.
     pub(crate) fn refresh_mounts(&self, pod: &Pod<'_>) {
         pod.mount(self.process.dir());
+    }
+
+    /// What the system calls its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Ends it as the kubelet does, within the grace period of the pod; new connections still come for a moment.
