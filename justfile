@@ -60,6 +60,10 @@ bench-load *args:
 soak length="10m":
     CHARTGATE_SOAK={{ length }} CHARTGATE_REQUIRE_CLUSTER=1 cargo test --locked --test cluster soak:: -- --nocapture
 
+# Measure what a webhook costs at a real API server: none, the floor and chartgate in turns (needs Go, and port 443 of loopback)
+bench-cluster *args:
+    cargo bench --locked --bench cluster {{ args }}
+
 # Everything that must hold before a change is merged
 ci:
     bash .ci/run

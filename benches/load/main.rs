@@ -8,8 +8,12 @@
 
 #[path = "../bodies/mod.rs"]
 mod bodies;
+#[path = "../figures/mod.rs"]
+mod figures;
 mod floor;
 mod server;
+#[path = "../stack/mod.rs"]
+mod stack;
 mod wrk;
 
 use std::process::ExitCode;
@@ -18,6 +22,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use bodies::Bodies;
+use figures::Spread;
 use server::Server;
 use wrk::Client;
 
@@ -150,21 +155,6 @@ fn print_line(name: &str, rounds: &[Round], of: fn(&Turn) -> f64) -> f64 {
         ours.median, floor.median, share.median, share.least, share.most
     );
     share.median
-}
-
-/// The middle and the ends of what the rounds gave.
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn new(values: impl Iterator<Item = f64>) -> Self {
-        let mut values: Vec<_> = values.collect();
-        values.sort_by(f64::total_cmp);
-        Self { least: values[0], median: values[values.len() / 2], most: values[values.len() - 1] }
-    }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "nobody has that much memory")]

@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::figures;
+
 /// The core that the servers share. The client has the next one.
 const CORE: &str = "0";
-
-/// Linux tells CPU time in hundredths of a second, whatever the kernel's own clock does.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// How long a server may take to listen.
 const START: Duration = Duration::from_secs(10);
@@ -70,16 +69,9 @@ impl Server {
         self.port
     }
 
-    /// The seconds of CPU time that the process has used so far, in user space and in the kernel.
+    /// The seconds of CPU time that the process has used so far.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        // The second field is a name in parentheses, in which anything may stand; utime and stime are the 14th and 15th.
-        let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat holds no name")?;
-        let mut times = fields.split_ascii_whitespace().skip(11);
-        let mut ticks =
-            || times.next().context("/proc/PID/stat is cut off")?.parse::<u32>().map_err(Into::into);
-        let (user, system): (Result<u32>, Result<u32>) = (ticks(), ticks());
-        Ok(f64::from(user? + system?) / TICKS_PER_SECOND)
+        figures::cpu_seconds(self.process.id())
     }
 
     pub(crate) fn memory_kib(&self) -> Result<Memory> {

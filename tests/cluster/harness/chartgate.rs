@@ -133,10 +133,11 @@ impl<'a> Chartgate<'a> {
     }
 }
 
-/// The first `scheme://127.0.0.1:port` in a text.
+/// The first `scheme://127.x.y.z:port` in a text.
 pub(super) fn loopback_address(text: &str, scheme: &str) -> Option<String> {
-    let prefix = format!("{scheme}://127.0.0.1:");
-    let start = text.find(&prefix)?;
-    let port: String = text[start + prefix.len()..].chars().take_while(char::is_ascii_digit).collect();
-    (!port.is_empty()).then(|| prefix + &port)
+    let start = text.find(&format!("{scheme}://127."))?;
+    let scheme_ends = start + scheme.len() + "://".len();
+    let is_address = |letter: char| letter.is_ascii_digit() || letter == '.' || letter == ':';
+    let length = text[scheme_ends..].find(|letter| !is_address(letter))?;
+    Some(text[start..scheme_ends + length].to_owned())
 }

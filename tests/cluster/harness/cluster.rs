@@ -107,6 +107,11 @@ impl Cluster {
         self.port
     }
 
+    /// What the system calls the process of the API server.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.api_server.id().expect("it has answered, so it was started")
+    }
+
     /// The lines of the audit log about one namespace: writes of its HelmReleases.
     pub(crate) fn audit_log(&self, namespace: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.api_server.dir().join("audit.log")).expect("the server writes it");

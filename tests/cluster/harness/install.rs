@@ -6,7 +6,7 @@
 //! fixed, so an installation needs a cluster of its own.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -118,8 +118,8 @@ impl<'a> Installation<'a> {
     }
 
     fn pod(&self) -> Pod<'_> {
-        let template = &self.deployment["spec"]["template"];
-        Pod { cluster: self.cluster, template, door: self.door }
+        let (template, listen) = (&self.deployment["spec"]["template"], (Ipv4Addr::LOCALHOST, 0).into());
+        Pod { cluster: self.cluster, template, listen, door: self.door }
     }
 
     /// Brings what the mounted objects hold by now to every running replica.

@@ -38,6 +38,8 @@ pub(crate) struct Pod<'a> {
     pub(crate) template: &'a Value,
     /// The door through which it reaches the API server, if it is to.
     pub(crate) door: Option<SocketAddr>,
+    /// Where it listens: the address of its Service, or a free port that a forwarder knows.
+    pub(crate) listen: SocketAddr,
 }
 
 /// A running replica, probed as long as it is not being terminated.
@@ -63,7 +65,8 @@ impl Pod<'_> {
         let adapted = arguments.map(|argument| {
             let argument = argument.as_str().expect("an argument is a text");
             match argument.split_once('=') {
-                Some((flag @ ("--listen" | "--observe"), _)) => format!("{flag}=127.0.0.1:0"),
+                Some((flag @ "--listen", _)) => format!("{flag}={}", self.listen),
+                Some((flag @ "--observe", _)) => format!("{flag}=127.0.0.1:0"),
                 Some((flag, path)) if path.starts_with('/') => format!("{flag}={}{path}", dir.display()),
                 _ => argument.to_owned(),
             }
@@ -186,6 +189,11 @@ impl Replica {
         let id = self.process.id().expect("the watchdog wrote it before the addresses were printed");
         Footprint::of(id, self.webhook)
             .unwrap_or_else(|error| panic!("{error}; {}", self.process.post_mortem()))
+    }
+
+    /// What the system calls its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id().expect("the watchdog wrote it before the addresses were printed")
     }
 
     /// Ends it as the kubelet does, within the grace period of the pod; new connections still come for a moment.

@@ -36,6 +36,23 @@ struct Ready {
 impl Service {
     /// Listens where the API server calls a Service as it allotted it.
     pub(crate) fn listen(service: &Value, port: &str) -> Self {
+        let at = Self::address_of(service, port);
+        let listener = RUNTIME.block_on(TcpListener::bind(at)).unwrap_or_else(|error| {
+            assert!(
+                error.kind() != ErrorKind::PermissionDenied,
+                "a test listens on {at}, the address of a Service: run as root, or allow it to everybody by \
+                 `sysctl -w net.ipv4.ip_unprivileged_port_start={}`",
+                at.port()
+            );
+            panic!("{at}: {error}");
+        });
+        let endpoints = Endpoints::default();
+        let forwarder = RUNTIME.spawn(forward(listener, endpoints.clone())).abort_handle();
+        Self { address: at, endpoints, forwarder }
+    }
+
+    /// Where the API server calls a port of a Service.
+    pub(crate) fn address_of(service: &Value, port: &str) -> SocketAddr {
         let address: IpAddr = service["spec"]["clusterIP"]
             .as_str()
             .and_then(|address| address.parse().ok())
@@ -43,17 +60,7 @@ impl Service {
         let ports = service["spec"]["ports"].as_array().expect("a Service has ports");
         let port = ports.iter().find(|found| found["name"] == port).expect("the Service has this port");
         let port = port["port"].as_u64().and_then(|port| port.try_into().ok()).expect("a port is a number");
-        let listener = RUNTIME.block_on(TcpListener::bind((address, port))).unwrap_or_else(|error| {
-            assert!(
-                error.kind() != ErrorKind::PermissionDenied,
-                "a test listens on {address}:{port}, the address of a Service: run as root, or allow it to everybody \
-                 by `sysctl -w net.ipv4.ip_unprivileged_port_start={port}`"
-            );
-            panic!("{address}:{port}: {error}");
-        });
-        let endpoints = Endpoints::default();
-        let forwarder = RUNTIME.spawn(forward(listener, endpoints.clone())).abort_handle();
-        Self { address: SocketAddr::new(address, port), endpoints, forwarder }
+        SocketAddr::new(address, port)
     }
 
     /// Where the API server calls it.
