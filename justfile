@@ -68,7 +68,8 @@ bench-cluster *args:
 ci:
     bash .ci/run
 
-# Write anew what is generated: the page of rules, and the prefilter in the manifests
+# Write anew what is generated: the page of rules, the examples of reports, and the prefilter in the manifests
 generate:
     cargo run --quiet --locked -- rules --format markdown > docs/rules.md
     UPDATE_GOLDEN=1 cargo test --quiet --locked --test prefilter -- --exact the_manifests_carry_the_prefilter_of_the_default_configuration
+    UPDATE_GOLDEN=1 cargo test --quiet --locked --test report -- --exact schemas::the_documentation_shows_what_is_really_written

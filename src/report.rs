@@ -1,9 +1,21 @@
 //! What was found, told: as text for a terminal, and in the formats that other tools read.
 //!
 //! What is told here knows neither where it comes from nor who asked: files and clusters are told by the same renderers.
+//! Each is a function of a report, of what the files hold, and of options. None knows a clock or an environment, so the
+//! same report is the same bytes.
 
 pub mod diagnostic;
+pub mod github;
+pub mod json;
+pub mod junit;
+mod place;
+pub mod rule;
+pub mod sarif;
+pub mod text;
+mod visible;
+mod words;
 
 pub use diagnostic::{
-    Diagnostic, Edit, Excerpts, Grade, Location, Object, Related, Report, SuggestedFix, Summary,
+    Diagnostic, Edit, Excerpts, Grade, Judged, Location, Object, Related, Report, SuggestedFix, Summary,
 };
+pub use rule::{RuleInfo, find_rule, rules};

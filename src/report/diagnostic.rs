@@ -1,12 +1,16 @@
 //! The data that every format tells.
 
-use crate::yaml::Span;
+use std::fmt;
+
+use crate::{policy::Level, yaml::Span};
 
 /// Everything that there is to tell, in the order in which it is told.
 #[derive(Debug, Default)]
 pub struct Report {
     /// What was found, ordered by file, place and rule.
     pub diagnostics: Vec<Diagnostic>,
+    /// What was judged, whatever came of it: each object of each file once, in the order of files and places.
+    pub judged: Vec<Judged>,
     /// What was looked at.
     pub summary: Summary,
 }
@@ -63,6 +67,15 @@ pub struct Object {
     pub namespace: String,
     /// `metadata.name`.
     pub name: String,
+}
+
+/// An object that was judged, by however many ways it is rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// Which one.
+    pub object: Object,
+    /// Where it begins; nowhere where it is a live object.
+    pub location: Option<Location>,
 }
 
 /// A place in a file.
@@ -132,5 +145,80 @@ impl Grade {
             Self::Warning => "warning",
             Self::Error => "error",
         }
+    }
+}
+
+impl From<Level> for Grade {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Note => Self::Note,
+            Level::Warning => Self::Warning,
+            Level::Error => Self::Error,
+        }
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    /// How many findings are of a grade.
+    pub fn count(&self, grade: Grade) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.grade == grade).count()
+    }
+
+    /// How many findings `--fix` puts right.
+    pub fn fixable(&self) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.fix.is_some()).count()
+    }
+}
+
+// === impl Diagnostic ===
+
+impl Diagnostic {
+    /// A finding with nothing but what every finding has.
+    pub fn new(rule: &'static str, grade: Grade, what: impl Into<String>) -> Self {
+        Self {
+            rule,
+            grade,
+            what: what.into(),
+            why: String::new(),
+            help: String::new(),
+            object: None,
+            field: String::new(),
+            location: None,
+            related: Vec::new(),
+            ways: Vec::new(),
+            fix: None,
+            fingerprint: String::new(),
+        }
+    }
+
+    /// The way by which the object is rendered, in a few words; of many the first, and how many more there are.
+    pub(super) fn rendered(&self) -> Option<String> {
+        let (first, more) = self.ways.split_first()?;
+        let first = first.join(" -> ");
+        Some(if more.is_empty() {
+            format!("by {first}")
+        } else {
+            format!("by {first}, and {} more", more.len())
+        })
+    }
+}
+
+// === impl Object ===
+
+/// As people name it: `HelmRelease apps/podinfo`.
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { api_version: _, kind, namespace, name } = self;
+        if namespace.is_empty() { write!(f, "{kind} {name}") } else { write!(f, "{kind} {namespace}/{name}") }
+    }
+}
+
+// === impl Location ===
+
+impl From<Span> for Location {
+    fn from(span: Span) -> Self {
+        Self { span }
     }
 }

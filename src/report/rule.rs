@@ -1,0 +1,125 @@
+//! What there is to say about each rule, whether it is about HelmReleases or about the files that they are in.
+
+use super::Grade;
+use crate::policy;
+
+/// A rule, as `explain`, the documentation and the formats that list rules tell of it.
+#[derive(Debug, Clone, Copy)]
+pub struct RuleInfo {
+    /// Its stable name.
+    pub id: &'static str,
+    /// How bad a finding is, unless it or the settings say otherwise.
+    pub grade: Grade,
+    /// What it asks for, in one sentence.
+    pub summary: &'static str,
+    /// Why that matters.
+    pub why: &'static str,
+    /// What to do about a finding.
+    pub help: &'static str,
+    /// The rule of the policy that this is, with its examples; none where it is about reading and rendering.
+    pub policy: Option<&'static policy::Rule>,
+}
+
+/// The file, or a part of it, could not be read.
+pub const UNREADABLE: &str = "unreadable";
+/// Something could not be rendered, and so was not judged.
+pub const NOT_JUDGED: &str = "not-judged";
+/// An ignore comment ignores nothing.
+pub const UNUSED_IGNORE: &str = "unused-ignore";
+/// Two sources have one name.
+pub const DUPLICATE_SOURCE: &str = "duplicate-source";
+/// Nobody refers to a HelmRepository.
+pub const UNUSED_HELM_REPOSITORY: &str = "unused-helm-repository";
+/// A tag promises another version than its chart has.
+pub const OCI_TAG_MISMATCH: &str = "oci-tag-mismatch";
+
+/// The rules about reading and rendering, of which admission knows nothing.
+static READING: [RuleInfo; 6] = [
+    RuleInfo {
+        id: UNREADABLE,
+        grade: Grade::Error,
+        summary: "A manifest can be read, as kustomize and the API server read it.",
+        why: "what cannot be read cannot be judged, and Flux stops at it with all that is applied together with it.",
+        help: "correct the file where the message points; if it is no manifest, leave it out of what is checked.",
+        policy: None,
+    },
+    RuleInfo {
+        id: NOT_JUDGED,
+        grade: Grade::Note,
+        summary: "What leads to a HelmRelease can be rendered from the files alone.",
+        why: "remote bases, plugins and generated charts are not fetched or run, and nothing is guessed.",
+        help: "render that part by other means and check the result: kustomize build DIR | chartgate check -",
+        policy: None,
+    },
+    RuleInfo {
+        id: UNUSED_IGNORE,
+        grade: Grade::Warning,
+        summary: "Each `# chartgate: ignore[RULE]` keeps a finding quiet.",
+        why: "a comment that ignores nothing would hide the next finding of its rule from everybody.",
+        help: "remove the comment, or move it to the line above the finding.",
+        policy: None,
+    },
+    RuleInfo {
+        id: DUPLICATE_SOURCE,
+        grade: Grade::Warning,
+        summary: "One manifest alone describes each source.",
+        why: "kustomize refuses both in one build; of two Flux Kustomizations each overwrites, at every interval, what \
+              the other applied.",
+        help: "keep one of the manifests, or give one of the sources another name.",
+        policy: None,
+    },
+    RuleInfo {
+        id: UNUSED_HELM_REPOSITORY,
+        grade: Grade::Note,
+        summary: "Each HelmRepository has a HelmRelease or a HelmChart that refers to it.",
+        why: "the move to chartRef often leaves the old repository behind, and source-controller goes on fetching its \
+              index.",
+        help: "remove the HelmRepository, unless something outside of these files refers to it.",
+        policy: None,
+    },
+    RuleInfo {
+        id: OCI_TAG_MISMATCH,
+        grade: Grade::Warning,
+        summary: "The tag of an OCIRepository, where it reads as a version, is the version of its chart.",
+        why: "helm-controller refuses a chart of another version than the tag says (artifact revision … does not \
+              match chart version …).",
+        help: "set spec.ref.tag of the OCIRepository to the version of the chart.",
+        policy: None,
+    },
+];
+
+/// All rules: those of the policy in the order in which they speak, then those about reading and rendering.
+pub fn rules() -> impl Iterator<Item = RuleInfo> {
+    policy::rules().iter().copied().map(RuleInfo::from).chain(READING)
+}
+
+/// The rule of an id.
+pub fn find_rule(id: &str) -> Option<RuleInfo> {
+    rules().find(|rule| rule.id == id)
+}
+
+// === impl RuleInfo ===
+
+impl From<&'static policy::Rule> for RuleInfo {
+    fn from(rule: &'static policy::Rule) -> Self {
+        let policy::Rule { id, level, summary, why, help, .. } = rule;
+        Self { id, grade: Grade::from(*level), summary, why, help, policy: Some(rule) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_rule_has_a_name_of_its_own_and_is_found_by_it() {
+        let ids: BTreeSet<_> = rules().map(|rule| rule.id).collect();
+        assert_eq!(ids.len(), policy::rules().len() + READING.len());
+        for id in ids {
+            assert_eq!(find_rule(id).unwrap().id, id);
+        }
+        assert!(find_rule("no-such-rule").is_none());
+    }
+}
