@@ -16,140 +16,90 @@ const KINDS: &[(&str, &str, &[&str])] = &[
     ("OCIRepository", SOURCE_GROUP, &["v1beta2", "v1"]),
 ];
 
-/// What a newer schema asks for, and an older one does not.
-struct Demand {
+/// What some versions ask for, and older ones do not.
+struct Step {
     kind: &'static str,
-    /// The versions that do not ask for it.
     from: &'static [&'static str],
-    /// Those that do.
     to: &'static [&'static str],
-    /// The field; `*` is each item of a list.
-    path: &'static [&'static str],
-    holds: fn(&Node<'_>) -> bool,
-    why: &'static str,
+    demands: &'static [Demand],
 }
+
+/// A field, `[]` being each item of a list; what is right there; and what the newer schema asks for.
+type Demand = (&'static str, fn(&Node<'_>) -> bool, &'static str);
 
 const BETAS: &[&str] = &["v2beta1", "v2beta2"];
 const SOURCE_BETAS: &[&str] = &["v1beta1", "v1beta2"];
 const GONE: fn(&Node<'_>) -> bool = |_| false;
 
 /// Read from the CRDs of Flux 2.0 to 2.9; the tests compare each of them.
-static DEMANDS: &[Demand] = &[
-    Demand {
+static STEPS: &[Step] = &[
+    Step {
         kind: "HelmRelease",
         from: BETAS,
         to: &["v2"],
-        path: &["spec", "chart", "spec", "valuesFile"],
-        holds: GONE,
-        why: "it has no such field; valuesFiles takes a list",
+        demands: &[
+            ("spec.chart.spec.valuesFile", GONE, "it has no such field; valuesFiles takes a list"),
+            ("spec.postRenderers.[].kustomize.patchesStrategicMerge", GONE, NO_PATCHES),
+            ("spec.postRenderers.[].kustomize.patchesJson6902", GONE, NO_PATCHES),
+        ],
     },
-    Demand {
-        kind: "HelmRelease",
-        from: BETAS,
-        to: &["v2"],
-        path: &["spec", "postRenderers", "*", "kustomize", "patchesStrategicMerge"],
-        holds: GONE,
-        why: "it has no such field; patches takes them",
-    },
-    Demand {
-        kind: "HelmRelease",
-        from: BETAS,
-        to: &["v2"],
-        path: &["spec", "postRenderers", "*", "kustomize", "patchesJson6902"],
-        holds: GONE,
-        why: "it has no such field; patches takes them",
-    },
-    Demand {
+    Step {
         kind: "HelmRelease",
         from: BETAS,
         to: &["v2beta2", "v2"],
-        path: &["spec"],
-        holds: |spec| spec.get("chart").is_some() != spec.get("chartRef").is_some(),
-        why: "it takes either chart or chartRef",
+        demands: &[
+            ("spec", has_one_source, "it takes either chart or chartRef"),
+            ("spec.chart.spec.sourceRef", |source| source.get("kind").is_some(), "it asks for kind"),
+        ],
     },
-    Demand {
-        kind: "HelmRelease",
-        from: BETAS,
-        to: &["v2beta2", "v2"],
-        path: &["spec", "chart", "spec", "sourceRef"],
-        holds: |source| source.get("kind").is_some(),
-        why: "it asks for kind",
-    },
-    Demand {
+    Step {
         kind: "HelmRelease",
         from: &["v2beta1"],
         to: &["v2beta2", "v2"],
-        path: &["spec", "chart", "spec", "chart"],
-        holds: |chart| is_as_long_as(chart, 2048),
-        why: "it takes 1 to 2048 characters",
+        demands: &[
+            ("spec.chart.spec.chart", |chart| is_as_long_as(chart, 2048), "it takes 1 to 2048 characters"),
+            ("spec.serviceAccountName", |name| is_as_long_as(name, 253), "it takes 1 to 253 characters"),
+        ],
     },
-    Demand {
-        kind: "HelmRelease",
-        from: &["v2beta1"],
-        to: &["v2beta2", "v2"],
-        path: &["spec", "serviceAccountName"],
-        holds: |name| is_as_long_as(name, 253),
-        why: "it takes 1 to 253 characters",
-    },
-    Demand {
+    Step {
         kind: "HelmChart",
         from: SOURCE_BETAS,
         to: &["v1"],
-        path: &["spec", "accessFrom"],
-        holds: GONE,
-        why: "it has no such field, and it never had an effect",
+        demands: &[
+            ("spec.accessFrom", GONE, "it has no such field, and it never had an effect"),
+            ("spec.valuesFile", GONE, "it has no such field; valuesFiles takes a list"),
+            ("spec", verifies_what_it_can, "it takes verify with a HelmRepository alone"),
+        ],
     },
-    Demand {
-        kind: "HelmChart",
-        from: SOURCE_BETAS,
-        to: &["v1"],
-        path: &["spec", "valuesFile"],
-        holds: GONE,
-        why: "it has no such field; valuesFiles takes a list",
-    },
-    Demand {
-        kind: "HelmChart",
-        from: SOURCE_BETAS,
-        to: &["v1"],
-        path: &["spec"],
-        holds: |spec| {
-            spec.get("verify").is_none() || spec.text_of(&["sourceRef", "kind"]) == Some("HelmRepository")
-        },
-        why: "it takes verify with a HelmRepository alone",
-    },
-    Demand {
+    Step {
         kind: "HelmChart",
         from: &["v1beta1"],
         to: &["v1beta2", "v1"],
-        path: &["spec", "interval"],
-        holds: |interval| is_duration(interval, &["ms", "s", "m", "h"]),
-        why: "it takes a duration such as 1h30m",
+        demands: &[("spec.interval", |it| is_duration(it, &["ms", "s", "m", "h"]), DURATION)],
     },
-    Demand {
+    Step {
         kind: "HelmRepository",
         from: &["v1beta1"],
         to: &["v1beta2", "v1"],
-        path: &["spec", "interval"],
-        holds: |interval| is_duration(interval, &["ms", "s", "m", "h"]),
-        why: "it takes a duration such as 1h30m",
+        demands: &[
+            ("spec.interval", |it| is_duration(it, &["ms", "s", "m", "h"]), DURATION),
+            (
+                "spec.timeout",
+                |it| is_duration(it, &["ms", "s", "m"]),
+                "it takes a duration without hours, such as 90s",
+            ),
+        ],
     },
-    Demand {
-        kind: "HelmRepository",
-        from: &["v1beta1"],
-        to: &["v1beta2", "v1"],
-        path: &["spec", "timeout"],
-        holds: |timeout| is_duration(timeout, &["ms", "s", "m"]),
-        why: "it takes a duration without hours, such as 1m30s",
-    },
-    Demand {
+    Step {
         kind: "HelmRepository",
         from: SOURCE_BETAS,
         to: &["v1beta2", "v1"],
-        path: &["spec", "url"],
-        holds: is_url,
-        why: "it takes a URL of http, https or oci",
+        demands: &[("spec.url", is_url, "it takes a URL of http, https or oci")],
     },
 ];
+
+const NO_PATCHES: &str = "it has no such field; patches takes them";
+const DURATION: &str = "it takes a duration such as 1h30m";
 
 /// The edits that bring a rendered object to a newer version (`v2`), in every file that names the older one for it: its own, and those of
 /// the patches and targets that find it by its version. An annotation of the settings that follows the version follows it.
@@ -221,14 +171,14 @@ fn replacing(at: &str, text: &str) -> PatchOperation {
 
 /// Holds the object against all that the newer schema asks for.
 fn meets(object: &Node<'_>, kind: &str, from: &str, to: &str) -> Result<(), Refusal> {
-    let concerns = |it: &&Demand| it.kind == kind && it.from.contains(&from) && it.to.contains(&to);
-    let broken = DEMANDS
-        .iter()
-        .filter(concerns)
-        .find(|demand| !all_at(object, demand.path).into_iter().all(demand.holds));
-    broken.map_or(Ok(()), |Demand { path, why, .. }| {
-        let field = path.join(".").replace(".*", "[]");
-        Err(Refusal::Schema { field, version: to.to_owned(), why })
+    let concerns = |it: &&Step| it.kind == kind && it.from.contains(&from) && it.to.contains(&to);
+    let mut demands = STEPS.iter().filter(concerns).flat_map(|step| step.demands);
+    let broken = demands.find(|(path, holds, _)| {
+        let path: Vec<&str> = path.split('.').collect();
+        !all_at(object, &path).into_iter().all(holds)
+    });
+    broken.map_or(Ok(()), |(path, _, why)| {
+        Err(Refusal::Schema { field: path.replace(".[]", "[]"), version: to.to_owned(), why })
     })
 }
 
@@ -236,7 +186,7 @@ fn meets(object: &Node<'_>, kind: &str, from: &str, to: &str) -> Result<(), Refu
 fn all_at<'n, 'a>(node: &'n Node<'a>, path: &[&str]) -> Vec<&'n Node<'a>> {
     match path {
         [] => vec![node],
-        ["*", rest @ ..] => node.items().iter().flat_map(|item| all_at(item, rest)).collect(),
+        ["[]", rest @ ..] => node.items().iter().flat_map(|item| all_at(item, rest)).collect(),
         [key, rest @ ..] => node.get(key).map_or_else(Vec::new, |value| all_at(value, rest)),
     }
 }
@@ -251,6 +201,14 @@ fn naming<'s>(at: Span, api_version: &'s str, scope: &Scope<'s, '_>) -> Option<N
     let entry = Entry { key: crate::yaml::Key { text: "apiVersion".into(), at: key }, value };
     let mapping = Mapping { entries: vec![entry], flow: false };
     Some(Node { value: Value::Mapping(mapping.into()), at: map, over: None })
+}
+
+fn has_one_source(spec: &Node<'_>) -> bool {
+    spec.get("chart").is_some() != spec.get("chartRef").is_some()
+}
+
+fn verifies_what_it_can(spec: &Node<'_>) -> bool {
+    spec.get("verify").is_none() || spec.text_of(&["sourceRef", "kind"]) == Some("HelmRepository")
 }
 
 fn is_as_long_as(node: &Node<'_>, most: usize) -> bool {
