@@ -197,6 +197,9 @@ fn a_fault_put_into_a_real_file_goes_without_a_trace() {
     );
     println!("put right: {seen:#?}\nrefused: {refused:#?}");
     assert!(files > 2_000 && seen.len() == FAULTS.len(), "too little was seen");
-    // What is refused is what v2 refuses: fragments that have neither chart nor chartRef, and fields that it dropped.
-    assert!(refused.keys().all(|reason| reason.contains("in the way of v2")), "{refused:#?}");
+    // What is refused is what v2 refuses, in fragments that have neither chart nor chartRef, and names that are anchors of others.
+    let is_right = |reason: &String| {
+        reason.contains("in the way of v2") || reason.contains("which other values are read from, too")
+    };
+    assert!(refused.keys().all(is_right), "{refused:#?}");
 }
