@@ -1,5 +1,7 @@
 //! The verdict of the cluster on what is not in it yet: documents from files.
 
+pub mod fix;
+
 use json_patch::Patch;
 use serde_json::{Value, json};
 

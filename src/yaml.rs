@@ -4,12 +4,14 @@
 //! are texts, and a key that is there twice in one block is an error, as it is for kustomize and the API server. JSON is read as the YAML that
 //! it is. Texts are borrowed from the input and subtrees are shared, so a tree costs little and a copy of one next to nothing.
 
+mod layout;
 mod lines;
 mod node;
 mod reader;
 #[cfg(test)]
 mod tests;
 
+pub use layout::{Form, Layout, Pair, Style, Trail, Written};
 pub use lines::{Lines, Position};
 pub use node::{Entry, Key, Mapping, Node, Overridden, Scalar, Sequence, Span, Value};
 pub use reader::{Error, comments, documents};
