@@ -30,7 +30,7 @@ pub(super) fn objects<'a>(documents: &[Node<'a>], notes: &mut Vec<Note>) -> Vec<
             None => objects.push(Resource { node, document: at, layers: Vec::new(), previous: Vec::new() }),
             Some(items) => {
                 for item in items.items() {
-                    let settled = settled(item, Reading::Objects).unwrap_or_else(|| item.clone());
+                    let settled = settled(item, Reading::Lists).unwrap_or_else(|| item.clone());
                     queue.push_back((settled, item.at));
                 }
             }
@@ -71,7 +71,7 @@ pub(super) fn of_file<'a>(file: &File<'a>, notes: &mut Vec<Note>) -> Vec<Node<'a
 }
 
 /// The documents of a text in a file that can be read; the others are noted.
-pub(super) fn of_text<'a>(text: &Text<'a>, tree: &Tree<'a>, notes: &mut Vec<Note>) -> Vec<Node<'a>> {
+pub(super) fn of_text<'a>(text: &Text<'_>, tree: &Tree<'a>, notes: &mut Vec<Note>) -> Vec<Node<'a>> {
     let mut documents = Vec::new();
     for document in inline::documents(text, tree.file_of(text.at).text) {
         match document {

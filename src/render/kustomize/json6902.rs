@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::merge::is_word;
 use super::printing::{Reading, settled, words};
 use crate::json::Kind;
 use crate::yaml::{Key, Mapping, Node, Scalar, Sequence, Span, Value};
@@ -70,12 +71,42 @@ pub(super) fn apply<'a>(object: &mut Node<'a>, steps: &[Operation<'a>]) -> Resul
     if let Some(node) = settled(object, Reading::Objects) {
         *object = node;
     }
-    steps.iter().try_for_each(|step| step.take(object).map_err(|why| (step.at, why)))
+    steps.iter().try_for_each(|step| step.take(object).map_err(|why| (step.at, why)))?;
+    unquote(object);
+    Ok(())
+}
+
+/// Drops the quotes that are not needed, as kustomize does when it writes the object anew: a later patch finds a text without quotes.
+fn unquote(node: &mut Node<'_>) {
+    if !has_needless_quotes(node) {
+        return;
+    }
+    match &mut node.value {
+        Value::Scalar(scalar) => scalar.plain = true,
+        Value::Sequence(sequence) => Arc::make_mut(sequence).items.iter_mut().for_each(unquote),
+        Value::Mapping(mapping) => {
+            Arc::make_mut(mapping).entries.iter_mut().for_each(|entry| unquote(&mut entry.value));
+        }
+    }
+}
+
+fn has_needless_quotes(node: &Node<'_>) -> bool {
+    match &node.value {
+        Value::Scalar(scalar) => !scalar.plain && is_word(scalar),
+        Value::Sequence(sequence) => sequence.items.iter().any(has_needless_quotes),
+        Value::Mapping(mapping) => mapping.entries.iter().any(|entry| has_needless_quotes(&entry.value)),
+    }
 }
 
 // === impl Operation ===
 
 impl<'a> Operation<'a> {
+    /// Whether it can change what an object is called.
+    pub(super) fn may_rename(&self) -> bool {
+        ["/metadata/name", "/kind", "/apiVersion"].iter().any(|path| self.path.starts_with(path))
+            || matches!(&*self.path, "" | "/metadata")
+    }
+
     fn take(&self, root: &mut Node<'a>) -> Result<(), Refusal> {
         match self.verb {
             Verb::Add => {

@@ -1,10 +1,11 @@
 //! Strategic merge patches, as kustomize merges custom resources: maps merge, lists replace, null deletes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::printing::words;
+use super::printing::{Reading, boolean, settled_scalar, words};
 use crate::json::Kind;
-use crate::yaml::{Entry, Mapping, Node, Span, Value};
+use crate::yaml::{Entry, Mapping, Node, Scalar, Span, Value};
 
 /// The key of a map in a patch that says what the map is for.
 const DIRECTIVE: &str = "$patch";
@@ -25,6 +26,17 @@ enum Outcome<'a> {
     Clear,
 }
 
+/// Where a value of a patch comes to where there was none to merge with.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// In a map that was there.
+    New,
+    /// In place of a map that it replaces.
+    Replaced,
+    /// In a map that is new itself.
+    Nested,
+}
+
 enum Directive {
     Merge,
     Replace,
@@ -43,7 +55,7 @@ pub(super) fn merged<'a>(object: &Node<'a>, patch: &Node<'a>) -> Result<Option<N
 fn merge<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfit> {
     match (old.kind(), patch.kind()) {
         (_, Kind::Null) => Ok(Outcome::Clear),
-        (Kind::Null, Kind::Object) => Ok(match added(patch, true)? {
+        (Kind::Null, Kind::Object) => Ok(match added(patch, Place::New)? {
             Some(node) => Outcome::Set(node.in_place_of(old)),
             None => Outcome::Clear,
         }),
@@ -53,7 +65,14 @@ fn merge<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfit> {
             at: patch.at,
             message: format!("the patch sets {} where there is {}", words(is), words(was)),
         }),
-        _ => Ok(Outcome::Set(patch.clone().in_place_of(old))),
+        _ => {
+            let mut new = patch.clone().in_place_of(old);
+            // kustomize keeps the quotes of what was there, so that anything is a text in them. What needs none loses them without.
+            if let (Value::Scalar(new), Some(old)) = (&mut new.value, old.scalar()) {
+                new.plain = old.plain && (new.plain || is_word(new));
+            }
+            Ok(Outcome::Set(new))
+        }
     }
 }
 
@@ -61,7 +80,7 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
     match directive(patch)? {
         Directive::Delete => return Ok(Outcome::Clear),
         Directive::Replace => {
-            return Ok(match added(patch, false)? {
+            return Ok(match added(patch, Place::Replaced)? {
                 Some(node) => Outcome::Set(node.in_place_of(old)),
                 None => Outcome::Clear,
             });
@@ -88,7 +107,7 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
     for Entry { key, value } in patch.entries() {
         if key.text != DIRECTIVE
             && old.get(&key.text).is_none()
-            && let Some(value) = added(value, true)?
+            && let Some(value) = added(value, Place::New)?
         {
             entries.push(Entry { key: key.clone(), value });
         }
@@ -102,18 +121,25 @@ fn with_entries<'a>(node: &Node<'a>, entries: Vec<Entry<'a>>) -> Node<'a> {
 }
 
 /// What a value of a patch is where there was none: without nulls and directives, except in lists. `None` where nothing is left to add.
-fn added<'a>(patch: &Node<'a>, is_new: bool) -> Result<Option<Node<'a>>, Misfit> {
+fn added<'a>(patch: &Node<'a>, place: Place) -> Result<Option<Node<'a>>, Misfit> {
     match patch.kind() {
         Kind::Null => return Ok(None),
         Kind::Object => {}
+        _ if patch.scalar().is_some_and(is_old_boolean) => return Ok(Some(quoted(patch))),
         _ => return Ok(Some(patch.clone())),
     }
-    if is_new && matches!(directive(patch)?, Directive::Delete) {
-        return Ok(None);
-    }
+    let directive = directive(patch);
+    let is_known = match (place, directive) {
+        (Place::New | Place::Nested, Ok(Directive::Delete)) => return Ok(None),
+        (Place::Nested, Err(misfit)) => return Err(misfit),
+        (_, directive) => directive.is_ok(),
+    };
     let mut entries = Vec::with_capacity(patch.entries().len());
-    for Entry { key, value } in patch.entries().iter().filter(|entry| entry.key.text != DIRECTIVE) {
-        if let Some(value) = added(value, true)? {
+    // kustomize overlooks a directive that it does not know in a map that is new.
+    for Entry { key, value } in
+        patch.entries().iter().filter(|entry| !is_known || entry.key.text != DIRECTIVE)
+    {
+        if let Some(value) = added(value, Place::Nested)? {
             entries.push(Entry { key: key.clone(), value });
         }
     }
@@ -124,6 +150,7 @@ fn added<'a>(patch: &Node<'a>, is_new: bool) -> Result<Option<Node<'a>>, Misfit>
 fn scrub<'a>(node: &Node<'a>) -> Outcome<'a> {
     match &node.value {
         Value::Scalar(scalar) if scalar.plain && scalar.text.is_empty() => Outcome::Clear,
+        Value::Scalar(scalar) if is_old_boolean(scalar) => Outcome::Set(quoted(node)),
         Value::Mapping(mapping) => {
             let mut entries: Option<Vec<Entry<'a>>> = None;
             for (index, entry) in mapping.entries.iter().enumerate() {
@@ -142,6 +169,33 @@ fn scrub<'a>(node: &Node<'a>) -> Outcome<'a> {
         }
         _ => Outcome::Keep,
     }
+}
+
+/// Whether it is a text, but a boolean for YAML 1.1: `yes`, `off`. kustomize puts such values in quotes wherever it merges something.
+fn is_old_boolean(scalar: &Scalar<'_>) -> bool {
+    scalar.plain && !matches!(scalar.text.len(), 4 | 5) && boolean(&scalar.text).is_some()
+}
+
+fn quoted<'a>(node: &Node<'a>) -> Node<'a> {
+    let text = node.scalar().map(|scalar| scalar.text.clone()).unwrap_or_default();
+    Node { value: Value::Scalar(Scalar { text, plain: false }), at: node.at, over: node.over.clone() }
+}
+
+/// Whether a text is one without quotes, too, so that kustomize writes none.
+pub(super) fn is_word(scalar: &Scalar<'_>) -> bool {
+    let text = &*scalar.text;
+    let plain = Scalar { text: Cow::Borrowed(text), plain: true };
+    let is_time =
+        text.len() > 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[..4].iter().all(u8::is_ascii_digit);
+    let starts_as_another = text.starts_with(|first: char| ",[]{}#&*!|>'\"%@`".contains(first))
+        || (text.starts_with(['-', '?', ':']) && text[1..].starts_with([' ', '\t']));
+    let holds_a_mark =
+        text.contains(": ") || text.contains(" #") || text.ends_with(':') || text.trim() != text;
+    let is_empty = text.is_empty();
+    if is_empty || is_time || starts_as_another || holds_a_mark || text.contains(char::is_control) {
+        return false;
+    }
+    plain.kind() == Kind::String && settled_scalar(&plain, Reading::Patches).is_none()
 }
 
 fn directive(patch: &Node<'_>) -> Result<Directive, Misfit> {
@@ -188,6 +242,17 @@ mod tests {
         assert_eq!(patched("{a: 1}", "{$patch: delete}"), "");
         let misfit = merged(&one("{a: {}}", 0), &one("{a: {$patch: retain}}", 1)).unwrap_err();
         assert_eq!(misfit.message, "$patch takes merge, replace or delete");
+    }
+
+    #[test]
+    fn what_was_in_quotes_stays_a_text() {
+        assert_eq!(patched("{a: '', b: 1, c: x}", "{a: 5, b: '5', c: 5}"), r#"{"a":"5","b":"5","c":5}"#);
+    }
+
+    #[test]
+    fn an_unknown_directive_is_overlooked_only_in_a_map_that_is_new() {
+        assert_eq!(patched("{}", "{a: {$patch: wrong}}"), r#"{"a":{"$patch":"wrong"}}"#);
+        assert!(merged(&one("{}", 0), &one("{a: {b: {$patch: wrong}}}", 1)).is_err());
     }
 
     #[test]

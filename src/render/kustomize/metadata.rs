@@ -65,13 +65,13 @@ fn set_in<'a>(resource: &mut Resource<'a>, field: &'static str, entry: &Entry<'a
     }
 }
 
-/// Makes the labels and annotations of a patch texts, and drops the fields where there are none, as kustomize does before it applies a patch with
-/// a target. A null in them so deletes nothing: it becomes the text that it is written as.
+/// Makes labels or annotations texts, and drops the fields where there are none. kustomize does so with the annotations that it prints, and with a
+/// patch before it applies it: a null in there deletes nothing, but becomes the text that it is written as.
 pub(super) fn with_texts<'a>(patch: &Node<'a>, fields: &[&str]) -> Node<'a> {
     let mut patch = patch.clone();
     for field in fields {
         let Some(map) = patch.at(&["metadata", field]) else { continue };
-        let is_text = |entry: &Entry<'_>| entry.value.text().is_some();
+        let is_text = |entry: &Entry<'_>| entry.value.scalar().is_some_and(|scalar| !scalar.plain);
         if !map.entries().is_empty() && map.entries().iter().all(is_text) {
             continue;
         }

@@ -55,7 +55,8 @@ pub(super) fn apply_strategic_merge<'a>(assembly: &mut Assembly<'_, '_, 'a>, fol
         Some(Loaded::Merge(patches)) => {
             let freedom = Freedom { name: false, kind: false };
             for patch in &patches {
-                apply_to_its_object(assembly, patch, freedom, text.at);
+                let patch = with_texts(patch, &["labels", "annotations"]);
+                apply_to_its_object(assembly, &patch, freedom, text.at);
             }
         }
         Some(Loaded::Steps(_)) => {
@@ -72,7 +73,11 @@ fn load<'a>(
 ) -> Option<Loaded<'a>> {
     let tree = assembly.kustomize.tree;
     let documents = match source {
-        PatchSource::Inline(text) => documents::of_text(text, tree, &mut assembly.build.notes),
+        PatchSource::Inline(text) => {
+            // kustomize drops the line end, so that a block at the end of the patch has none, either.
+            let text = Text { text: Cow::Borrowed(text.text.trim_end()), at: text.at };
+            documents::of_text(&text, tree, &mut assembly.build.notes)
+        }
         PatchSource::Path(path) => {
             let file = join(folder, &path.text).filter(|_| !is_elsewhere(&path.text));
             match file.as_deref().map(|file| tree.file(file)) {
@@ -140,6 +145,9 @@ fn apply_steps<'a>(
                 assembly.note(at, Reason::Refused, message);
             }
         }
+    }
+    if steps.iter().any(Operation::may_rename) {
+        assembly.refuse_the_same(patch.at);
     }
 }
 

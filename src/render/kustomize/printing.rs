@@ -1,7 +1,6 @@
 //! What becomes of values when kustomize writes and reads them again.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::metadata::with_texts;
@@ -15,9 +14,11 @@ const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
 /// A way to read scalars that are written without quotes.
 #[derive(Clone, Copy)]
 pub(super) enum Reading {
-    /// As kustomize reads objects: YAML 1.2 with the numbers and times of 1.1. `yes` is a text.
+    /// As kustomize reads objects: YAML 1.2 with the numbers and dates of 1.1. `yes` is a text.
     Objects,
-    /// As kustomize reads its own file and JSON patches: YAML 1.1. `yes` is a boolean.
+    /// The same for what it writes as JSON and reads again, after which every text is in quotes.
+    Lists,
+    /// As kustomize reads its own file and JSON patches: YAML 1.1. `yes` and `y` are booleans.
     Patches,
 }
 
@@ -85,47 +86,44 @@ fn first_settled<'a, T>(items: &[T], settled: impl Fn(&T) -> Option<Node<'a>>) -
 }
 
 /// A scalar that is read in one way only; nothing if it is such a one already.
-fn settled_scalar<'a>(scalar: &Scalar<'a>, reading: Reading) -> Option<Scalar<'a>> {
+pub(super) fn settled_scalar<'a>(scalar: &Scalar<'a>, reading: Reading) -> Option<Scalar<'a>> {
     if !scalar.plain {
         return None;
     }
     let text = &*scalar.text;
-    let plain = |text: &str| Some(Scalar { text: Cow::Owned(text.to_owned()), plain: true });
-    let word = || Some(Scalar { text: scalar.text.clone(), plain: false });
-    match (text.as_bytes().first(), reading) {
-        (None | Some(b'~'), _) if matches!(text, "" | "~") => plain("null"),
-        (Some(b'N' | b'n'), _) if text.eq_ignore_ascii_case("null") && scalar.kind() == Kind::Null => {
-            if text == "null" { None } else { plain("null") }
-        }
-        (Some(b'y' | b'Y' | b'n' | b'N' | b'o' | b'O' | b't' | b'T' | b'f' | b'F'), _)
-            if scalar.kind() == Kind::Boolean =>
-        {
-            let is_old = !matches!(text.len(), 4 | 5);
-            match reading {
-                Reading::Objects if is_old => word(),
-                _ if matches!(text, "true" | "false") => None,
-                _ => plain(
-                    if matches!(text.as_bytes()[0], b't' | b'T' | b'y' | b'Y')
-                        || text.eq_ignore_ascii_case("on")
-                    {
-                        "true"
-                    } else {
-                        "false"
-                    },
-                ),
-            }
-        }
-        (Some(b'0'..=b'9' | b'+' | b'-' | b'.'), _) => match number(text) {
-            Some(number) if number == text => None,
-            Some(number) => plain(&number),
-            None => match reading {
-                Reading::Objects => time(text)
-                    .map(|time| Scalar { text: Cow::Owned(time), plain: false })
-                    .or_else(|| if scalar.kind() == Kind::Number { word() } else { None }),
-                Reading::Patches if scalar.kind() == Kind::Number => word(),
-                Reading::Patches => None,
+    let is = |word: &str| (text != word).then(|| Scalar { text: Cow::Owned(word.to_owned()), plain: true });
+    let quoted = || Some(Scalar { text: scalar.text.clone(), plain: false });
+    let otherwise = || if matches!(reading, Reading::Lists) { quoted() } else { None };
+    match text.as_bytes().first() {
+        Some(b'0'..=b'9' | b'+' | b'-' | b'.') => match number(text) {
+            Some(number) => is(&number),
+            None if scalar.kind() == Kind::Number => quoted(),
+            None => match (time(text), reading) {
+                (Some(time), Reading::Objects | Reading::Lists) => {
+                    Some(Scalar { text: Cow::Owned(time), plain: false })
+                }
+                (Some(_), Reading::Patches) => quoted(),
+                (None, _) => otherwise(),
             },
         },
+        None | Some(b'~' | b'n' | b'N') if scalar.kind() == Kind::Null => is("null"),
+        Some(b'y' | b'Y' | b'n' | b'N' | b'o' | b'O' | b't' | b'T' | b'f' | b'F') => {
+            match (boolean(text), reading) {
+                (Some(value), _) if matches!(text.len(), 4 | 5) => is(value),
+                (Some(value), Reading::Patches) => is(value),
+                (Some(_), Reading::Objects | Reading::Lists) => quoted(),
+                (None, _) => otherwise(),
+            }
+        }
+        _ => otherwise(),
+    }
+}
+
+/// What YAML 1.1 takes for a boolean. In YAML 1.2 it is one only if it says `true` or `false`.
+pub(super) fn boolean(text: &str) -> Option<&'static str> {
+    match text {
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => Some("true"),
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "n" | "N" => Some("false"),
         _ => None,
     }
 }
@@ -169,21 +167,17 @@ fn number(text: &str) -> Option<String> {
     })
 }
 
-/// What the YAML reader of kustomize takes for a time, as it writes it.
+/// What the YAML reader of kustomize takes for a time, as it writes it: a date without quotes.
 fn time(text: &str) -> Option<String> {
+    let digits = |range: std::ops::Range<usize>| {
+        let part = text.get(range)?;
+        part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<u32>().ok()).flatten()
+    };
     let bytes = text.as_bytes();
-    let is_date = |part: &[u8]| {
-        part.len() == 10
-            && part
-                .iter()
-                .enumerate()
-                .all(|(at, byte)| if matches!(at, 4 | 7) { *byte == b'-' } else { byte.is_ascii_digit() })
-    };
-    let date = bytes.get(..10).filter(|part| is_date(part))?;
-    let number = |range: std::ops::Range<usize>| {
-        date[range].iter().fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'))
-    };
-    let (year, month, day) = (number(0..4), number(5..7), number(8..10));
+    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
+        return None;
+    }
+    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
     let is_leap = (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     let days = match month {
         2 => 28 + u32::from(is_leap),
@@ -191,15 +185,7 @@ fn time(text: &str) -> Option<String> {
         1..=12 => 31,
         _ => return None,
     };
-    if day == 0 || day > days {
-        return None;
-    }
-    if bytes.len() == 10 {
-        let mut time = text.to_owned();
-        write!(time, "T00:00:00Z").expect("writing to memory cannot fail");
-        return Some(time);
-    }
-    None
+    (1..=days).contains(&day).then(|| format!("{text}T00:00:00Z"))
 }
 
 #[cfg(test)]
@@ -223,7 +209,7 @@ mod tests {
         );
         assert_eq!(
             read("[yes, Off, n, 010, 2020-01-31]", Reading::Patches),
-            r#"[true,false,"n",8,"2020-01-31"]"#
+            r#"[true,false,false,8,"2020-01-31"]"#
         );
     }
 

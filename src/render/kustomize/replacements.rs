@@ -6,7 +6,8 @@ use super::assembly::Assembly;
 use super::documents;
 use super::engine::is_elsewhere;
 use super::kustomization::{Options, Replacement, ReplacementSource, ReplacementTarget, SourceId, Text};
-use super::path::{self, Writer};
+use super::merge::is_word;
+use super::path::{self, Part, Writer};
 use super::printing::words;
 use super::resource::{By, Id, Layer, Resource};
 use crate::json::Kind;
@@ -15,6 +16,15 @@ use crate::yaml::{Node, Scalar, Span, Value};
 
 /// The field that is meant where none is said.
 const DEFAULT_PATH: &str = "metadata.name";
+
+/// The field that is copied.
+struct Origin {
+    /// The object that it is in, by its place among all.
+    index: usize,
+    path: Vec<Part>,
+}
+
+type Found<'a> = (Node<'a>, Option<Origin>);
 
 /// Applies an item of `replacements`.
 pub(super) fn apply<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, replacement: &Replacement<'a>) {
@@ -49,8 +59,8 @@ fn replace<'a>(
     source: &ReplacementSource<'a>,
     targets: &[ReplacementTarget<'a>],
 ) {
-    let value = match value_of(&assembly.build.resources, source) {
-        Ok(value) => value,
+    let (mut value, origin) = match value_of(&assembly.build.resources, source) {
+        Ok(found) => found,
         Err((at, why)) => {
             let reason = assembly.build.incomplete.unwrap_or(Reason::Refused);
             return assembly.note(at, reason, why);
@@ -73,6 +83,12 @@ fn replace<'a>(
                     assembly.note(target.at, Reason::Refused, message);
                 }
             }
+            // kustomize copies from the field itself, which may just have been written to.
+            if let Some(origin) = origin.as_ref().filter(|origin| origin.index == index)
+                && let Ok(Some(now)) = path::lookup(&assembly.build.resources[index].node, &origin.path)
+            {
+                value = now.clone();
+            }
         }
     }
 }
@@ -81,22 +97,24 @@ fn replace<'a>(
 fn value_of<'a>(
     resources: &[Resource<'a>],
     source: &ReplacementSource<'a>,
-) -> Result<Node<'a>, (Span, String)> {
+) -> Result<Found<'a>, (Span, String)> {
     let (at, id, path, options) = match source {
-        ReplacementSource::Value(text) => return Ok(text.node()),
+        ReplacementSource::Value(text) => return Ok((text.node(), None)),
         ReplacementSource::Field { at, id, path, options } => (*at, id, path.as_ref(), options),
     };
     let refuse = |why: String| (at, why);
-    let mut selected = resources.iter().filter(|resource| resource.ids().any(|it| is_selected(id, &it)));
-    let resource = match (selected.next(), selected.next()) {
-        (Some(resource), None) => resource,
+    let is_it = |resource: &Resource<'a>| resource.ids().any(|it| is_selected(id, &it));
+    let mut selected = resources.iter().enumerate().filter(|(_, resource)| is_it(resource));
+    let (index, resource) = match (selected.next(), selected.next()) {
+        (Some(found), None) => found,
         (Some(_), Some(_)) => {
             return Err(refuse("more than one object is meant to be copied from".to_owned()));
         }
         (None, _) => return Err(refuse("there is no such object to copy from".to_owned())),
     };
     let path = path.map_or(DEFAULT_PATH, |path| &*path.text);
-    let found = path::parse(path).and_then(|parts| path::lookup(&resource.node, &parts));
+    let parts = path::parse(path).map_err(refuse)?;
+    let found = path::lookup(&resource.node, &parts);
     let is_empty = |node: &Node<'_>| match &node.value {
         Value::Scalar(_) => node.is_null(),
         Value::Mapping(mapping) => mapping.entries.is_empty(),
@@ -104,13 +122,15 @@ fn value_of<'a>(
     };
     let value = found.map_err(refuse)?.filter(|node| !is_empty(node));
     let value = value.ok_or_else(|| refuse(format!("{} has no {path} to copy", resource.id())))?;
-    let Some(delimiter) = &options.delimiter else { return Ok(value.clone()) };
+    let Some(delimiter) = &options.delimiter else {
+        return Ok((value.clone(), Some(Origin { index, path: parts })));
+    };
     let scalar = value.scalar().ok_or_else(|| refuse("only a text can be split".to_owned()))?;
     let part =
         usize::try_from(options.index).ok().and_then(|index| scalar.text.split(&**delimiter).nth(index));
     let part = part.ok_or_else(|| refuse(format!("{:?} has no part {}", scalar.text, options.index)))?;
     let scalar = Scalar { text: Cow::Owned(part.to_owned()), plain: scalar.plain };
-    Ok(Node { value: Value::Scalar(scalar), at: value.at, over: value.over.clone() })
+    Ok((Node { value: Value::Scalar(scalar), at: value.at, over: value.over.clone() }, None))
 }
 
 fn is_selected(source: &SourceId<'_>, id: &Id<'_>) -> bool {
@@ -188,7 +208,8 @@ fn set<'a>(
     let scalar = if is_new {
         Scalar { text, plain: true }
     } else {
-        let scalar = Scalar { text, plain: kind != Kind::String };
+        let mut scalar = Scalar { text, plain: kind != Kind::String };
+        scalar.plain |= present.plain && is_word(&scalar);
         let becomes = Node { value: Value::Scalar(scalar.clone()), at: field.at, over: None }.kind();
         if becomes != kind {
             return Err(format!("{:?} is put where {} was", scalar.text, words(kind)));
