@@ -2,6 +2,7 @@
 //!
 //! Pure: the files are read beforehand. Every value of a rendered object knows the file and the place that it came from.
 
+pub mod kustomize;
 mod tree;
 
 pub use tree::{File, Note, Reason, Tree, folder_of, join};

@@ -1,5 +1,6 @@
 //! From text to trees.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -133,6 +134,7 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 // What is left out is written as nothing, and read as `~`.
                 let text = if at.start == at.end && text == "~" { "".into() } else { text };
+                let text = if is_block(style) { self.without_a_made_up_end(text, at) } else { text };
                 let is_text = tag.as_deref().is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
                 let plain = style == ScalarStyle::Plain && !is_text;
                 let node = Node { value: Value::Scalar(Scalar { text, plain }), at, over: None };
@@ -170,6 +172,18 @@ impl<'a> Builder<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The text of a block. Where the whole text ends in it, without a line end, it has none either; the parser makes one up.
+    fn without_a_made_up_end(&self, mut text: Cow<'a, str>, at: Span) -> Cow<'a, str> {
+        let is_last = at.end as usize == self.text.len() && !self.text.ends_with(['\n', '\r']);
+        let last_line = self.text.lines().next_back().unwrap_or_default();
+        // A comment behind the block is no part of it.
+        let is_in_it = text.trim_end_matches('\n').ends_with(last_line.trim_start());
+        if is_last && is_in_it && text.ends_with('\n') {
+            text.to_mut().pop();
+        }
+        text
     }
 
     fn open(&mut self, open: Open<'a>, at: Span, anchor: usize) -> Result<(), Error> {
@@ -302,6 +316,10 @@ impl Seen {
         }
         self.0.get(key).copied()
     }
+}
+
+fn is_block(style: ScalarStyle) -> bool {
+    matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
 }
 
 /// What is not a map, nor a list of maps, and so cannot be merged.

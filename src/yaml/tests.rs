@@ -68,6 +68,20 @@ fn reads_windows_files_and_json() {
 }
 
 #[test]
+fn a_block_at_the_end_of_a_text_without_a_line_end_has_none() {
+    for (text, json) in [
+        ("a: |\n  x\n  y", r#"{"a":"x\ny"}"#),
+        ("a: >\n  x\n  y", r#"{"a":"x y"}"#),
+        ("a: |\n  x\n", r#"{"a":"x\n"}"#),
+        ("a: |+\n  x\n\n", r#"{"a":"x\n\n"}"#),
+        ("a: |\n  x\n# end", r#"{"a":"x\n"}"#),
+        ("a: |\n  x\nb: 1", r#"{"a":"x\n","b":1}"#),
+    ] {
+        assert_eq!(read(text), [json], "{text:?}");
+    }
+}
+
+#[test]
 fn says_where_and_what_is_wrong() {
     for (text, said) in [
         ("a: 1\nb: 2\na: 3\n", "3:1: the key \"a\" is there already, on line 1"),

@@ -10,6 +10,8 @@ mod boundaries;
 mod errors;
 mod events;
 mod facts;
+#[path = "../support/go_tools.rs"]
+mod go_tools;
 #[allow(dead_code, reason = "a few steps wait for the tests of lost CRD versions and of modes by namespace")]
 mod harness;
 mod install;

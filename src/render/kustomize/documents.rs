@@ -1,0 +1,83 @@
+//! From files to objects.
+
+use super::inline;
+use super::kustomization::Text;
+use super::printing::{Reading, settled, words};
+use super::resource::{Id, Resource};
+use crate::json::Kind;
+use crate::render::tree::{File, Note, Reason, Tree};
+use crate::yaml::{Node, Span};
+
+/// The objects in documents, with lists of objects taken apart. What kustomize would refuse is noted, and left out.
+pub(super) fn objects<'a>(documents: &[Node<'a>], notes: &mut Vec<Note>) -> Vec<Resource<'a>> {
+    let mut objects = Vec::new();
+    // Lists in lists come behind what stands beside them, as with kustomize.
+    let mut queue: std::collections::VecDeque<(Node<'a>, Span)> = std::collections::VecDeque::new();
+    for document in documents {
+        let is_list = documents.len() == 1 && matches!(Id::of(document).kind, "List" | "ResourceList");
+        match document.get("items").filter(|_| is_list) {
+            Some(items) => queue.extend(items.items().iter().map(|item| (item.clone(), item.at))),
+            None => queue.push_back((document.clone(), document.at)),
+        }
+    }
+    while let Some((node, at)) = queue.pop_front() {
+        if let Err(why) = check(&node) {
+            notes.push(Note { at, reason: Reason::Refused, message: why });
+            continue;
+        }
+        let items = node.get("items").filter(|_| Id::of(&node).kind.ends_with("List"));
+        match items {
+            None => objects.push(Resource { node, document: at, layers: Vec::new(), previous: Vec::new() }),
+            Some(items) => {
+                for item in items.items() {
+                    let settled = settled(item, Reading::Lists).unwrap_or_else(|| item.clone());
+                    queue.push_back((settled, item.at));
+                }
+            }
+        }
+    }
+    objects
+}
+
+/// What is wrong with an object, in words such as kustomize's.
+fn check(node: &Node<'_>) -> Result<(), String> {
+    if node.kind() != Kind::Object {
+        return Err(format!("an object of Kubernetes is a map of fields, not {}", words(node.kind())));
+    }
+    let id = Id::of(node);
+    if id.kind.is_empty() {
+        return Err("an object without a kind".to_owned());
+    }
+    if id.name.is_empty() && !id.kind.ends_with("List") {
+        return Err(format!("an object of kind {} without a name (metadata.name)", id.kind));
+    }
+    Ok(())
+}
+
+/// The documents of a file that can be read; the others are noted.
+pub(super) fn of_file<'a>(file: &File<'a>, notes: &mut Vec<Note>) -> Vec<Node<'a>> {
+    let mut documents = Vec::new();
+    for document in file.documents() {
+        match document {
+            Ok(node) => documents.push(node.clone()),
+            Err(error) => {
+                let offset = u32::try_from(error.offset).unwrap_or(u32::MAX);
+                let at = Span { file: file.id, start: offset, end: offset };
+                notes.push(Note { at, reason: Reason::Refused, message: error.message.clone() });
+            }
+        }
+    }
+    documents
+}
+
+/// The documents of a text in a file that can be read; the others are noted.
+pub(super) fn of_text<'a>(text: &Text<'_>, tree: &Tree<'a>, notes: &mut Vec<Note>) -> Vec<Node<'a>> {
+    let mut documents = Vec::new();
+    for document in inline::documents(text, tree.file_of(text.at).text) {
+        match document {
+            Ok(node) => documents.push(node),
+            Err((at, message)) => notes.push(Note { at, reason: Reason::Refused, message }),
+        }
+    }
+    documents
+}

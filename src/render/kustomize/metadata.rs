@@ -1,0 +1,91 @@
+//! What a kustomization sets in the metadata of everything: namespace, names, labels, annotations.
+
+use std::borrow::Cow;
+
+use super::kustomization::{Kustomization, Text};
+use super::resource::Resource;
+use crate::yaml::{Entry, Key, Node, Scalar, Span, Value};
+
+/// Sets `namespace`, except on what has none; a `Namespace` is named after it.
+pub(super) fn set_namespace<'a>(resource: &mut Resource<'a>, namespace: &Text<'a>) {
+    resource.remember();
+    let id = resource.id();
+    let key = |text| Key { text: Cow::Borrowed(text), at: namespace.at };
+    if (id.group, id.version, id.kind) == ("", "v1", "Namespace") {
+        resource.set_metadata(key("name"), namespace.node());
+    } else if !id.is_cluster_scoped() {
+        resource.set_metadata(key("namespace"), namespace.node());
+    }
+}
+
+/// Puts `namePrefix` before a name.
+pub(super) fn add_prefix<'a>(resource: &mut Resource<'a>, prefix: &Text<'a>) {
+    rename(resource, prefix.at, |name| format!("{}{name}", prefix.text));
+}
+
+/// Puts `nameSuffix` behind a name.
+pub(super) fn add_suffix<'a>(resource: &mut Resource<'a>, suffix: &Text<'a>) {
+    rename(resource, suffix.at, |name| format!("{name}{}", suffix.text));
+}
+
+fn rename(resource: &mut Resource<'_>, at: Span, renamed: impl Fn(&str) -> String) {
+    let original = resource.original();
+    let keeps_its_name = match original.kind {
+        "CustomResourceDefinition" | "Namespace" => true,
+        "APIService" => original.group == "apiregistration.k8s.io",
+        _ => false,
+    };
+    if keeps_its_name {
+        return;
+    }
+    resource.remember();
+    let name = Node::text_at(renamed(resource.id().name), at);
+    resource.set_metadata(Key { text: Cow::Borrowed("name"), at }, name);
+}
+
+/// Sets labels and annotations.
+pub(super) fn set_labels_and_annotations<'a>(resource: &mut Resource<'a>, kustomization: &Kustomization<'a>) {
+    let labels = kustomization.labels.iter().flat_map(|labels| &labels.pairs);
+    for entry in labels.chain(&kustomization.common_labels) {
+        set_in(resource, "labels", entry);
+    }
+    for entry in &kustomization.common_annotations {
+        set_in(resource, "annotations", entry);
+    }
+}
+
+fn set_in<'a>(resource: &mut Resource<'a>, field: &'static str, entry: &Entry<'a>) {
+    let at = entry.key.at;
+    let present = resource.node.at(&["metadata", field]);
+    if present.is_none_or(|node| !matches!(node.value, Value::Mapping(_))) {
+        resource.set_metadata(Key { text: Cow::Borrowed(field), at }, Node::empty_mapping(at));
+    }
+    if let Some(map) = resource.node.get_mut("metadata").and_then(|metadata| metadata.get_mut(field)) {
+        map.set(entry.key.clone(), entry.value.clone());
+    }
+}
+
+/// Makes labels or annotations texts, and drops the fields where there are none. kustomize does so with the annotations that it prints, and with a
+/// patch before it applies it: a null in there deletes nothing, but becomes the text that it is written as.
+pub(super) fn with_texts<'a>(patch: &Node<'a>, fields: &[&str]) -> Node<'a> {
+    let mut patch = patch.clone();
+    for field in fields {
+        let Some(map) = patch.at(&["metadata", field]) else { continue };
+        let is_text = |entry: &Entry<'_>| entry.value.scalar().is_some_and(|scalar| !scalar.plain);
+        if !map.entries().is_empty() && map.entries().iter().all(is_text) {
+            continue;
+        }
+        let is_empty = map.entries().is_empty();
+        let Some(metadata) = patch.get_mut("metadata") else { continue };
+        if is_empty {
+            metadata.remove(field);
+            continue;
+        }
+        let entries = metadata.get_mut(field).and_then(Node::mapping_mut);
+        for entry in entries.into_iter().flatten().filter(|entry| !is_text(entry)) {
+            let text = entry.value.scalar().map_or(Cow::Borrowed(""), |scalar| scalar.text.clone());
+            entry.value.value = Value::Scalar(Scalar { text, plain: false });
+        }
+    }
+    patch
+}

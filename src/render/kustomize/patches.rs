@@ -1,0 +1,302 @@
+//! Patches: what they are for, and what they make of it.
+
+use std::borrow::Cow;
+
+use super::assembly::Assembly;
+use super::documents;
+use super::engine::{To, is_elsewhere, nowhere};
+use super::json6902::{self, Operation};
+use super::kustomization::{Patch, PatchSource, Text};
+use super::merge::merged;
+use super::metadata::with_texts;
+use super::resource::{By, Id, Layer, Resource};
+use crate::json::Kind;
+use crate::render::tree::{Reason, join};
+use crate::yaml::{Key, Node, Span};
+
+/// A patch that is read.
+enum Loaded<'a> {
+    Merge(Vec<Node<'a>>),
+    Steps(Vec<Operation<'a>>),
+}
+
+/// How a strategic merge patch may change what an object is called.
+#[derive(Clone, Copy)]
+struct Freedom {
+    name: bool,
+    kind: bool,
+}
+
+/// Applies an item of `patches`.
+pub(super) fn apply<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, patch: &Patch<'a>) {
+    let Some(loaded) = load(assembly, folder, &patch.source) else { return };
+    match loaded {
+        Loaded::Steps(steps) => apply_steps(assembly, patch, &steps, true),
+        Loaded::Merge(patches) => apply_merges(assembly, patch, &patches),
+    }
+}
+
+/// Applies an item of `patchesJson6902`.
+pub(super) fn apply_json6902<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, patch: &Patch<'a>) {
+    match load(assembly, folder, &patch.source) {
+        Some(Loaded::Steps(steps)) => apply_steps(assembly, patch, &steps, false),
+        Some(Loaded::Merge(_)) => {
+            assembly.note(patch.at, Reason::Refused, "patchesJson6902 takes lists of steps");
+        }
+        None => {}
+    }
+}
+
+/// Applies an item of `patchesStrategicMerge`: the path of a file, or the patch itself.
+pub(super) fn apply_strategic_merge<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, text: &Text<'a>) {
+    let is_path = !text.text.contains('\n') && !text.text.contains(": ");
+    let source = if is_path { PatchSource::Path(text.clone()) } else { PatchSource::Inline(text.clone()) };
+    match load(assembly, folder, &source) {
+        Some(Loaded::Merge(patches)) => {
+            let freedom = Freedom { name: false, kind: false };
+            for patch in &patches {
+                let patch = with_texts(patch, &["labels", "annotations"]);
+                apply_to_its_object(assembly, &patch, freedom, text.at);
+            }
+        }
+        Some(Loaded::Steps(_)) => {
+            assembly.note(text.at, Reason::Refused, "patchesStrategicMerge takes objects");
+        }
+        None => {}
+    }
+}
+
+fn load<'a>(
+    assembly: &mut Assembly<'_, '_, 'a>,
+    folder: &str,
+    source: &PatchSource<'a>,
+) -> Option<Loaded<'a>> {
+    let tree = assembly.kustomize.tree;
+    let documents = match source {
+        PatchSource::Inline(text) => {
+            // kustomize drops the line end, so that a block at the end of the patch has none, either.
+            let text = Text { text: Cow::Borrowed(text.text.trim_end()), at: text.at };
+            documents::of_text(&text, tree, &mut assembly.build.notes)
+        }
+        PatchSource::Path(path) => {
+            let file = join(folder, &path.text).filter(|_| !is_elsewhere(&path.text));
+            match file.as_deref().map(|file| tree.file(file)) {
+                Some(Some(file)) => documents::of_file(file, &mut assembly.build.notes),
+                Some(None) => {
+                    assembly.note(path.at, Reason::Missing, format!("{} is not there", path.text));
+                    return None;
+                }
+                None => {
+                    if let To::Nowhere(reason, message) = nowhere(&path.text) {
+                        assembly.note(path.at, reason, message);
+                    }
+                    return None;
+                }
+            }
+        }
+    };
+    let first = documents.first()?;
+    if first.kind() != Kind::Array {
+        let patches = documents::objects(&documents, &mut assembly.build.notes);
+        return Some(Loaded::Merge(patches.into_iter().map(|patch| patch.node).collect()));
+    }
+    match json6902::operations(first) {
+        Ok(steps) => Some(Loaded::Steps(steps)),
+        Err((at, why)) => {
+            assembly.note(at, Reason::Refused, why);
+            None
+        }
+    }
+}
+
+fn apply_steps<'a>(
+    assembly: &mut Assembly<'_, '_, 'a>,
+    patch: &Patch<'a>,
+    steps: &[Operation<'a>],
+    remembers: bool,
+) {
+    let Some(target) = &patch.target else {
+        return assembly.note(patch.at, Reason::Refused, "a JSON patch without a target");
+    };
+    for index in 0..assembly.build.resources.len() {
+        let resource = &mut assembly.build.resources[index];
+        if !target.selects(resource) {
+            continue;
+        }
+        if remembers {
+            resource.remember();
+        }
+        let mut changed = resource.clone();
+        // kustomize keeps what it remembers in annotations, so that there always are some to add to.
+        let has_annotations =
+            changed.node.at(&["metadata", "annotations"]).is_some_and(|node| !node.is_null());
+        if !changed.previous.is_empty() && !has_annotations {
+            let key = Key { text: Cow::Borrowed("annotations"), at: patch.at };
+            changed.set_metadata(key, Node::empty_mapping(patch.at));
+        }
+        match json6902::apply(&mut changed.node, steps) {
+            Ok(()) => {
+                changed.node = with_texts(&changed.node, &["annotations"]);
+                changed.layers.push(Layer { at: patch.at, by: By::Patch });
+                *resource = changed;
+            }
+            Err((at, why)) => {
+                let message = format!("{why} ({})", resource.id());
+                assembly.note(at, Reason::Refused, message);
+            }
+        }
+    }
+    if steps.iter().any(Operation::may_rename) {
+        assembly.refuse_the_same(patch.at);
+    }
+}
+
+fn apply_merges<'a>(assembly: &mut Assembly<'_, '_, 'a>, patch: &Patch<'a>, patches: &[Node<'a>]) {
+    let freedom = Freedom { name: patch.allow_name_change, kind: patch.allow_kind_change };
+    let Some(target) = &patch.target else {
+        for node in patches {
+            let node = if freedom.is_any() { with_texts(node, &["annotations"]) } else { node.clone() };
+            apply_to_its_object(assembly, &node, freedom, patch.at);
+        }
+        return;
+    };
+    let [node] = patches else {
+        if !patches.is_empty() {
+            assembly.note(patch.at, Reason::Refused, "a target is for one patch, and here are several");
+        }
+        return;
+    };
+    let node = with_texts(node, &["labels", "annotations"]);
+    let mut index = 0;
+    while index < assembly.build.resources.len() {
+        if target.selects(&assembly.build.resources[index])
+            && !merge_into(assembly, index, &node, freedom, patch.at)
+        {
+            continue;
+        }
+        index += 1;
+    }
+    if freedom.is_any() {
+        assembly.refuse_the_same(patch.at);
+    }
+}
+
+/// Merges a patch into the one object that it names.
+fn apply_to_its_object<'a>(
+    assembly: &mut Assembly<'_, '_, 'a>,
+    patch: &Node<'a>,
+    freedom: Freedom,
+    at: Span,
+) {
+    let id = Id::of(patch);
+    let resources = assembly.build.resources.iter().enumerate();
+    let mut named =
+        resources.filter(|(_, resource)| resource.ids().any(|it| it.is_same(&id))).map(|(index, _)| index);
+    match (named.next(), named.next()) {
+        (Some(index), None) => {
+            merge_into(assembly, index, patch, freedom, at);
+        }
+        (Some(_), Some(_)) => {
+            let message = format!("there is more than one {id} that the patch can be for");
+            assembly.note(patch.at, Reason::Refused, message);
+        }
+        (None, _) => {
+            let reason = assembly.build.incomplete.unwrap_or(Reason::Refused);
+            assembly.note(patch.at, reason, format!("there is no {id} that the patch can be for"));
+        }
+    }
+}
+
+/// Merges a patch into an object. False if that deleted it, and the next one has its place.
+fn merge_into<'a>(
+    assembly: &mut Assembly<'_, '_, 'a>,
+    index: usize,
+    patch: &Node<'a>,
+    freedom: Freedom,
+    at: Span,
+) -> bool {
+    let resource = &mut assembly.build.resources[index];
+    match merged(&resource.node, patch) {
+        Ok(None) => {
+            assembly.build.resources.remove(index);
+            return false;
+        }
+        Ok(Some(node)) => {
+            if freedom.is_any() {
+                resource.remember();
+            }
+            if forgets(patch) {
+                resource.previous.clear();
+            }
+            let old = std::mem::replace(&mut resource.node, node);
+            freedom.restore(resource, &old);
+            resource.layers.push(Layer { at, by: By::Patch });
+        }
+        Err(misfit) => {
+            let message = format!("{} ({})", misfit.message, resource.id());
+            assembly.note(misfit.at, Reason::Refused, message);
+        }
+    }
+    true
+}
+
+/// Whether a patch takes all annotations away, and with them what kustomize remembers there.
+fn forgets(patch: &Node<'_>) -> bool {
+    let metadata = patch.get("metadata");
+    let annotations = metadata.and_then(|metadata| metadata.get("annotations"));
+    let replaces =
+        |node: &Node<'_>| node.is_null() || matches!(node.text_of(&["$patch"]), Some("replace" | "delete"));
+    metadata.is_some_and(replaces) || annotations.is_some_and(replaces)
+}
+
+// === impl Freedom ===
+
+impl Freedom {
+    fn is_any(self) -> bool {
+        self.name || self.kind
+    }
+
+    /// Puts back what a patch must not change, and what it does not change though it says it: the old place is the one to look at.
+    fn restore<'a>(self, resource: &mut Resource<'a>, old: &Node<'a>) {
+        let is_same = |one: Option<&Node<'a>>, other: Option<&Node<'a>>| {
+            let text =
+                |node: Option<&Node<'a>>| node.and_then(Node::scalar).map(|scalar| scalar.text.clone());
+            text(one) == text(other)
+        };
+        for (field, is_free) in [("apiVersion", false), ("kind", self.kind)] {
+            if let Some(entry) = old.entry(field)
+                && (!is_free || is_same(resource.node.get(field), Some(&entry.value)))
+            {
+                put(&mut resource.node, entry.key.clone(), entry.value.clone());
+            }
+        }
+        for (field, is_free) in [("name", self.name), ("namespace", false)] {
+            let before = old.get("metadata").and_then(|metadata| metadata.entry(field));
+            let now = resource.node.at(&["metadata", field]);
+            match before {
+                Some(entry) if !is_free || is_same(now, Some(&entry.value)) => {
+                    let (key, value) = (entry.key.clone(), entry.value.clone());
+                    if resource.node.get("metadata").is_none_or(|metadata| metadata.kind() != Kind::Object) {
+                        resource.set_metadata(key, value);
+                    } else if let Some(metadata) = resource.node.get_mut("metadata") {
+                        put(metadata, key, value);
+                    }
+                }
+                None if !is_free && now.is_some() => {
+                    if let Some(metadata) = resource.node.get_mut("metadata") {
+                        metadata.remove(field);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Sets a key without a trace of what was there.
+fn put<'a>(map: &mut Node<'a>, key: Key<'a>, value: Node<'a>) {
+    match map.get_mut(&key.text) {
+        Some(present) => *present = value,
+        None => map.set(key, value),
+    }
+}

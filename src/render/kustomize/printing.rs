@@ -1,0 +1,221 @@
+//! What becomes of values when kustomize writes and reads them again.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::metadata::with_texts;
+use super::resource::Resource;
+use crate::json::Kind;
+use crate::yaml::{Entry, Node, Scalar, Value};
+
+/// The annotation of what is for kustomize alone.
+const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
+
+/// A way to read scalars that are written without quotes.
+#[derive(Clone, Copy)]
+pub(super) enum Reading {
+    /// As kustomize reads objects: YAML 1.2 with the numbers and dates of 1.1. `yes` is a text.
+    Objects,
+    /// The same for what it writes as JSON and reads again, after which every text is in quotes.
+    Lists,
+    /// As kustomize reads its own file and JSON patches: YAML 1.1. `yes` and `y` are booleans.
+    Patches,
+}
+
+/// What somebody who writes YAML calls a kind of value.
+pub(super) fn words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Null => "nothing",
+        Kind::Boolean => "a boolean",
+        Kind::Number => "a number",
+        Kind::String => "a text",
+        Kind::Array => "a list",
+        Kind::Object => "a map",
+    }
+}
+
+/// An object as kustomize prints it; nothing where it is for kustomize alone.
+pub(super) fn printed<'a>(resource: &Resource<'a>) -> Option<Resource<'a>> {
+    let annotations = resource.node.at(&["metadata", "annotations"]);
+    let local = annotations.and_then(|annotations| annotations.get(LOCAL_CONFIG));
+    if local.is_some_and(|local| local.scalar().is_none_or(|scalar| scalar.text != "false")) {
+        return None;
+    }
+    let mut resource = resource.clone();
+    if annotations.is_some() {
+        resource.node = with_texts(&resource.node, &["annotations"]);
+    }
+    if let Some(node) = settled(&resource.node, Reading::Objects) {
+        resource.node = node;
+    }
+    Some(resource)
+}
+
+/// A tree in which every scalar is written so that it can be read in one way only; nothing if it is such a tree already.
+pub(super) fn settled<'a>(node: &Node<'a>, reading: Reading) -> Option<Node<'a>> {
+    let value = match &node.value {
+        Value::Scalar(scalar) => Value::Scalar(settled_scalar(scalar, reading)?),
+        Value::Sequence(sequence) => {
+            let (index, first) = first_settled(&sequence.items, |item| settled(item, reading))?;
+            let mut sequence = sequence.as_ref().clone();
+            sequence.items[index] = first;
+            for item in &mut sequence.items[index + 1..] {
+                if let Some(new) = settled(item, reading) {
+                    *item = new;
+                }
+            }
+            Value::Sequence(Arc::new(sequence))
+        }
+        Value::Mapping(mapping) => {
+            let (index, first) = first_settled(&mapping.entries, |entry| settled(&entry.value, reading))?;
+            let mut mapping = mapping.as_ref().clone();
+            mapping.entries[index].value = first;
+            for Entry { value, .. } in &mut mapping.entries[index + 1..] {
+                if let Some(new) = settled(value, reading) {
+                    *value = new;
+                }
+            }
+            Value::Mapping(Arc::new(mapping))
+        }
+    };
+    Some(Node { value, at: node.at, over: node.over.clone() })
+}
+
+fn first_settled<'a, T>(items: &[T], settled: impl Fn(&T) -> Option<Node<'a>>) -> Option<(usize, Node<'a>)> {
+    items.iter().enumerate().find_map(|(index, item)| Some((index, settled(item)?)))
+}
+
+/// A scalar that is read in one way only; nothing if it is such a one already.
+pub(super) fn settled_scalar<'a>(scalar: &Scalar<'a>, reading: Reading) -> Option<Scalar<'a>> {
+    if !scalar.plain {
+        return None;
+    }
+    let text = &*scalar.text;
+    let is = |word: &str| (text != word).then(|| Scalar { text: Cow::Owned(word.to_owned()), plain: true });
+    let quoted = || Some(Scalar { text: scalar.text.clone(), plain: false });
+    let otherwise = || if matches!(reading, Reading::Lists) { quoted() } else { None };
+    match text.as_bytes().first() {
+        Some(b'0'..=b'9' | b'+' | b'-' | b'.') => match number(text) {
+            Some(number) => is(&number),
+            None if scalar.kind() == Kind::Number => quoted(),
+            None => match (time(text), reading) {
+                (Some(time), Reading::Objects | Reading::Lists) => {
+                    Some(Scalar { text: Cow::Owned(time), plain: false })
+                }
+                (Some(_), Reading::Patches) => quoted(),
+                (None, _) => otherwise(),
+            },
+        },
+        None | Some(b'~' | b'n' | b'N') if scalar.kind() == Kind::Null => is("null"),
+        Some(b'y' | b'Y' | b'n' | b'N' | b'o' | b'O' | b't' | b'T' | b'f' | b'F') => {
+            match (boolean(text), reading) {
+                (Some(value), _) if matches!(text.len(), 4 | 5) => is(value),
+                (Some(value), Reading::Patches) => is(value),
+                (Some(_), Reading::Objects | Reading::Lists) => quoted(),
+                (None, _) => otherwise(),
+            }
+        }
+        _ => otherwise(),
+    }
+}
+
+/// What YAML 1.1 takes for a boolean. In YAML 1.2 it is one only if it says `true` or `false`.
+pub(super) fn boolean(text: &str) -> Option<&'static str> {
+    match text {
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => Some("true"),
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "n" | "N" => Some("false"),
+        _ => None,
+    }
+}
+
+/// What the YAML reader of kustomize takes for a number, as JSON has it.
+fn number(text: &str) -> Option<String> {
+    let digits: Cow<'_, str> =
+        if text.contains('_') { Cow::Owned(text.replace('_', "")) } else { Cow::Borrowed(text) };
+    let (sign, unsigned) = match digits.as_bytes().first()? {
+        b'-' => ("-", &digits[1..]),
+        b'+' => ("", &digits[1..]),
+        _ => ("", &*digits),
+    };
+    let whole = |digits: &str, base: u32| {
+        let is_unsigned = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_unsigned.then(|| u64::from_str_radix(digits, base).ok()).flatten().map(|it| format!("{sign}{it}"))
+    };
+    let prefix = unsigned.get(..2).unwrap_or_default();
+    match prefix {
+        "0x" | "0X" => return whole(&unsigned[2..], 16),
+        "0b" | "0B" => return whole(&unsigned[2..], 2),
+        "0o" | "0O" => return whole(&unsigned[2..], 8),
+        _ => {}
+    }
+    if unsigned.bytes().all(|byte| byte.is_ascii_digit()) && !unsigned.is_empty() {
+        let is_octal = unsigned.len() > 1 && unsigned.starts_with('0');
+        if !is_octal {
+            return Some(format!("{sign}{unsigned}"));
+        }
+        if let Some(number) = whole(&unsigned[1..], 8) {
+            return Some(number);
+        }
+    }
+    let is_float = unsigned.bytes().next().is_some_and(|byte| byte.is_ascii_digit() || byte == b'.')
+        && unsigned.bytes().any(|byte| byte.is_ascii_digit())
+        && unsigned.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte));
+    let value: f64 = if is_float { unsigned.parse().ok()? } else { return None };
+    value.is_finite().then(|| {
+        let written = serde_json::from_str::<serde_json::Number>(&digits).is_ok();
+        if written { digits.clone().into_owned() } else { format!("{sign}{value:?}") }
+    })
+}
+
+/// What the YAML reader of kustomize takes for a time, as it writes it: a date without quotes.
+fn time(text: &str) -> Option<String> {
+    let digits = |range: std::ops::Range<usize>| {
+        let part = text.get(range)?;
+        part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<u32>().ok()).flatten()
+    };
+    let bytes = text.as_bytes();
+    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
+        return None;
+    }
+    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
+    let is_leap = (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
+    let days = match month {
+        2 => 28 + u32::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    (1..=days).contains(&day).then(|| format!("{text}T00:00:00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml;
+
+    fn read(text: &str, reading: Reading) -> String {
+        let node = yaml::documents(text, 0).remove(0).unwrap();
+        let mut json = Vec::new();
+        settled(&node, reading).unwrap_or(node).write_json(&mut json);
+        String::from_utf8(json).unwrap()
+    }
+
+    #[test]
+    fn reads_scalars_as_kustomize_does() {
+        let text = "[yes, Off, True, ~, NULL, 'yes', 0o17, 010, 08, 1_000, 0b11, 0x1f, 1.50, 2020-01-31, 2020-02-30, 1.2.3, -7, +3]";
+        assert_eq!(
+            read(text, Reading::Objects),
+            r#"["yes","Off",true,null,null,"yes",15,8,8.0,1000,3,31,1.50,"2020-01-31T00:00:00Z","2020-02-30","1.2.3",-7,3]"#
+        );
+        assert_eq!(
+            read("[yes, Off, n, 010, 2020-01-31]", Reading::Patches),
+            r#"[true,false,false,8,"2020-01-31"]"#
+        );
+    }
+
+    #[test]
+    fn leaves_alone_what_can_be_read_in_one_way_only() {
+        let node = yaml::documents("{a: [x, 1, true, null], b: 'yes'}", 0).remove(0).unwrap();
+        assert!(settled(&node, Reading::Objects).is_none());
+    }
+}

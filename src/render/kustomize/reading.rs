@@ -1,0 +1,318 @@
+//! From a kustomization file to typed data. What kustomize would refuse is noted, and left out.
+
+use super::kustomization::{
+    Kustomization, Labels, Options, Patch, PatchSource, Replacement, ReplacementSource, ReplacementTarget,
+    Skipped, SourceId, Text,
+};
+use super::labels::LabelSelector;
+use super::printing::{Reading, settled, words};
+use super::target::{Pattern, Target};
+use crate::json::Kind;
+use crate::render::tree::{Note, Reason};
+use crate::yaml::{Entry, Node, Span};
+
+/// The fields that are not rendered, and whether they can change a field that a rule reads.
+const SKIPPED: &[(&str, bool)] = &[
+    ("configMapGenerator", false),
+    ("secretGenerator", false),
+    ("generatorOptions", false),
+    ("configurations", false),
+    ("images", false),
+    ("imageTags", false),
+    ("replicas", false),
+    ("validators", false),
+    ("helmCharts", true),
+    ("helmChartInflationGenerator", true),
+    ("generators", true),
+    ("transformers", true),
+    ("crds", true),
+    ("openapi", true),
+    ("vars", true),
+];
+
+/// The fields that say nothing about what is rendered.
+const IGNORED: &[&str] = &["apiVersion", "kind", "metadata", "helmGlobals", "sortOptions", "buildMetadata"];
+
+/// Reads fields, and notes what is wrong with them.
+struct Reader<'n> {
+    notes: &'n mut Vec<Note>,
+}
+
+// === impl Kustomization ===
+
+impl<'a> Kustomization<'a> {
+    /// Reads the document of a kustomization file.
+    pub fn read(document: &Node<'a>, notes: &mut Vec<Note>) -> Self {
+        let document = settled(document, Reading::Patches).unwrap_or_else(|| document.clone());
+        let mut this = Self::at(document.at);
+        let mut reader = Reader { notes };
+        if document.kind() != Kind::Object {
+            reader.refuse(document.at, "a kustomization file that is no map of fields");
+            return this;
+        }
+        let kind = document.get("kind").and_then(Node::text).unwrap_or("Kustomization");
+        match kind {
+            "Component" => this.is_component = true,
+            "Kustomization" | "" => {}
+            _ => reader.refuse(
+                document.at,
+                format!("a kustomization file of kind {kind}; kustomize takes Kustomization and Component"),
+            ),
+        }
+        for entry in document.entries() {
+            this.read_field(entry, &mut reader);
+        }
+        this
+    }
+
+    fn read_field(&mut self, entry: &Entry<'a>, reader: &mut Reader<'_>) {
+        let Entry { key, value } = entry;
+        if value.is_null() {
+            return;
+        }
+        match &*key.text {
+            "resources" => self.resources = reader.texts(&key.text, value),
+            "bases" => self.bases = reader.texts(&key.text, value),
+            "components" => self.components = reader.texts(&key.text, value),
+            "namespace" => self.namespace = reader.text_that_says(&key.text, value),
+            "namePrefix" => self.name_prefix = reader.text_that_says(&key.text, value),
+            "nameSuffix" => self.name_suffix = reader.text_that_says(&key.text, value),
+            "labels" => {
+                for item in reader.items("labels", value) {
+                    let pairs =
+                        item.get("pairs").map(|pairs| reader.pairs("labels", pairs)).unwrap_or_default();
+                    self.labels.push(Labels { pairs });
+                }
+            }
+            "commonLabels" => self.common_labels = reader.pairs("commonLabels", value),
+            "commonAnnotations" => self.common_annotations = reader.pairs("commonAnnotations", value),
+            "patches" => self.patches = reader.patches("patches", value),
+            "patchesJson6902" => self.patches_json6902 = reader.patches("patchesJson6902", value),
+            "patchesStrategicMerge" => {
+                self.patches_strategic_merge = reader.texts("patchesStrategicMerge", value);
+            }
+            "replacements" => {
+                let items = reader.items("replacements", value);
+                self.replacements = items.iter().filter_map(|item| reader.replacement(item)).collect();
+            }
+            other => {
+                if let Some((field, matters)) = SKIPPED.iter().find(|(field, _)| *field == other) {
+                    self.skipped.push(Skipped { field, at: key.at, matters: *matters });
+                } else if !IGNORED.contains(&other) {
+                    reader.refuse(key.at, format!("{other} is no field of a kustomization file"));
+                }
+            }
+        }
+    }
+}
+
+// === impl Patch ===
+
+impl<'a> Patch<'a> {
+    /// Reads an item of `patches`; `None`, with a note, for one that kustomize would refuse.
+    pub fn read(item: &Node<'a>, notes: &mut Vec<Note>) -> Option<Self> {
+        Reader { notes }.patch(item)
+    }
+}
+
+// === impl Replacement ===
+
+impl<'a> Replacement<'a> {
+    /// Reads what is in a file of replacements: one, or a list of them.
+    pub(super) fn read_file(document: &Node<'a>, notes: &mut Vec<Note>) -> Vec<Self> {
+        let mut reader = Reader { notes };
+        match document.kind() {
+            Kind::Array => document.items().iter().filter_map(|item| reader.replacement(item)).collect(),
+            _ => reader.replacement(document).into_iter().collect(),
+        }
+    }
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    fn refuse(&mut self, at: Span, message: impl Into<String>) {
+        self.notes.push(Note { at, reason: Reason::Refused, message: message.into() });
+    }
+
+    fn items<'i, 'a>(&mut self, field: &str, list: &'i Node<'a>) -> &'i [Node<'a>] {
+        if list.kind() != Kind::Array {
+            self.refuse(list.at, format!("{field} takes a list, not {}", words(list.kind())));
+        }
+        list.items()
+    }
+
+    fn text<'a>(&mut self, field: &str, node: &Node<'a>) -> Option<Text<'a>> {
+        let text = Text::of(node);
+        if text.is_none() && !node.is_null() {
+            self.refuse(node.at, format!("{field} takes a text, not {}", words(node.kind())));
+        }
+        text
+    }
+
+    /// A text that is not empty, since an empty one says nothing.
+    fn text_that_says<'a>(&mut self, field: &str, node: &Node<'a>) -> Option<Text<'a>> {
+        self.text(field, node).filter(|text| !text.text.is_empty())
+    }
+
+    fn texts<'a>(&mut self, field: &str, list: &Node<'a>) -> Vec<Text<'a>> {
+        self.items(field, list).iter().filter_map(|item| self.text(field, item)).collect()
+    }
+
+    fn pairs<'a>(&mut self, field: &str, map: &Node<'a>) -> Vec<Entry<'a>> {
+        let (texts, others): (Vec<_>, Vec<_>) =
+            map.entries().iter().partition(|entry| matches!(entry.value.kind(), Kind::String));
+        for entry in others {
+            self.refuse(entry.value.at, format!("{field} takes texts, not {}", words(entry.value.kind())));
+        }
+        texts.into_iter().cloned().collect()
+    }
+
+    fn patches<'a>(&mut self, field: &str, list: &Node<'a>) -> Vec<Patch<'a>> {
+        self.items(field, list).iter().filter_map(|item| self.patch(item)).collect()
+    }
+
+    fn patch<'a>(&mut self, item: &Node<'a>) -> Option<Patch<'a>> {
+        let text_of = |reader: &mut Self, field: &str| {
+            let text = item.get(field).and_then(|node| reader.text(field, node));
+            text.filter(|text| !text.text.trim().is_empty())
+        };
+        let source = match (text_of(self, "path"), text_of(self, "patch")) {
+            (Some(path), None) => PatchSource::Path(path),
+            (None, Some(patch)) => PatchSource::Inline(patch),
+            (None, None) => {
+                self.refuse(item.at, "a patch with neither path nor patch");
+                return None;
+            }
+            (Some(_), Some(_)) => {
+                self.refuse(item.at, "a patch with both path and patch");
+                return None;
+            }
+        };
+        let target = match item.get("target").filter(|target| !target.is_null()) {
+            Some(target) => Some(self.target(target)?),
+            None => None,
+        };
+        let option = |name| {
+            let value = item.at(&["options", name]).and_then(Node::scalar);
+            value.is_some_and(|scalar| scalar.text == "true")
+        };
+        Some(Patch {
+            at: item.at,
+            source,
+            target,
+            allow_name_change: option("allowNameChange"),
+            allow_kind_change: option("allowKindChange"),
+        })
+    }
+
+    fn target<'a>(&mut self, node: &Node<'a>) -> Option<Target<'a>> {
+        let mut target = Target::at(node.at);
+        for Entry { key, value } in node.entries() {
+            let Some(text) = self.text_that_says(&key.text, value) else { continue };
+            let field = match &*key.text {
+                "group" => &mut target.group,
+                "version" => &mut target.version,
+                "kind" => &mut target.kind,
+                "name" => &mut target.name,
+                "namespace" => &mut target.namespace,
+                "labelSelector" | "annotationSelector" => {
+                    let selector = self.noted(text.at, LabelSelector::parse(&text.text))?;
+                    let is_label = key.text == "labelSelector";
+                    *if is_label { &mut target.labels } else { &mut target.annotations } = Some(selector);
+                    continue;
+                }
+                other => {
+                    self.refuse(key.at, format!("{other} is no field of a target"));
+                    continue;
+                }
+            };
+            *field = Some(self.noted(text.at, Pattern::parse(text.text))?);
+        }
+        Some(target)
+    }
+
+    fn noted<T>(&mut self, at: Span, result: Result<T, String>) -> Option<T> {
+        result.map_err(|message| self.refuse(at, message)).ok()
+    }
+
+    fn replacement<'a>(&mut self, item: &Node<'a>) -> Option<Replacement<'a>> {
+        let item = &settled(item, Reading::Patches).unwrap_or_else(|| item.clone());
+        let path = item.get("path").and_then(|path| self.text_that_says("path", path));
+        let targets = item.get("targets").map(|targets| self.items("targets", targets)).unwrap_or_default();
+        let source = item.get("source").filter(|source| !source.is_null());
+        let value = item.get("sourceValue").filter(|value| !value.is_null());
+        if let Some(path) = path {
+            if source.is_some() || !targets.is_empty() {
+                self.refuse(item.at, "a replacement with both a path and fields of its own");
+                return None;
+            }
+            return Some(Replacement::Path(path));
+        }
+        let source = match (source, value) {
+            (Some(source), None) => self.replacement_source(source),
+            (None, Some(value)) => ReplacementSource::Value(self.text("sourceValue", value)?),
+            _ => {
+                self.refuse(item.at, "a replacement takes one of source and sourceValue");
+                return None;
+            }
+        };
+        if item.get("targets").is_none_or(Node::is_null) {
+            self.refuse(item.at, "a replacement without targets");
+            return None;
+        }
+        let targets = targets.iter().filter_map(|target| self.replacement_target(target)).collect();
+        Some(Replacement::Inline { at: item.at, source, targets })
+    }
+
+    fn replacement_source<'a>(&mut self, source: &Node<'a>) -> ReplacementSource<'a> {
+        let mut text_of = |field| source.get(field).and_then(|node| self.text_that_says(field, node));
+        let mut id = SourceId::default();
+        for (field, into) in [
+            ("group", &mut id.group),
+            ("version", &mut id.version),
+            ("kind", &mut id.kind),
+            ("name", &mut id.name),
+            ("namespace", &mut id.namespace),
+        ] {
+            *into = text_of(field).map(|text| text.text);
+        }
+        let path = text_of("fieldPath");
+        ReplacementSource::Field {
+            at: source.at,
+            id: Box::new(id),
+            path,
+            options: self.options(source.get("options")),
+        }
+    }
+
+    fn replacement_target<'a>(&mut self, target: &Node<'a>) -> Option<ReplacementTarget<'a>> {
+        let Some(select) = target.get("select").filter(|select| !select.is_null()) else {
+            self.refuse(target.at, "a target of a replacement without select");
+            return None;
+        };
+        let select = self.target(select)?;
+        let rejects = target.get("reject").map(|list| self.items("reject", list)).unwrap_or_default();
+        Some(ReplacementTarget {
+            at: target.at,
+            select,
+            reject: rejects.iter().filter_map(|reject| self.target(reject)).collect(),
+            paths: target.get("fieldPaths").map(|list| self.texts("fieldPaths", list)).unwrap_or_default(),
+            options: self.options(target.get("options")),
+        })
+    }
+
+    fn options<'a>(&mut self, options: Option<&Node<'a>>) -> Options<'a> {
+        let Some(options) = options else { return Options::default() };
+        let scalar = |field| options.get(field).and_then(Node::scalar).map(|scalar| &*scalar.text);
+        let index = scalar("index").unwrap_or("0").parse();
+        let at = options.at;
+        let index = self.noted(at, index.map_err(|_| "options.index takes a whole number".to_owned()));
+        let delimiter = options.get("delimiter").and_then(|node| self.text_that_says("delimiter", node));
+        Options {
+            delimiter: delimiter.map(|text| text.text),
+            index: index.unwrap_or_default(),
+            create: scalar("create") == Some("true"),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Objects, and what kustomize remembers of them.
+
+use std::borrow::Cow;
+
+use crate::yaml::{Key, Node, Span, Value};
+
+/// The namespace of what has none, for kustomize.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// What kustomize takes for the namespace of an object that can have none.
+const NOT_A_NAMESPACE: &str = "_non_namespaceable_";
+
+/// The kinds that kustomize knows to have no namespace, by their group. A custom kind is taken to have one, whatever its definition says.
+const CLUSTER_SCOPED: &[(&str, &[&str], &[&str])] = &[
+    ("", &["v1"], &["ComponentStatus", "Namespace", "Node", "NodeProxyOptions", "PersistentVolume"]),
+    (
+        "admissionregistration.k8s.io",
+        &["v1", "v1beta1"],
+        &["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"],
+    ),
+    (
+        "admissionregistration.k8s.io",
+        &["v1"],
+        &["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"],
+    ),
+    ("apiextensions.k8s.io", &["v1", "v1beta1"], &["CustomResourceDefinition"]),
+    ("apiregistration.k8s.io", &["v1", "v1beta1"], &["APIService"]),
+    ("certificates.k8s.io", &["v1", "v1beta1"], &["CertificateSigningRequest"]),
+    ("flowcontrol.apiserver.k8s.io", &["v1beta1"], &["FlowSchema", "PriorityLevelConfiguration"]),
+    ("networking.k8s.io", &["v1", "v1beta1"], &["IngressClass"]),
+    ("node.k8s.io", &["v1", "v1beta1"], &["RuntimeClass"]),
+    ("policy", &["v1beta1"], &["PodSecurityPolicy"]),
+    ("rbac.authorization.k8s.io", &["v1", "v1beta1"], &["ClusterRole", "ClusterRoleBinding"]),
+    ("scheduling.k8s.io", &["v1", "v1beta1"], &["PriorityClass"]),
+    ("storage.k8s.io", &["v1", "v1beta1"], &["CSIDriver", "CSINode", "StorageClass", "VolumeAttachment"]),
+];
+
+/// An object as far as it is rendered.
+#[derive(Debug, Clone)]
+pub struct Resource<'a> {
+    /// The object.
+    pub node: Node<'a>,
+    /// The document that it comes from.
+    pub document: Span,
+    /// What it went through, from the innermost: the entry by which each folder names it, and the patches that changed it.
+    pub layers: Vec<Layer>,
+    /// What it was called before, from the first; kustomize looks for the targets of patches by these, too.
+    pub previous: Vec<Previous>,
+}
+
+/// Something that an object went through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Layer {
+    /// The place in the kustomization file, or in Flux's Kustomization, that asks for it.
+    pub at: Span,
+    /// What was done there.
+    pub by: By,
+}
+
+/// How an object got through a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum By {
+    /// It is named in `resources` or `bases`, by its file or a folder.
+    Resources,
+    /// A component, named in `components`, was applied to it or brought it.
+    Components,
+    /// A patch changed it.
+    Patch,
+    /// A replacement changed it.
+    Replacement,
+}
+
+/// A name, namespace and kind that an object had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Previous {
+    /// The name.
+    pub name: String,
+    /// The namespace, `default` where it had none.
+    pub namespace: String,
+    /// The kind.
+    pub kind: String,
+}
+
+/// What tells an object from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id<'r> {
+    /// The group; empty for the core.
+    pub group: &'r str,
+    /// The version.
+    pub version: &'r str,
+    /// The kind.
+    pub kind: &'r str,
+    /// `metadata.name`.
+    pub name: &'r str,
+    /// `metadata.namespace`; empty where there is none.
+    pub namespace: &'r str,
+}
+
+// === impl Resource ===
+
+impl<'a> Resource<'a> {
+    /// What it is called now.
+    pub fn id(&self) -> Id<'_> {
+        Id::of(&self.node)
+    }
+
+    /// All that it is and was called; the first is what it is called now.
+    pub fn ids(&self) -> impl Iterator<Item = Id<'_>> {
+        let now = self.id();
+        let before = self.previous.iter().map(move |previous| Id {
+            name: &previous.name,
+            namespace: &previous.namespace,
+            kind: &previous.kind,
+            ..now
+        });
+        std::iter::once(now).chain(before)
+    }
+
+    /// What it was called first.
+    pub fn original(&self) -> Id<'_> {
+        self.ids().nth(usize::from(!self.previous.is_empty())).expect("what it is called now is one of them")
+    }
+
+    /// Remembers what it is called now.
+    pub(super) fn remember(&mut self) {
+        let id = self.id();
+        let previous = Previous {
+            name: id.name.to_owned(),
+            namespace: id.effective_namespace().to_owned(),
+            kind: id.kind.to_owned(),
+        };
+        self.previous.push(previous);
+    }
+
+    /// Sets a field of `metadata`, which is made where it is missing.
+    pub(super) fn set_metadata(&mut self, key: Key<'a>, value: Node<'a>) {
+        if self.node.get("metadata").is_none_or(|metadata| !matches!(metadata.value, Value::Mapping(_))) {
+            let metadata = Key { text: Cow::Borrowed("metadata"), at: key.at };
+            self.node.set(metadata, Node::empty_mapping(key.at));
+        }
+        if let Some(metadata) = self.node.get_mut("metadata") {
+            metadata.set(key, value);
+        }
+    }
+}
+
+// === impl Id ===
+
+impl<'r> Id<'r> {
+    /// What an object is called.
+    pub fn of(node: &'r Node<'_>) -> Self {
+        let text = |node: Option<&'r Node<'_>>| {
+            let scalar = node.filter(|node| !node.is_null()).and_then(Node::scalar);
+            scalar.map_or("", |scalar| &*scalar.text)
+        };
+        let (group, version) = split_version(text(node.get("apiVersion")));
+        let metadata = node.get("metadata");
+        let of_metadata = |key| text(metadata.and_then(|metadata| metadata.get(key)));
+        Self {
+            group,
+            version,
+            kind: text(node.get("kind")),
+            name: of_metadata("name"),
+            namespace: of_metadata("namespace"),
+        }
+    }
+
+    /// Whether kustomize knows that such an object has no namespace.
+    pub fn is_cluster_scoped(&self) -> bool {
+        CLUSTER_SCOPED.iter().any(|(group, versions, kinds)| {
+            *group == self.group && versions.contains(&self.version) && kinds.contains(&self.kind)
+        })
+    }
+
+    /// The namespace by which kustomize tells objects apart.
+    pub fn effective_namespace(&self) -> &'r str {
+        match self.namespace {
+            _ if self.is_cluster_scoped() => NOT_A_NAMESPACE,
+            "" => DEFAULT_NAMESPACE,
+            namespace => namespace,
+        }
+    }
+
+    /// Whether kustomize takes both for the same object.
+    pub fn is_same(&self, other: &Id<'_>) -> bool {
+        self.name == other.name
+            && self.kind == other.kind
+            && self.group == other.group
+            && self.version == other.version
+            && self.effective_namespace() == other.effective_namespace()
+    }
+}
+
+/// The group and the version of an `apiVersion`.
+fn split_version(api_version: &str) -> (&str, &str) {
+    api_version.split_once('/').unwrap_or(("", api_version))
+}
+
+impl std::fmt::Display for Id<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)?;
+        if self.namespace.is_empty() { Ok(()) } else { write!(f, " in {}", self.namespace) }
+    }
+}
