@@ -3,12 +3,25 @@
 //! Bases, components and patches are unfinished on purpose; to judge them would be to cry wolf. What counts is what the path of a Flux
 //! Kustomization prints, else what a kustomization prints that nothing else builds on, else a file that nobody names, as it stands.
 
+mod graph;
+mod index;
+mod instance;
 mod objects;
+mod roots;
+#[cfg(test)]
+mod tests;
+mod tops;
+mod ways;
 
 use rayon::prelude::*;
 
 use super::{File, Note, Tree};
 use crate::yaml::Span;
+use graph::Graph;
+use index::Index;
+use instance::What;
+use roots::Roots;
+use tops::{Reached, Tops};
 
 pub use objects::{Kind, Object};
 
@@ -90,9 +103,33 @@ pub enum Use {
 /// in which the path exists.
 ///
 /// The answer depends on the arguments alone, in content and order.
-pub fn all<'a>(tree: &Tree<'a>, _roots: &[String]) -> Rendered<'a> {
-    let ends: Vec<_> = tree.files().par_iter().filter_map(file_end).collect();
-    let uses = vec![Use::Unreached; tree.files().len()];
+pub fn all<'a>(tree: &Tree<'a>, roots: &[String]) -> Rendered<'a> {
+    let index = Index::of(tree);
+    let roots = Roots::of(&index, roots);
+    let mut graph = Graph::of(&index, &roots);
+    let tops = Tops::of(&index, &roots);
+    graph.follow(tops.raw.iter().filter_map(|raw| What::of(&index.raw[*raw].node)));
+    let mut reached = Reached::by(&graph);
+    graph.follow(
+        tops.leading.iter().filter(|top| !reached.kustomizations[**top]).map(|top| index.folder(*top)),
+    );
+    reached = Reached::by(&graph);
+    // Kustomizations that lead to each other, and to which nothing else leads: the first one stands for all.
+    for raw in &tops.circular {
+        if !reached.resources[index.raw[*raw].file as usize] {
+            graph.follow(What::of(&index.raw[*raw].node));
+            reached = Reached::by(&graph);
+        }
+    }
+    graph.follow(
+        tops.folders.iter().filter(|top| !reached.kustomizations[**top]).map(|top| index.folder(*top)),
+    );
+    let uses = Reached::by(&graph).uses(&index);
+    let mut ends = graph.ends();
+    let unreached = tree.files().par_iter().filter(|file| uses[file.id as usize] == Use::Unreached);
+    let mut files: Vec<_> = unreached.filter_map(file_end).collect();
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    ends.extend(files);
     Rendered { ends, uses, notes: Vec::new() }
 }
 
@@ -112,23 +149,4 @@ fn file_end<'a>(file: &File<'a>) -> Option<End<'a>> {
         objects,
         notes: Vec::new(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_nobody_names_is_taken_as_it_stands() {
-        let mut tree = Tree::default();
-        tree.add(
-            "a.yaml",
-            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: podinfo}\n",
-        );
-        tree.add("b.yaml", "apiVersion: v1\nkind: ConfigMap\n");
-        let rendered = all(&tree, &[]);
-        let ends: Vec<_> =
-            rendered.ends.iter().map(|end| (end.kind, &*end.path, end.objects[0].name())).collect();
-        assert_eq!(ends, [(EndKind::File, "a.yaml", "podinfo")]);
-    }
 }

@@ -1,6 +1,7 @@
 //! The objects that are judged, among all that are printed.
 
-use crate::yaml::Node;
+use crate::render::kustomize::{Layer, Resource};
+use crate::yaml::{Node, Span};
 
 /// A HelmRelease or a source, as the cluster is given it.
 #[derive(Debug, Clone)]
@@ -9,6 +10,10 @@ pub struct Object<'a> {
     pub kind: Kind,
     /// The whole object. Where it names no namespace and Flux would supply one, that one is in it.
     pub node: Node<'a>,
+    /// The document that it was made of.
+    pub document: Span,
+    /// What it went through, from the innermost: the entries by which kustomizations name it, and the patches that changed it.
+    pub layers: Vec<Layer>,
 }
 
 /// The kinds that decide about charts.
@@ -46,7 +51,18 @@ const KINDS: [(&str, &str, Kind); 7] = [
 impl<'a> Object<'a> {
     /// The object in a node, if it is of a kind that is judged.
     pub fn of(node: &Node<'a>) -> Option<Self> {
-        Some(Self { kind: Kind::of(node)?, node: node.clone() })
+        Some(Self { kind: Kind::of(node)?, node: node.clone(), document: node.at, layers: Vec::new() })
+    }
+
+    /// A printed object, if it is of a kind that is judged.
+    pub(super) fn printed(resource: &Resource<'a>) -> Option<Self> {
+        let kind = Kind::of(&resource.node)?;
+        Some(Self {
+            kind,
+            node: resource.node.clone(),
+            document: resource.document,
+            layers: resource.layers.clone(),
+        })
     }
 
     /// Its name; empty where it has none.

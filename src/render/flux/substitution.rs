@@ -31,10 +31,22 @@ pub fn is_opaque(text: &str) -> bool {
 
 // === impl Variables ===
 
-impl Variables<'_> {
+impl<'a> Variables<'a> {
     /// Whether anything is replaced.
     pub fn count(&self) -> bool {
         self.always || self.may_be_more || !self.known.is_empty()
+    }
+
+    /// Adds variables, over those that are there. A value is one line: Flux takes the line ends out.
+    pub fn add(&mut self, entries: &[Entry<'a>]) {
+        for Entry { key, value } in entries {
+            let Some(scalar) = value.scalar() else { continue };
+            let text = match &scalar.text {
+                text if text.contains('\n') => Cow::Owned(text.replace('\n', "")),
+                text => text.clone(),
+            };
+            self.known.insert(key.text.clone(), text);
+        }
     }
 
     fn get(&self, name: &str) -> Variable<'_> {
@@ -46,7 +58,7 @@ impl Variables<'_> {
     }
 
     /// Replaces the variables in an object. Every value stays where it stands.
-    pub fn substitute<'a>(&self, object: &Node<'a>, notes: &mut Vec<Note>) -> Node<'a> {
+    pub fn substitute<'n>(&self, object: &Node<'n>, notes: &mut Vec<Note>) -> Node<'n> {
         let is_disabled = ["labels", "annotations"]
             .iter()
             .any(|field| object.text_of(&["metadata", field, SUBSTITUTE]) == Some("disabled"));
@@ -57,7 +69,7 @@ impl Variables<'_> {
     }
 
     /// What a value becomes; nothing if it stays as it is.
-    fn node<'a>(&self, node: &Node<'a>, is_item: bool, notes: &mut Vec<Note>) -> Option<Node<'a>> {
+    fn node<'n>(&self, node: &Node<'n>, is_item: bool, notes: &mut Vec<Note>) -> Option<Node<'n>> {
         match &node.value {
             Value::Scalar(scalar) => self.scalar(node, &scalar.text, is_item, notes),
             Value::Sequence(sequence) => {
@@ -85,13 +97,13 @@ impl Variables<'_> {
         }
     }
 
-    fn scalar<'a>(
+    fn scalar<'n>(
         &self,
-        node: &Node<'a>,
+        node: &Node<'n>,
         text: &str,
         is_item: bool,
         notes: &mut Vec<Note>,
-    ) -> Option<Node<'a>> {
+    ) -> Option<Node<'n>> {
         let (new, is_opaque) = self.text(text, node.at, notes)?;
         let mut replaced = if is_opaque || !printed::is_plain(text) {
             Node::text_at(new, node.at)
@@ -106,7 +118,7 @@ impl Variables<'_> {
         Some(replaced)
     }
 
-    fn key<'a>(&self, key: &Key<'a>, notes: &mut Vec<Note>) -> Option<Key<'a>> {
+    fn key<'n>(&self, key: &Key<'n>, notes: &mut Vec<Note>) -> Option<Key<'n>> {
         let (text, _) = self.text(&key.text, key.at, notes)?;
         Some(Key { text: text.into(), at: key.at })
     }

@@ -57,11 +57,11 @@ impl<'t> Parser<'t> {
     }
 
     /// Takes up to `most` characters of a set.
-    fn take(&mut self, most: usize, takes: impl Fn(char) -> bool) -> &'t str {
-        let taken: usize =
-            self.rest().chars().take(most).take_while(|it| takes(*it)).map(char::len_utf8).sum();
-        self.at += taken;
-        &self.text[self.at - taken..self.at]
+    fn take(&mut self, most: usize, is_one: impl Fn(char) -> bool) -> &'t str {
+        let start = self.at;
+        self.at +=
+            self.rest().chars().take(most).take_while(|it| is_one(*it)).map(char::len_utf8).sum::<usize>();
+        &self.text[start..self.at]
     }
 
     /// Takes text up to a `${` or a character that is not of a set. Of an escape the second character is taken, whatever it is.
