@@ -2,6 +2,8 @@
 //!
 //! Pure: the files are read beforehand. Every value of a rendered object knows the file and the place that it came from.
 
+pub mod ends;
+pub mod flux;
 pub mod kustomize;
 mod tree;
 

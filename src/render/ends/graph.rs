@@ -1,0 +1,201 @@
+//! From the top of each cluster down to all that it is given.
+
+use std::collections::{HashMap, HashSet};
+
+use rayon::prelude::*;
+
+use super::index::Index;
+use super::instance::{Arrival, Instance, Key, Task, What};
+use super::roots::Roots;
+use crate::render::flux::{FluxKustomization, Variables};
+use crate::render::kustomize::{Kustomize, Resource, Text};
+use crate::render::{Note, Reason};
+use crate::yaml::Node;
+
+/// How long a way may be. Flux itself knows no limit; nobody nests ten deep.
+const MAX_DEPTH: usize = 32;
+
+/// All that is rendered.
+pub(super) struct Graph<'g, 't, 'a> {
+    pub(super) index: &'g Index<'t, 'a>,
+    pub(super) roots: &'g Roots<'a>,
+    pub(super) kustomize: Kustomize<'t, 'a>,
+    clusters: Vec<Cluster<'a>>,
+    /// In the order in which they were found.
+    pub(super) instances: Vec<Instance<'a>>,
+    /// The instances by what they are called.
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+/// What is known of a cluster: of all that is reached from one top.
+#[derive(Default)]
+struct Cluster<'a> {
+    /// The data of its `ConfigMaps`, by namespace and name.
+    config_maps: HashMap<(String, String), Node<'a>>,
+    /// What was reached.
+    seen: HashSet<usize>,
+}
+
+// === impl Graph ===
+
+impl<'g, 't, 'a> Graph<'g, 't, 'a> {
+    pub(super) fn of(index: &'g Index<'t, 'a>, roots: &'g Roots<'a>) -> Self {
+        Self {
+            index,
+            roots,
+            kustomize: Kustomize::of(index.tree),
+            clusters: Vec::new(),
+            instances: Vec::new(),
+            by_name: HashMap::new(),
+        }
+    }
+
+    /// Renders what is at the top of clusters, each of its own, and all that it leads to.
+    pub(super) fn follow(&mut self, tops: impl IntoIterator<Item = What<'a>>) {
+        let mut tasks = Vec::new();
+        for what in tops {
+            tasks.push(Task { cluster: self.clusters.len(), parent: None, what });
+            self.clusters.push(Cluster::default());
+        }
+        while !tasks.is_empty() {
+            let (now, later): (Vec<_>, Vec<_>) = self.ready(tasks);
+            tasks = self.round(now);
+            tasks.extend(later);
+        }
+    }
+
+    /// Tells the tasks whose variables are known from those that had better wait, because what is still to be built in their cluster may
+    /// bring them.
+    fn ready(&self, tasks: Vec<Task<'a>>) -> (Vec<Task<'a>>, Vec<Task<'a>>) {
+        let waits: Vec<bool> = tasks.iter().map(|task| self.lacks(task)).collect();
+        let busy: HashSet<usize> =
+            tasks.iter().zip(&waits).filter(|(_, waits)| !**waits).map(|(task, _)| task.cluster).collect();
+        let (mut now, mut later) = (Vec::new(), Vec::new());
+        for (task, waits) in tasks.into_iter().zip(waits) {
+            if waits && busy.contains(&task.cluster) { later.push(task) } else { now.push(task) }
+        }
+        (now, later)
+    }
+
+    fn lacks(&self, task: &Task<'a>) -> bool {
+        let What::Kustomization(kustomization, _) = &task.what else { return false };
+        let from = kustomization.post_build.iter().flat_map(|post_build| &post_build.from);
+        from.filter(|from| from.is_config_map).any(|from| {
+            !self.clusters[task.cluster].config_maps.contains_key(&place_of(kustomization, &from.name))
+        })
+    }
+
+    /// Builds what is new among tasks; what they lead to is the next round.
+    fn round(&mut self, tasks: Vec<Task<'a>>) -> Vec<Task<'a>> {
+        let this = &*self;
+        let resolved: Vec<(Task<'a>, Key<'a>)> = tasks
+            .into_par_iter()
+            .map(|task| {
+                let key = this.key(&task);
+                (task, key)
+            })
+            .collect();
+        let mut new: Vec<(Task<'a>, Key<'a>)> = Vec::new();
+        let mut reached = Vec::new();
+        let first = self.instances.len();
+        for (task, key) in resolved {
+            let known = self.by_name.entry(task.what.step(self.index).name).or_default();
+            let same = known.iter().copied().find(|number| match number.checked_sub(first) {
+                Some(planned) => new[planned].1 == key,
+                None => self.instances[*number].key == key,
+            });
+            let number = same.unwrap_or(first + new.len());
+            let step = same.map(|_| task.what.step(self.index));
+            reached.push((task.cluster, task.parent, step, number));
+            if same.is_none() {
+                known.push(number);
+                new.push((task, key));
+            }
+        }
+        let this = &*self;
+        let built: Vec<Instance<'a>> =
+            new.into_par_iter().map(|(task, key)| this.build(&task, key)).collect();
+        for instance in built {
+            let known = self.by_name.entry(instance.step.name.clone()).or_default();
+            if !known.contains(&self.instances.len()) {
+                known.push(self.instances.len());
+            }
+            self.instances.push(instance);
+        }
+        let mut next = Vec::new();
+        for (cluster, parent, step, number) in reached {
+            let step = step.unwrap_or_else(|| self.instances[number].step.clone());
+            self.reach(cluster, Arrival { parent, step }, number, &mut next);
+        }
+        next
+    }
+
+    /// Notes that something leads to an instance, and what that leads to in this cluster.
+    fn reach(&mut self, cluster: usize, arrival: Arrival, number: usize, next: &mut Vec<Task<'a>>) {
+        let instance = &mut self.instances[number];
+        if arrival.parent != Some(number) && !instance.arrivals.contains(&arrival) {
+            instance.arrivals.push(arrival);
+        }
+        if !self.clusters[cluster].seen.insert(number) {
+            return;
+        }
+        let depth = instance.depth;
+        for resource in &self.instances[number].printed.resources {
+            if let Some(map) = config_map(resource) {
+                let id = resource.id();
+                let place = (id.namespace.to_owned(), id.name.to_owned());
+                self.clusters[cluster].config_maps.insert(place, map.clone());
+            }
+        }
+        let leads_to = self.instances[number].leads_to();
+        if depth < MAX_DEPTH {
+            next.extend(leads_to.into_iter().map(|what| Task { cluster, parent: Some(number), what }));
+        } else if !leads_to.is_empty() {
+            let instance = &mut self.instances[number];
+            let message = format!(
+                "what {} leads to is not rendered: it is {MAX_DEPTH} deep already",
+                instance.step.name
+            );
+            instance.printed.notes.push(Note { at: instance.step.at, reason: Reason::Unsupported, message });
+        }
+    }
+
+    /// The variables of a Kustomization in a cluster.
+    pub(super) fn variables(&self, cluster: usize, kustomization: &FluxKustomization<'a>) -> Variables<'a> {
+        let mut variables = Variables::default();
+        let Some(post_build) = &kustomization.post_build else { return variables };
+        variables.always = post_build.always;
+        for from in &post_build.from {
+            let place = place_of(kustomization, &from.name);
+            match self.config_map(cluster, &place).filter(|_| from.is_config_map) {
+                Some(data) => variables.add(data.entries()),
+                None => variables.may_be_more = true,
+            }
+        }
+        variables.add(&post_build.substitute);
+        variables
+    }
+
+    /// The data of a `ConfigMap` of a cluster; or of another one, if all that have it agree.
+    fn config_map(&self, cluster: usize, place: &(String, String)) -> Option<&Node<'a>> {
+        if let Some(own) = self.clusters[cluster].config_maps.get(place) {
+            return Some(own);
+        }
+        let mut others = self.clusters.iter().filter_map(|cluster| cluster.config_maps.get(place));
+        let first = others.next()?;
+        others.all(|other| other == first).then_some(first)
+    }
+}
+
+/// Where a `ConfigMap` is that a Kustomization reads.
+fn place_of(kustomization: &FluxKustomization<'_>, name: &Text<'_>) -> (String, String) {
+    let namespace = kustomization.namespace.as_ref().map_or("", |namespace| &namespace.text);
+    (namespace.to_owned(), name.text.clone().into_owned())
+}
+
+/// The data of a `ConfigMap`.
+fn config_map<'r, 'a>(resource: &'r Resource<'a>) -> Option<&'r Node<'a>> {
+    let is_one = resource.node.text_of(&["kind"]) == Some("ConfigMap")
+        && resource.node.text_of(&["apiVersion"]) == Some("v1");
+    resource.node.get("data").filter(|_| is_one)
+}

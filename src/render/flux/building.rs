@@ -1,0 +1,135 @@
+//! What kustomize-controller prints for one Kustomization.
+
+use super::folders::listed;
+use super::kustomization::FluxKustomization;
+use super::substitution::Variables;
+use crate::render::kustomize::{Kustomization, Kustomize, Resource, Text};
+use crate::render::{Note, Reason, Tree, join};
+use crate::yaml::{Entry, Key, Node, Span, Value};
+
+/// What a Kustomization prints.
+#[derive(Debug, Default)]
+pub struct Printed<'a> {
+    /// The objects, in order. Those without a namespace have that of the Kustomization.
+    pub resources: Vec<Resource<'a>>,
+    /// What was left out.
+    pub notes: Vec<Note>,
+}
+
+impl<'a> FluxKustomization<'a> {
+    /// Builds a folder as kustomize-controller does for this Kustomization.
+    pub fn build(
+        &self,
+        tree: &Tree<'a>,
+        kustomize: &Kustomize<'_, 'a>,
+        folder: &str,
+        variables: &Variables<'_>,
+    ) -> Printed<'a> {
+        let mut notes = Vec::new();
+        if let Some(name) = variables.known.keys().find(|name| !is_name(name)) {
+            let message = format!("kustomize-controller refuses the variable {name:?}: that is no name");
+            notes.push(Note { at: self.name.at, reason: Reason::Refused, message });
+        }
+        let kustomization = self.generate(tree, kustomize, folder, &mut notes);
+        let build = kustomize.given(folder, kustomization);
+        notes.extend(build.all_notes().into_iter().cloned());
+        let mut resources = build.printed();
+        for resource in &mut resources {
+            if variables.count() {
+                resource.node = variables.substitute(&resource.node, &mut notes);
+            }
+            self.set_common_metadata(resource);
+            if let Some(namespace) = &self.namespace {
+                supply_namespace(resource, namespace);
+            }
+        }
+        Printed { resources, notes }
+    }
+
+    /// The kustomization of a folder with what this Kustomization says in addition.
+    fn generate(
+        &self,
+        tree: &Tree<'a>,
+        kustomize: &Kustomize<'_, 'a>,
+        folder: &str,
+        notes: &mut Vec<Note>,
+    ) -> Kustomization<'a> {
+        let mut made = if let Some((kustomization, refused)) = kustomize.kustomization(folder) {
+            notes.extend(refused);
+            kustomization
+        } else {
+            let listed = listed(tree, folder).into_iter();
+            let resources = listed.map(|path| Text { text: path.into(), at: self.path.at }).collect();
+            Kustomization { resources, ..Kustomization::at(self.at) }
+        };
+        // kustomize-controller builds a Component as if it were none.
+        made.is_component = false;
+        for (mine, its) in [
+            (&self.target_namespace, &mut made.namespace),
+            (&self.name_prefix, &mut made.name_prefix),
+            (&self.name_suffix, &mut made.name_suffix),
+        ] {
+            if mine.is_some() {
+                its.clone_from(mine);
+            }
+        }
+        made.patches.extend(self.patches.iter().cloned());
+        made.patches_strategic_merge.extend(self.patches_strategic_merge.iter().cloned());
+        made.patches_json6902.extend(self.patches_json6902.iter().cloned());
+        for component in &self.components {
+            let is_there = join(folder, &component.text).is_some_and(|path| tree.is_folder(&path));
+            if is_there || !self.ignore_missing_components {
+                made.components.push(component.clone());
+            }
+        }
+        made
+    }
+
+    /// `spec.commonMetadata` comes last, and over everything.
+    fn set_common_metadata(&self, resource: &mut Resource<'a>) {
+        for (field, entries) in [("labels", &self.common_labels), ("annotations", &self.common_annotations)] {
+            for Entry { key, value } in entries {
+                let field = Key { text: field.into(), at: key.at };
+                set(
+                    &mut resource.node,
+                    [Key { text: "metadata".into(), at: key.at }, field, key.clone()],
+                    value,
+                );
+            }
+        }
+    }
+}
+
+/// Gives an object that has no namespace the one of what prints it, unless it can have none.
+pub(crate) fn supply_namespace<'a>(resource: &mut Resource<'a>, namespace: &Text<'a>) {
+    let id = resource.id();
+    if id.namespace.is_empty() && !id.is_cluster_scoped() {
+        let key = |text: &'static str| Key { text: text.into(), at: namespace.at };
+        set(&mut resource.node, [key("metadata"), key("namespace")], &namespace.node());
+    }
+}
+
+/// Sets the value at the end of a path of keys; maps that are missing on the way are made.
+fn set<'a, const N: usize>(node: &mut Node<'a>, path: [Key<'a>; N], value: &Node<'a>) {
+    let mut node = node;
+    let last = N - 1;
+    for (index, key) in path.into_iter().enumerate() {
+        if index == last {
+            return node.set(key, value.clone());
+        }
+        let at: Span = key.at;
+        let text = key.text.clone();
+        if node.get(&text).is_none_or(|value| !matches!(value.value, Value::Mapping(_))) {
+            node.set(key, Node::empty_mapping(at));
+        }
+        let Some(next) = node.get_mut(&text) else { return };
+        node = next;
+    }
+}
+
+/// Whether a variable may be called so.
+fn is_name(name: &str) -> bool {
+    !name.starts_with(|first: char| first.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

@@ -1,0 +1,116 @@
+//! The folders of a tree, and the list that kustomize-controller makes of one that has no kustomization file.
+
+use std::collections::HashSet;
+
+use crate::render::{File, Tree, folder_of, join};
+
+/// What source-controller leaves out of an artifact unless it is told otherwise, as far as it is YAML.
+const LEFT_OUT: &[&str] = &[
+    ".git",
+    ".github",
+    ".circleci",
+    ".travis.yml",
+    ".gitlab-ci.yml",
+    "appveyor.yml",
+    ".drone.yml",
+    "cloudbuild.yaml",
+    "codeship-services.yml",
+    "codeship-steps.yml",
+];
+
+/// The same, in whatever folder it is.
+const LEFT_OUT_EVERYWHERE: &[&str] = &[".goreleaser.yml", ".sops.yaml", ".flux.yaml"];
+
+/// The folders in which there is a file, or below which there is one.
+#[derive(Debug, Default)]
+pub(crate) struct Folders<'a>(HashSet<&'a str>);
+
+// === impl Folders ===
+
+impl<'a> Folders<'a> {
+    pub(crate) fn of(tree: &Tree<'a>) -> Self {
+        let mut folders = HashSet::new();
+        for file in tree.files() {
+            let mut folder = file.folder();
+            while folders.insert(folder) && !folder.is_empty() {
+                folder = folder_of(folder);
+            }
+        }
+        Self(folders)
+    }
+
+    pub(crate) fn has(&self, folder: &str) -> bool {
+        self.0.contains(folder)
+    }
+}
+
+/// What kustomize-controller lists as the resources of a folder without a kustomization file, by paths from there: its YAML files and those below, and in
+/// place of a folder with a kustomization file the folder itself. In the order in which it walks.
+pub(crate) fn listed(tree: &Tree<'_>, folder: &str) -> Vec<String> {
+    let prefix = if folder.is_empty() { 0 } else { folder.len() + 1 };
+    let mut paths: Vec<&str> = tree.below(folder).map(|file| &file.path[prefix..]).collect();
+    paths.sort_by(|one, other| one.split('/').cmp(other.split('/')));
+    let mut listed = Vec::new();
+    let mut skipped: Option<&str> = None;
+    for path in paths {
+        let is_below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        if skipped.is_some_and(is_below) || is_left_out(path) {
+            continue;
+        }
+        if let Some(below) = kustomization_above(tree, folder, path) {
+            skipped = Some(below);
+            listed.push(below.to_owned());
+        } else if path.rsplit_once('.').is_some_and(|(_, extension)| matches!(extension, "yaml" | "yml")) {
+            listed.push(path.to_owned());
+        }
+    }
+    listed
+}
+
+/// The outermost folder with a kustomization file on the way from a folder to a path below it.
+fn kustomization_above<'p>(tree: &Tree<'_>, folder: &str, path: &'p str) -> Option<&'p str> {
+    let slashes = path.match_indices('/').map(|(at, _)| &path[..at]);
+    slashes.into_iter().find(|below| kustomization(tree, folder, below).is_some())
+}
+
+fn kustomization<'t, 'a>(tree: &'t Tree<'a>, folder: &str, below: &str) -> Option<&'t File<'a>> {
+    tree.kustomization(&join(folder, below)?)
+}
+
+fn is_left_out(path: &str) -> bool {
+    let mut parts = path.split('/');
+    parts.any(|part| LEFT_OUT_EVERYWHERE.contains(&part) || LEFT_OUT.contains(&part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_takes_files_and_folders_with_a_kustomization() {
+        let mut tree = Tree::default();
+        for path in [
+            "a/b/c/deep.yml",
+            "a/b/.sops.yaml",
+            "a/.github/x.yaml",
+            "a/z.json",
+            "a/b-c/kustomization.yml",
+            "a/b-c/below/y.yaml",
+            "a/.hidden.yaml",
+            "other/x.yaml",
+        ] {
+            tree.add(path, "");
+        }
+        assert_eq!(listed(&tree, "a"), [".hidden.yaml", "b/c/deep.yml", "b-c"]);
+        assert_eq!(listed(&tree, ""), ["a/.hidden.yaml", "a/b/c/deep.yml", "a/b-c", "other/x.yaml"]);
+    }
+
+    #[test]
+    fn knows_every_folder() {
+        let mut tree = Tree::default();
+        tree.add("a/b/c.yaml", "");
+        let folders = Folders::of(&tree);
+        assert!(["", "a", "a/b"].iter().all(|folder| folders.has(folder)));
+        assert!(!folders.has("a/b/c.yaml") && !folders.has("b"));
+    }
+}

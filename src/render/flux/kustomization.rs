@@ -1,0 +1,192 @@
+//! Flux's own Kustomization as typed data.
+
+use crate::json::Kind;
+use crate::render::kustomize::{Patch, PatchSource, Text};
+use crate::render::{Note, Reason};
+use crate::yaml::{Entry, Node, Span};
+
+/// The API group of Flux's Kustomizations.
+const GROUP: &str = "kustomize.toolkit.fluxcd.io";
+
+/// What a Kustomization of Flux says, as far as it decides what is printed.
+#[derive(Debug, Clone)]
+pub struct FluxKustomization<'a> {
+    /// Where it stands.
+    pub at: Span,
+    /// `metadata.name`.
+    pub name: Text<'a>,
+    /// `metadata.namespace`; what it prints without a namespace goes there.
+    pub namespace: Option<Text<'a>>,
+    /// `spec.path`, the folder from the top of the source; left out it is the top.
+    pub path: Text<'a>,
+    /// `spec.sourceRef`.
+    pub source: Source<'a>,
+    /// `spec.targetNamespace`.
+    pub target_namespace: Option<Text<'a>>,
+    /// `spec.namePrefix`.
+    pub name_prefix: Option<Text<'a>>,
+    /// `spec.nameSuffix`.
+    pub name_suffix: Option<Text<'a>>,
+    /// `spec.patches`.
+    pub patches: Vec<Patch<'a>>,
+    /// `spec.patchesStrategicMerge` of versions before `v1`, each as a text.
+    pub patches_strategic_merge: Vec<Text<'a>>,
+    /// `spec.patchesJson6902` of versions before `v1`.
+    pub patches_json6902: Vec<Patch<'a>>,
+    /// `spec.components`: folders, from the path.
+    pub components: Vec<Text<'a>>,
+    /// `spec.ignoreMissingComponents`.
+    pub ignore_missing_components: bool,
+    /// `spec.commonMetadata.labels`.
+    pub common_labels: Vec<Entry<'a>>,
+    /// `spec.commonMetadata.annotations`.
+    pub common_annotations: Vec<Entry<'a>>,
+    /// `spec.postBuild`.
+    pub post_build: Option<PostBuild<'a>>,
+}
+
+/// `spec.sourceRef`: where the files of a Kustomization come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Source<'a> {
+    /// `kind`.
+    pub kind: std::borrow::Cow<'a, str>,
+    /// `namespace`, or that of the Kustomization.
+    pub namespace: std::borrow::Cow<'a, str>,
+    /// `name`.
+    pub name: std::borrow::Cow<'a, str>,
+}
+
+/// `spec.postBuild`: the variables of a Kustomization.
+#[derive(Debug, Clone, Default)]
+pub struct PostBuild<'a> {
+    /// `substitute`.
+    pub substitute: Vec<Entry<'a>>,
+    /// `substituteFrom`.
+    pub from: Vec<SubstituteFrom<'a>>,
+    /// Whether `substituteStrategy` is `Always`.
+    pub always: bool,
+}
+
+/// An item of `spec.postBuild.substituteFrom`.
+#[derive(Debug, Clone)]
+pub struct SubstituteFrom<'a> {
+    /// Whether it is a `ConfigMap`; else it is a Secret, which cannot be read.
+    pub is_config_map: bool,
+    /// Its name.
+    pub name: Text<'a>,
+}
+
+// === impl FluxKustomization ===
+
+impl<'a> FluxKustomization<'a> {
+    /// Whether an object is a Kustomization of Flux.
+    pub fn is_one(object: &Node<'_>) -> bool {
+        let version = object.text_of(&["apiVersion"]).unwrap_or_default();
+        version.split_once('/').is_some_and(|(group, _)| group == GROUP)
+            && object.text_of(&["kind"]) == Some("Kustomization")
+    }
+
+    /// Reads an object; `None` for one that is none, or has no name. What Flux would refuse about it is noted, and left out.
+    pub fn read(object: &Node<'a>, notes: &mut Vec<Note>) -> Option<Self> {
+        if !Self::is_one(object) {
+            return None;
+        }
+        let name = Text::of(object.at(&["metadata", "name"])?)?;
+        let namespace = object.at(&["metadata", "namespace"]).and_then(Text::of);
+        let spec = object.get("spec");
+        let field = |name: &str| spec.and_then(|spec| spec.get(name)).filter(|value| !value.is_null());
+        let text = |name: &str| field(name).and_then(Text::of).filter(|text| !text.text.is_empty());
+        let items = |name: &str| field(name).map(Node::items).unwrap_or_default();
+        let common = |name: &str| {
+            field("commonMetadata")
+                .and_then(|it| it.get(name))
+                .map(Node::entries)
+                .unwrap_or_default()
+                .to_vec()
+        };
+        Some(Self {
+            at: object.at,
+            path: field("path").and_then(Text::of).unwrap_or(Text { text: "".into(), at: name.at }),
+            source: Source::read(field("sourceRef"), namespace.as_ref()),
+            target_namespace: text("targetNamespace"),
+            name_prefix: text("namePrefix"),
+            name_suffix: text("nameSuffix"),
+            patches: items("patches").iter().filter_map(|item| Patch::read(item, notes)).collect(),
+            patches_strategic_merge: items("patchesStrategicMerge").iter().map(as_json).collect(),
+            patches_json6902: items("patchesJson6902")
+                .iter()
+                .filter_map(|item| json_patch(item, notes))
+                .collect(),
+            components: items("components").iter().filter_map(Text::of).collect(),
+            ignore_missing_components: field("ignoreMissingComponents")
+                .is_some_and(|value| value.scalar().is_some_and(|scalar| scalar.text == "true")),
+            common_labels: common("labels"),
+            common_annotations: common("annotations"),
+            post_build: field("postBuild").map(|field| PostBuild::read(field, notes)),
+            name,
+            namespace,
+        })
+    }
+
+    /// What a person would call it.
+    pub fn title(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("Kustomization {}/{}", namespace.text, self.name.text),
+            None => format!("Kustomization {}", self.name.text),
+        }
+    }
+}
+
+// === impl Source, PostBuild ===
+
+impl<'a> Source<'a> {
+    fn read(field: Option<&Node<'a>>, namespace: Option<&Text<'a>>) -> Self {
+        let text = |name: &str| field?.get(name).and_then(Text::of).map(|text| text.text);
+        let own = || namespace.map(|namespace| namespace.text.clone());
+        Self {
+            kind: text("kind").unwrap_or_default(),
+            namespace: text("namespace").or_else(own).unwrap_or_default(),
+            name: text("name").unwrap_or_default(),
+        }
+    }
+}
+
+impl<'a> PostBuild<'a> {
+    fn read(field: &Node<'a>, notes: &mut Vec<Note>) -> Self {
+        let from = field.get("substituteFrom").map(Node::items).unwrap_or_default().iter();
+        let from = from.filter_map(|item| {
+            let name = Text::of(item.get("name")?)?;
+            Some(SubstituteFrom { is_config_map: item.text_of(&["kind"]) == Some("ConfigMap"), name })
+        });
+        let substitute = field.get("substitute").map(Node::entries).unwrap_or_default();
+        for Entry { key, value } in substitute {
+            if !matches!(value.kind(), Kind::String | Kind::Null) {
+                let message =
+                    format!("the API server refuses the variable {}: its value is no text", key.text);
+                notes.push(Note { at: value.at, reason: Reason::Refused, message });
+            }
+        }
+        let always = field.text_of(&["substituteStrategy"]) == Some("Always");
+        Self { substitute: substitute.to_vec(), from: from.collect(), always }
+    }
+}
+
+/// A value as a text of JSON, which stands where the value does. It ends in a line end, by which kustomize tells a patch from a path.
+fn as_json<'a>(node: &Node<'_>) -> Text<'a> {
+    let mut json = Vec::new();
+    node.write_json(&mut json);
+    json.push(b'\n');
+    let text = String::from_utf8(json).expect("JSON is written as UTF-8");
+    Text { text: text.into(), at: node.at }
+}
+
+/// An item of `patchesJson6902`, whose operations are a list here, and a text for kustomize.
+fn json_patch<'a>(item: &Node<'a>, notes: &mut Vec<Note>) -> Option<Patch<'a>> {
+    let mut target_alone = item.clone();
+    let operations = target_alone.remove("patch")?.value;
+    let key = crate::yaml::Key { text: "patch".into(), at: operations.at };
+    let text = as_json(&operations);
+    target_alone.set(key, text.node());
+    let patch = Patch::read(&target_alone, notes)?;
+    Some(Patch { source: PatchSource::Inline(text), ..patch })
+}

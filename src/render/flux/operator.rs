@@ -1,0 +1,117 @@
+//! The objects of the Flux Operator that lead to others.
+
+use super::building::supply_namespace;
+use super::substitution::is_opaque;
+use crate::render::kustomize::{Resource, Text};
+use crate::render::{Note, Reason};
+use crate::yaml::{Entry, Key, Node, Span};
+
+/// The API group of the Flux Operator.
+const GROUP: &str = "fluxcd.controlplane.io";
+
+/// Whether an object is a `FluxInstance`, which installs Flux and has it follow a folder.
+pub fn is_flux_instance(object: &Node<'_>) -> bool {
+    is_one(object, "FluxInstance")
+}
+
+/// Whether an object is a `ResourceSet`, which holds templates of objects.
+pub fn is_resource_set(object: &Node<'_>) -> bool {
+    is_one(object, "ResourceSet")
+}
+
+fn is_one(object: &Node<'_>, kind: &str) -> bool {
+    let version = object.text_of(&["apiVersion"]).unwrap_or_default();
+    version.split_once('/').is_some_and(|(group, _)| group == GROUP)
+        && object.text_of(&["kind"]) == Some(kind)
+}
+
+/// The Kustomization that the Flux Operator makes of `spec.sync` of a `FluxInstance`; nothing where there is none.
+pub fn sync_of<'a>(instance: &Node<'a>) -> Option<Node<'a>> {
+    let sync = instance.at(&["spec", "sync"])?;
+    let path = sync.get("path")?;
+    let namespace = instance.at(&["metadata", "namespace"]);
+    let name = sync.get("name").or(namespace).cloned();
+    let name = name.unwrap_or_else(|| Node::text_at("flux-system", instance.at));
+    let kind = sync.get("kind").cloned().unwrap_or_else(|| Node::text_at("", sync.at));
+    let mut metadata = vec![("name", name.clone())];
+    metadata.extend(namespace.map(|namespace| ("namespace", namespace.clone())));
+    let map = |entries: Vec<(&'static str, Node<'a>)>| mapping(entries, sync.at);
+    Some(map(vec![
+        ("apiVersion", Node::text_at("kustomize.toolkit.fluxcd.io/v1", sync.at)),
+        ("kind", Node::text_at("Kustomization", sync.at)),
+        ("metadata", map(metadata)),
+        ("spec", map(vec![("path", path.clone()), ("sourceRef", map(vec![("kind", kind), ("name", name)]))])),
+    ]))
+}
+
+fn mapping<'a>(entries: Vec<(&'static str, Node<'a>)>, at: Span) -> Node<'a> {
+    let mut node = Node::empty_mapping(at);
+    if let Some(own) = node.mapping_mut() {
+        let entry =
+            |(key, value): (&'static str, Node<'a>)| Entry { key: Key { text: key.into(), at }, value };
+        own.extend(entries.into_iter().map(entry));
+    }
+    node
+}
+
+/// The objects in a `ResourceSet`, once each, however many inputs there are: what the inputs decide is open.
+pub fn resources_of<'a>(set: &Node<'a>, notes: &mut Vec<Note>) -> Vec<Resource<'a>> {
+    let spec = |field: &str| set.at(&["spec", field]);
+    if let Some(template) = spec("resourcesTemplate") {
+        let message =
+            "resourcesTemplate is a text that only the Flux Operator can read; what it makes is not rendered";
+        notes.push(Note { at: template.at, reason: Reason::Unsupported, message: message.to_owned() });
+    }
+    let namespace = set.at(&["metadata", "namespace"]).and_then(Text::of);
+    let items = spec("resources").map(Node::items).unwrap_or_default();
+    let mut resources: Vec<Resource<'a>> = items
+        .iter()
+        .map(|item| Resource {
+            node: item.clone(),
+            document: item.at,
+            layers: Vec::new(),
+            previous: Vec::new(),
+        })
+        .collect();
+    if let Some(namespace) = namespace.filter(|namespace| !is_opaque(&namespace.text)) {
+        for resource in &mut resources {
+            supply_namespace(resource, &namespace);
+        }
+    }
+    resources
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml;
+
+    fn node(text: &str) -> Node<'_> {
+        yaml::documents(text, 0).remove(0).unwrap()
+    }
+
+    #[test]
+    fn an_instance_follows_its_path() {
+        let text = "apiVersion: fluxcd.controlplane.io/v1\nkind: FluxInstance\nmetadata: {name: flux, namespace: flux-system}\n\
+                    spec: {sync: {kind: GitRepository, path: clusters/prod}}\n";
+        let instance = node(text);
+        assert!(is_flux_instance(&instance) && !is_resource_set(&instance));
+        let sync = sync_of(&instance).unwrap();
+        assert_eq!(sync.text_of(&["metadata", "name"]), Some("flux-system"));
+        assert_eq!(sync.text_of(&["spec", "path"]), Some("clusters/prod"));
+        assert_eq!(&text[sync.at(&["spec", "path"]).unwrap().at.range()], "clusters/prod");
+        assert!(sync_of(&node("kind: FluxInstance")).is_none());
+    }
+
+    #[test]
+    fn a_set_holds_objects_whose_inputs_are_open() {
+        let set = node(
+            "{metadata: {namespace: apps}, spec: {resourcesTemplate: x, resources: [{kind: A, metadata: {name: '<< inputs.a >>'}}, \
+             {kind: B, metadata: {namespace: b}}]}}",
+        );
+        let mut notes = Vec::new();
+        let resources = resources_of(&set, &mut notes);
+        let namespaces: Vec<_> = resources.iter().map(|it| it.id().namespace).collect();
+        assert_eq!((namespaces, notes.len()), (vec!["apps", "b"], 1));
+    }
+}

@@ -1,0 +1,222 @@
+//! `spec.postBuild`: kustomize-controller replaces variables in the text of each object that it prints.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::envsubst::{self, Variable};
+use super::printed;
+use crate::render::{Note, Reason};
+use crate::yaml::{Entry, Key, Node, Span, Value};
+
+/// The label or annotation by which an object wants to be left alone.
+const SUBSTITUTE: &str = "kustomize.toolkit.fluxcd.io/substitute";
+
+/// The variables of a Kustomization.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Variables<'a> {
+    /// Their values.
+    pub known: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    /// Whether there may be more, from where nothing can be read here.
+    pub may_be_more: bool,
+    /// Whether texts are replaced even if there is no variable at all.
+    pub always: bool,
+}
+
+/// Whether a text is not what the cluster will see, because it has a variable in it that is known there only: of Flux (`${NAME}`) or of a
+/// `ResourceSet` (`<< inputs.name >>`). What such a text says cannot be judged.
+pub fn is_opaque(text: &str) -> bool {
+    let between = |start: &str, end: &str| text.find(start).is_some_and(|at| text[at..].contains(end));
+    between("${", "}") || between("<<", ">>")
+}
+
+// === impl Variables ===
+
+impl<'a> Variables<'a> {
+    /// Whether anything is replaced.
+    pub fn count(&self) -> bool {
+        self.always || self.may_be_more || !self.known.is_empty()
+    }
+
+    /// Adds variables, over those that are there. A value is one line: Flux takes the line ends out.
+    pub fn add(&mut self, entries: &[Entry<'a>]) {
+        for Entry { key, value } in entries {
+            let Some(scalar) = value.scalar() else { continue };
+            let text = match &scalar.text {
+                text if text.contains('\n') => Cow::Owned(text.replace('\n', "")),
+                text => text.clone(),
+            };
+            self.known.insert(key.text.clone(), text);
+        }
+    }
+
+    fn get(&self, name: &str) -> Variable<'_> {
+        match self.known.get(name) {
+            Some(value) => Variable::Known(value),
+            None if self.may_be_more => Variable::Unknown,
+            None => Variable::Unset,
+        }
+    }
+
+    /// Replaces the variables in an object. Every value stays where it stands.
+    pub fn substitute<'n>(&self, object: &Node<'n>, notes: &mut Vec<Note>) -> Node<'n> {
+        let is_disabled = ["labels", "annotations"]
+            .iter()
+            .any(|field| object.text_of(&["metadata", field, SUBSTITUTE]) == Some("disabled"));
+        if is_disabled || !self.count() {
+            return object.clone();
+        }
+        self.node(object, false, notes).unwrap_or_else(|| object.clone())
+    }
+
+    /// What a value becomes; nothing if it stays as it is.
+    fn node<'n>(&self, node: &Node<'n>, is_item: bool, notes: &mut Vec<Note>) -> Option<Node<'n>> {
+        match &node.value {
+            Value::Scalar(scalar) => self.scalar(node, &scalar.text, is_item, notes),
+            Value::Sequence(sequence) => {
+                let mut changed = None;
+                for (index, item) in sequence.items.iter().enumerate() {
+                    if let Some(new) = self.node(item, true, notes) {
+                        changed.get_or_insert_with(|| node.clone()).sequence_mut()?[index] = new;
+                    }
+                }
+                changed
+            }
+            Value::Mapping(mapping) => {
+                let mut changed = None;
+                for (index, Entry { key, value }) in mapping.entries.iter().enumerate() {
+                    let new_key = self.key(key, notes);
+                    let new_value = self.node(value, false, notes);
+                    if new_key.is_some() || new_value.is_some() {
+                        let entry = &mut changed.get_or_insert_with(|| node.clone()).mapping_mut()?[index];
+                        entry.key = new_key.unwrap_or_else(|| key.clone());
+                        entry.value = new_value.unwrap_or_else(|| value.clone());
+                    }
+                }
+                changed
+            }
+        }
+    }
+
+    fn scalar<'n>(
+        &self,
+        node: &Node<'n>,
+        text: &str,
+        is_item: bool,
+        notes: &mut Vec<Note>,
+    ) -> Option<Node<'n>> {
+        let (new, is_opaque) = self.text(text, node.at, notes)?;
+        let mut replaced = if is_opaque || !printed::is_plain(text) {
+            Node::text_at(new, node.at)
+        } else if let Some(read) = printed::read(&new, is_item, node.at) {
+            read
+        } else {
+            let message = format!("{text:?} becomes {new:?}, which is no YAML there");
+            notes.push(Note { at: node.at, reason: Reason::Refused, message });
+            Node::text_at(new, node.at)
+        };
+        replaced.over.clone_from(&node.over);
+        Some(replaced)
+    }
+
+    fn key<'n>(&self, key: &Key<'n>, notes: &mut Vec<Note>) -> Option<Key<'n>> {
+        let (text, _) = self.text(&key.text, key.at, notes)?;
+        Some(Key { text: text.into(), at: key.at })
+    }
+
+    /// What a text becomes, and whether an unknown variable is left in it; nothing if it stays as it is.
+    fn text(&self, text: &str, at: Span, notes: &mut Vec<Note>) -> Option<(String, bool)> {
+        if !text.contains('$') {
+            return None;
+        }
+        match envsubst::evaluate(text, &|name| self.get(name)) {
+            Ok(evaluated) => {
+                (evaluated.text != text).then(|| (evaluated.text.into_owned(), evaluated.is_opaque))
+            }
+            Err(error) => {
+                let message = format!("kustomize-controller refuses {:?}: {error}", shortened(text));
+                notes.push(Note { at, reason: Reason::Refused, message });
+                None
+            }
+        }
+    }
+}
+
+/// The line of a text in which its first substitution is.
+fn shortened(text: &str) -> &str {
+    text.lines().find(|line| line.contains("${")).unwrap_or_default().trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml;
+
+    fn variables(known: &[(&'static str, &'static str)], may_be_more: bool) -> Variables<'static> {
+        let known = known.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Variables { known, may_be_more, always: false }
+    }
+
+    fn substituted(text: &str, variables: &Variables<'_>) -> (String, Vec<String>) {
+        let node = yaml::documents(text, 0).remove(0).unwrap();
+        let mut notes = Vec::new();
+        let new = variables.substitute(&node, &mut notes);
+        let mut json = Vec::new();
+        new.write_json(&mut json);
+        (String::from_utf8(json).unwrap(), notes.into_iter().map(|note| note.message).collect())
+    }
+
+    #[test]
+    fn values_are_read_again_unless_they_need_quotes() {
+        let text = "{a: '${PORT}', b: \"v: ${PORT}\", c: [x, \"${PORT}\"], '${PORT}': 1, d: \"x\\n${PORT}\"}";
+        let (json, notes) = substituted(text, &variables(&[("PORT", "80")], false));
+        assert_eq!(json, r#"{"a":80,"b":"v: 80","c":["x",80],"80":1,"d":"x\n80"}"#);
+        assert!(notes.is_empty());
+        assert_eq!(
+            substituted("a: 'x${NONE}'\nb: ${NONE}\n", &variables(&[("A", "")], false)).0,
+            r#"{"a":"x","b":null}"#
+        );
+    }
+
+    #[test]
+    fn nothing_is_replaced_without_a_variable_or_against_the_objects_will() {
+        let text = "a: ${A:=b}\n";
+        assert_eq!(substituted(text, &variables(&[], false)).0, r#"{"a":"${A:=b}"}"#);
+        let always = Variables { always: true, ..Variables::default() };
+        assert_eq!(substituted(text, &always).0, r#"{"a":"b"}"#);
+        let disabled =
+            "{metadata: {annotations: {kustomize.toolkit.fluxcd.io/substitute: disabled}}, a: '${A}'}";
+        assert!(substituted(disabled, &always).0.ends_with(r#""a":"${A}"}"#));
+    }
+
+    #[test]
+    fn what_a_secret_may_set_stays_open() {
+        let (json, _) =
+            substituted("{a: '${S:=b}', b: '${A}-${S}', c: '${A}'}", &variables(&[("A", "1")], true));
+        assert_eq!(json, r#"{"a":"${S:=b}","b":"1-${S}","c":1}"#);
+        assert!(
+            is_opaque("1-${S}") && is_opaque("<< inputs.name >>-x") && !is_opaque("} ${") && !is_opaque("$S")
+        );
+    }
+
+    #[test]
+    fn what_the_controller_refuses_is_said() {
+        let (json, notes) =
+            substituted("a: |\n  x\n  echo ${1[@]}\nb: ${A}\n", &variables(&[("A", "x: y")], false));
+        assert_eq!(json, r#"{"a":"x\necho ${1[@]}\n","b":"x: y"}"#);
+        assert_eq!(
+            notes,
+            [
+                "kustomize-controller refuses \"echo ${1[@]}\": missing closing brace",
+                "\"${A}\" becomes \"x: y\", which is no YAML there"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_stays_where_it_stands() {
+        let node = yaml::documents("a: ${A}", 0).remove(0).unwrap();
+        let new = variables(&[("A", "[1, 2]")], false).substitute(&node, &mut Vec::new());
+        assert_eq!(new.get("a").unwrap().at, node.get("a").unwrap().at);
+        assert_eq!(new.get("a").unwrap().items().len(), 2);
+    }
+}
