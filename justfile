@@ -64,6 +64,10 @@ soak length="10m":
 bench-cluster *args:
     cargo bench --locked --bench cluster {{ args }}
 
+# Measure `chartgate check` of a corpus, side by side with the least that can be done with the same files
+bench-check *args:
+    cargo bench --locked --bench check {{ args }}
+
 # Everything that must hold before a change is merged
 ci:
     bash .ci/run

@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod check;
 mod config;
 mod explain;
 pub mod log;
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 use crate::config::{ConfigError, suggestion};
 use crate::policy::find_rule;
+use check::{CheckArgs, CheckError};
 use config::ConfigCommand;
 use explain::RulesFormat;
 use preview::{PreviewArgs, PreviewError};
@@ -34,6 +36,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(ServeArgs),
+    Check(CheckArgs),
     Preview(PreviewArgs),
     /// Check a configuration file, or print what follows from it.
     #[command(subcommand)]
@@ -63,6 +66,9 @@ pub enum CommandError {
     /// `chartgate serve` did not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// `chartgate check` could not check.
+    #[error(transparent)]
+    Check(#[from] CheckError),
     /// `chartgate preview` could not read its input.
     #[error(transparent)]
     Preview(#[from] PreviewError),
@@ -86,6 +92,7 @@ impl Cli {
         let Self { command } = self;
         match command {
             Command::Serve(args) => Ok(serve::run(args)?),
+            Command::Check(args) => Ok(check::run(&args, &mut io::BufWriter::new(io::stdout().lock()))?),
             Command::Preview(args) => Ok(preview::run(args, &mut io::stdout().lock())?),
             Command::Config(command) => {
                 config::run(command, &mut io::stdout().lock())?;

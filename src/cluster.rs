@@ -6,6 +6,7 @@
 //! - [`event`] leaves a word at an object of our own for `kubectl describe`.
 //! - [`events`] writes Events on the objects that were judged.
 //! - [`facts`] holds what the cluster says about itself, for every review.
+//! - [`once`] asks for the facts of one moment.
 //! - [`releases`] lists what a namespace holds.
 //! - [`conditions`] says under which conditions the API server calls us.
 //! - `crd`, `namespaces` and `sources` each follow a part of it by a [`watch`], `named` a single object.
@@ -19,6 +20,7 @@ pub mod events;
 pub mod facts;
 mod named;
 mod namespaces;
+pub mod once;
 pub mod releases;
 pub mod secret;
 mod sources;
@@ -36,6 +38,8 @@ use tokio::time::timeout;
 use crate::policy::CHART_REF_KINDS;
 use ca_bundle::Kind;
 use facts::{Fact, Store};
+
+pub use crd::schemas_of;
 
 pub use connection::{Access, Connection, ConnectionError};
 

@@ -14,4 +14,4 @@ mod tests;
 pub use layout::{Form, Layout, Pair, Style, Trail, Written};
 pub use lines::{Lines, Position};
 pub use node::{Entry, Key, Mapping, Node, Overridden, Scalar, Sequence, Span, Value};
-pub use reader::{Error, comments, documents};
+pub use reader::{Error, comments, documents, documents_without_values};

@@ -13,6 +13,9 @@ mod client;
 #[path = "../figures/mod.rs"]
 mod figures;
 mod floor;
+#[allow(dead_code, reason = "shared with the tests, which use more of it")]
+#[path = "../../tests/support/go_tools.rs"]
+mod go_tools;
 #[allow(dead_code, unused_imports, reason = "shared with the tests, which use more of it")]
 #[path = "../../tests/cluster/harness/mod.rs"]
 mod harness;

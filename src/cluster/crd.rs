@@ -88,8 +88,8 @@ fn listed(schemas: &[Schema]) -> String {
     schemas.iter().map(|schema| &*schema.version).collect::<Vec<_>>().join(", ")
 }
 
-/// The rows of the served versions, oldest first, as far as they decide about `spec.chart` and `spec.chartRef`.
-fn schemas_of(crd: &Value) -> Vec<Schema> {
+/// The rows of the served versions of HelmRelease's CRD, oldest first, as far as they decide about `spec.chart` and `spec.chartRef`.
+pub fn schemas_of(crd: &Value) -> Vec<Schema> {
     served_versions(crd).map(schema_of).collect()
 }
 

@@ -9,6 +9,7 @@ use crate::yaml::{self, Error, Node, Span};
 /// The files below one folder, by their paths, which are relative to it and have `/` between their parts.
 #[derive(Debug, Default)]
 pub struct Tree<'a> {
+    without_values: bool,
     files: Vec<File<'a>>,
     by_path: BTreeMap<&'a str, usize>,
 }
@@ -22,6 +23,7 @@ pub struct File<'a> {
     pub text: &'a str,
     /// Its number in the tree, which is also the one in spans.
     pub id: u32,
+    without_values: bool,
     documents: OnceLock<Vec<Result<Node<'a>, Error>>>,
 }
 
@@ -52,12 +54,18 @@ pub enum Reason {
 // === impl Tree ===
 
 impl<'a> Tree<'a> {
+    /// A tree in which the values of HelmReleases are passed over: most of what there is to read, and nothing that decides about charts.
+    pub fn without_values() -> Self {
+        Self { without_values: true, ..Self::default() }
+    }
+
     /// Adds a file. Of two at one path the first counts.
     pub fn add(&mut self, path: &'a str, text: &'a str) {
         let index = self.files.len();
         if *self.by_path.entry(path).or_insert(index) == index {
             let id = u32::try_from(index).expect("there are fewer than four billion files");
-            self.files.push(File { path, text, id, documents: OnceLock::new() });
+            let without_values = self.without_values;
+            self.files.push(File { path, text, id, without_values, documents: OnceLock::new() });
         }
     }
 
@@ -106,7 +114,10 @@ impl<'a> Tree<'a> {
 impl<'a> File<'a> {
     /// Its documents, each for itself; read when first asked for.
     pub fn documents(&self) -> &[Result<Node<'a>, Error>] {
-        self.documents.get_or_init(|| yaml::documents(self.text, self.id))
+        self.documents.get_or_init(|| {
+            let read = if self.without_values { yaml::documents_without_values } else { yaml::documents };
+            read(self.text, self.id)
+        })
     }
 
     /// The folder that it is in; empty at the top of the tree.

@@ -75,6 +75,8 @@ pub struct Mapping<'a> {
     pub entries: Vec<Entry<'a>>,
     /// Whether it is written in braces.
     pub flow: bool,
+    /// Whether its entries were passed over, because nobody who asked for the tree asks for them. Then it looks empty, and is not.
+    pub elided: bool,
 }
 
 /// A key and its value.

@@ -48,9 +48,21 @@ struct Extent {
     depth: usize,
 }
 
+/// What is open. What it holds so far lies on the builder's piles, from `start` on, until it is known how much there is.
 enum Open<'a> {
-    Sequence(Sequence<'a>),
-    Mapping { mapping: Mapping<'a>, key: Option<Key<'a>>, is_merge: bool, merged: Vec<Node<'a>>, seen: Seen },
+    Sequence {
+        start: usize,
+        flow: bool,
+    },
+    Mapping {
+        start: usize,
+        flow: bool,
+        elided: bool,
+        key: Option<Key<'a>>,
+        is_merge: bool,
+        merged: Vec<Node<'a>>,
+        seen: Seen,
+    },
 }
 
 /// The keys of a map that is being read, once they are many.
@@ -60,11 +72,35 @@ struct Seen(HashMap<String, usize>);
 struct Builder<'a> {
     text: &'a str,
     file: u32,
+    reading: Reading,
+    /// How deep we are in what is passed over; 0 is not at all.
+    passing: usize,
+    /// Whether an anchor was passed over.
+    passed_anchor: bool,
     stack: Vec<Frame<'a>>,
+    items: Vec<Node<'a>>,
+    entries: Vec<Entry<'a>>,
     /// The finished values of anchors, by the parser's numbers.
     anchors: HashMap<usize, (Node<'a>, Extent)>,
     root: Option<Node<'a>>,
     expanded: usize,
+}
+
+/// How much of a text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// All of it.
+    Whole,
+    /// The `spec.values` of HelmReleases are passed over: they are most of the text, and no rule reads them.
+    WithoutValues,
+}
+
+/// Why a document ends early.
+enum Stop {
+    /// It is faulty.
+    Fault(Error),
+    /// An alias leads into what was passed over.
+    Passed,
 }
 
 type Events<'a> = Parser<'a, StrInput<'a>>;
@@ -73,16 +109,28 @@ type Events<'a> = Parser<'a, StrInput<'a>>;
 ///
 /// `file` is what the spans of the nodes will name.
 pub fn documents(text: &str, file: u32) -> Vec<Result<Node<'_>, Error>> {
+    // Nothing is passed over, so no alias leads there.
+    read(text, file, Reading::Whole).unwrap_or_default()
+}
+
+/// The same, but the `spec.values` of HelmReleases are passed over where nothing else needs them: a map that says so stands in their place.
+pub fn documents_without_values(text: &str, file: u32) -> Vec<Result<Node<'_>, Error>> {
+    read(text, file, Reading::WithoutValues).unwrap_or_else(|| documents(text, file))
+}
+
+/// The documents, unless an alias leads into what is passed over.
+fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Result<Node<'_>, Error>>> {
     let mut options = Options::default();
     options.set_emit_comments(false);
     let mut events = Parser::new_from_str_with_options(text, options);
     let mut documents = Vec::new();
     loop {
-        match document(&mut events, text, file) {
+        match document(&mut events, text, file, reading) {
             Ok(None) => break,
             Ok(Some(root)) if root.is_null() => {}
             Ok(Some(root)) => documents.push(Ok(root)),
-            Err(error) => {
+            Err(Stop::Passed) => return None,
+            Err(Stop::Fault(error)) => {
                 documents.push(Err(error));
                 if !matches!(events.proceed_next_document(), Ok(true)) {
                     break;
@@ -90,7 +138,7 @@ pub fn documents(text: &str, file: u32) -> Vec<Result<Node<'_>, Error>> {
             }
         }
     }
-    documents
+    Some(documents)
 }
 
 /// The comments of a text, each with the byte at which it starts and what is behind its `#`. An error ends them.
@@ -104,18 +152,35 @@ pub fn comments(text: &str) -> Vec<(usize, &str)> {
 }
 
 /// The next document; `None` at the end of the text.
-fn document<'a>(events: &mut Events<'a>, text: &'a str, file: u32) -> Result<Option<Node<'a>>, Error> {
-    let mut builder =
-        Builder { text, file, stack: Vec::new(), anchors: HashMap::new(), root: None, expanded: 0 };
+fn document<'a>(
+    events: &mut Events<'a>,
+    text: &'a str,
+    file: u32,
+    reading: Reading,
+) -> Result<Option<Node<'a>>, Stop> {
+    let mut builder = Builder {
+        text,
+        file,
+        reading,
+        passing: 0,
+        passed_anchor: false,
+        stack: Vec::new(),
+        items: Vec::new(),
+        entries: Vec::new(),
+        anchors: HashMap::new(),
+        root: None,
+        expanded: 0,
+    };
     loop {
         let Some(next) = events.next_event() else { return Ok(None) };
-        let (event, marks) = next.map_err(|error| builder.syntax(&error))?;
+        let (event, marks) = next.map_err(|error| Stop::Fault(builder.syntax(&error)))?;
         match event {
             Event::StreamEnd => return Ok(None),
             Event::DocumentEnd => {
                 let nothing = Span { file, start: 0, end: 0 };
                 return Ok(Some(builder.root.unwrap_or_else(|| null(nothing))));
             }
+            event if builder.passing > 0 => builder.pass(&event, marks)?,
             event => builder.take(event, marks)?,
         }
     }
@@ -128,7 +193,49 @@ fn null(at: Span) -> Node<'static> {
 // === impl Builder ===
 
 impl<'a> Builder<'a> {
-    fn take(&mut self, event: Event<'a>, marks: Marks) -> Result<(), Error> {
+    /// Passes over an event; the last one ends the collection that nobody asks for.
+    fn pass(&mut self, event: &Event<'a>, marks: Marks) -> Result<(), Stop> {
+        self.passed_anchor |= event.anchor_id().is_some();
+        match event {
+            Event::MappingStart(..) | Event::SequenceStart(..) => self.passing += 1,
+            Event::MappingEnd | Event::SequenceEnd => self.passing -= 1,
+            _ => {}
+        }
+        if self.passing == 0 { self.close(self.span(marks)).map_err(Stop::Fault) } else { Ok(()) }
+    }
+
+    /// Whether what begins now are the values of a HelmRelease. Its kind has to stand above them, as it does wherever people write it.
+    fn begins_values(&self) -> bool {
+        if self.reading == Reading::Whole {
+            return false;
+        }
+        let [root, spec] = &self.stack[..] else { return false };
+        let (
+            Open::Mapping { start, key: Some(below), .. },
+            Open::Mapping { key: Some(key), is_merge: false, .. },
+        ) = (&root.open, &spec.open)
+        else {
+            return false;
+        };
+        let is_release =
+            |entry: &Entry<'_>| entry.key.text == "kind" && entry.value.text() == Some("HelmRelease");
+        below.text == "spec" && key.text == "values" && self.entries[*start..].iter().any(is_release)
+    }
+
+    fn take(&mut self, event: Event<'a>, marks: Marks) -> Result<(), Stop> {
+        if let Event::Alias(id) = event
+            && self.passed_anchor
+            && !self.anchors.contains_key(&id)
+        {
+            return Err(Stop::Passed);
+        }
+        if matches!(event, Event::MappingStart(..)) && self.begins_values() {
+            self.passing = 1;
+        }
+        self.build(event, marks).map_err(Stop::Fault)
+    }
+
+    fn build(&mut self, event: Event<'a>, marks: Marks) -> Result<(), Error> {
         let at = self.span(marks);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -141,13 +248,14 @@ impl<'a> Builder<'a> {
                 self.finish(node, anchor, Extent::ONE)
             }
             Event::SequenceStart(style, anchor, _) => {
-                let sequence = Sequence { items: Vec::new(), flow: style == StructureStyle::Flow };
-                self.open(Open::Sequence(sequence), at, anchor)
+                let (start, flow) = (self.items.len(), style == StructureStyle::Flow);
+                self.open(Open::Sequence { start, flow }, at, anchor)
             }
             Event::MappingStart(style, anchor, _) => {
-                let mapping = Mapping { entries: Vec::new(), flow: style == StructureStyle::Flow };
                 let open = Open::Mapping {
-                    mapping,
+                    start: self.entries.len(),
+                    flow: style == StructureStyle::Flow,
+                    elided: self.passing > 0,
                     key: None,
                     is_merge: false,
                     merged: Vec::new(),
@@ -197,20 +305,21 @@ impl<'a> Builder<'a> {
     fn close(&mut self, end: Span) -> Result<(), Error> {
         let Some(Frame { open, mut at, anchor, extent }) = self.stack.pop() else { return Ok(()) };
         let (value, flow, last) = match open {
-            Open::Sequence(sequence) => {
-                let last = sequence.items.last().map(|item| item.at.end);
-                (Value::Sequence(Arc::new(sequence)), false, last)
+            Open::Sequence { start, flow } => {
+                let items: Vec<_> = self.items.drain(start..).collect();
+                let last = items.last().map(|item| item.at.end);
+                (Value::Sequence(Arc::new(Sequence { items, flow })), flow, last)
             }
-            Open::Mapping { mut mapping, merged, .. } => {
-                let last = mapping.entries.last().map(|entry| entry.value.at.end.max(entry.key.at.end));
+            Open::Mapping { start, flow, elided, merged, .. } => {
+                let entries: Vec<_> = self.entries.drain(start..).collect();
+                let last = entries.last().map(|entry| entry.value.at.end.max(entry.key.at.end));
+                let mut mapping = Mapping { entries, flow, elided };
                 merge(&mut mapping, &merged);
-                let flow = mapping.flow;
                 (Value::Mapping(Arc::new(mapping)), flow, last)
             }
         };
         // The end of a block is told where the next one begins; its own is that of its last value.
-        let is_flow = flow || matches!(&value, Value::Sequence(sequence) if sequence.flow);
-        at.end = if is_flow { end.end } else { last.unwrap_or(at.end).max(at.start) };
+        at.end = if flow { end.end } else { last.unwrap_or(at.end).max(at.start) };
         self.finish(Node { value, at, over: None }, anchor, extent)
     }
 
@@ -225,8 +334,8 @@ impl<'a> Builder<'a> {
         };
         frame.extent.add(extent);
         match &mut frame.open {
-            Open::Sequence(sequence) => sequence.items.push(node),
-            Open::Mapping { mapping, key, is_merge, merged, seen } => match key.take() {
+            Open::Sequence { .. } => self.items.push(node),
+            Open::Mapping { start, key, is_merge, merged, seen, .. } => match key.take() {
                 Some(_) if *is_merge => {
                     *is_merge = false;
                     if let Some(wrong) = not_mergeable(&node) {
@@ -234,7 +343,7 @@ impl<'a> Builder<'a> {
                     }
                     merged.push(node);
                 }
-                Some(key) => mapping.entries.push(Entry { key, value: node }),
+                Some(key) => self.entries.push(Entry { key, value: node }),
                 None => {
                     let at = node.at;
                     let Value::Scalar(Scalar { text, plain }) = node.value else {
@@ -243,7 +352,7 @@ impl<'a> Builder<'a> {
                         );
                     };
                     *is_merge = plain && text == "<<";
-                    if !*is_merge && let Some(first) = seen.before(&text, &mapping.entries) {
+                    if !*is_merge && let Some(first) = seen.before(&text, &self.entries[*start..]) {
                         let line = Lines::of(self.text).position(first).line;
                         return Err(
                             self.error(at, format!("the key {text:?} is there already, on line {line}"))
@@ -281,11 +390,14 @@ impl<'a> Builder<'a> {
                 message: "a conflict that git left open".to_owned(),
             };
         }
-        let line = lines.line(number);
-        let indent = &line[..line.len() - line.trim_start().len()];
-        if indent.contains('\t') {
-            let offset = lines.start(number) + indent.find('\t').unwrap_or_default();
-            return Error { offset, message: "a tab in the indentation; YAML takes spaces".to_owned() };
+        // A scalar that goes on is told by the line on which it began.
+        for number in [number, number + 1] {
+            let line = lines.line(number);
+            let indent = &line[..line.len() - line.trim_start().len()];
+            if let Some(tab) = indent.find('\t') {
+                let message = "a tab in the indentation; YAML takes spaces".to_owned();
+                return Error { offset: lines.start(number) + tab, message };
+            }
         }
         Error { offset, message: error.info() }
     }

@@ -85,6 +85,7 @@ fn a_block_at_the_end_of_a_text_without_a_line_end_has_none() {
 fn says_where_and_what_is_wrong() {
     for (text, said) in [
         ("a: 1\nb: 2\na: 3\n", "3:1: the key \"a\" is there already, on line 1"),
+        ("a: 1\n\tb: 1\n", "2:1: a tab in the indentation; YAML takes spaces"),
         ("a:\n\tb: 1\n", "2:1: a tab in the indentation; YAML takes spaces"),
         ("a: 1\n<<<<<<< HEAD\nb: 2\n=======\nb: 3\n>>>>>>> main\n", "2:1: a conflict that git left open"),
         ("? [a]\n: 1\n", "1:3: a key that is a list or a map; Kubernetes takes texts only"),
@@ -165,4 +166,25 @@ fn equal_is_what_says_the_same() {
 fn finds_comments_and_not_what_looks_like_one() {
     let text = "# one\na: '# no' # two\nb: |\n  # no\n";
     assert_eq!(comments(text), [(0, " one"), (16, " two")]);
+}
+
+#[test]
+fn the_values_of_a_release_are_passed_over_and_nothing_else() {
+    let text = "kind: HelmRelease\nspec:\n  values: {a: [1, {b: 2}], c: &c 3}\n  interval: 1m\n---\nkind: Other\nspec: {values: {a: 1}}\n";
+    let documents: Vec<_> = documents_without_values(text, 0).into_iter().map(Result::unwrap).collect();
+    assert_eq!(json_of(&documents[0]), r#"{"kind":"HelmRelease","spec":{"values":{},"interval":"1m"}}"#);
+    let values = documents[0].at(&["spec", "values"]).unwrap();
+    assert!(matches!(&values.value, Value::Mapping(mapping) if mapping.elided));
+    assert_eq!(&text[values.at.range()], "{a: [1, {b: 2}], c: &c 3}");
+    assert_eq!(json_of(&documents[1]), r#"{"kind":"Other","spec":{"values":{"a":1}}}"#);
+}
+
+#[test]
+fn values_that_something_else_refers_to_are_read() {
+    let text = "kind: HelmRelease\nspec:\n  values: {version: &v 1.2.3}\n  chart: *v\n";
+    let documents = documents_without_values(text, 0);
+    assert_eq!(
+        json_of(documents[0].as_ref().unwrap()),
+        r#"{"kind":"HelmRelease","spec":{"values":{"version":"1.2.3"},"chart":"1.2.3"}}"#
+    );
 }

@@ -199,7 +199,7 @@ fn naming<'s>(at: Span, api_version: &'s str, scope: &Scope<'s, '_>) -> Option<N
     let value =
         Node { value: Value::Scalar(Scalar { text: api_version.into(), plain: true }), at, over: None };
     let entry = Entry { key: crate::yaml::Key { text: "apiVersion".into(), at: key }, value };
-    let mapping = Mapping { entries: vec![entry], flow: false };
+    let mapping = Mapping { entries: vec![entry], ..Mapping::default() };
     Some(Node { value: Value::Mapping(mapping.into()), at: map, over: None })
 }
 

@@ -70,7 +70,11 @@ fn moved<'a>(node: &Node<'_>, at: Span) -> Node<'a> {
                 key: Key { text: own(&key.text), at },
                 value: moved(value, at),
             });
-            Value::Mapping(Arc::new(Mapping { entries: entries.collect(), flow: mapping.flow }))
+            Value::Mapping(Arc::new(Mapping {
+                entries: entries.collect(),
+                flow: mapping.flow,
+                elided: mapping.elided,
+            }))
         }
     };
     Node { value, at, over: None }

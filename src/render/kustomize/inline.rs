@@ -66,7 +66,11 @@ impl Places {
                     value: self.node(value),
                 });
                 let entries = entries.collect();
-                Value::Mapping(Arc::new(yaml::Mapping { entries, flow: mapping.flow }))
+                Value::Mapping(Arc::new(yaml::Mapping {
+                    entries,
+                    flow: mapping.flow,
+                    elided: mapping.elided,
+                }))
             }
         };
         Node { value, at: self.span(node.at), over: None }

@@ -108,6 +108,10 @@ impl<'a> Operation<'a> {
     }
 
     fn take(&self, root: &mut Node<'a>) -> Result<(), Refusal> {
+        // What was passed over is not there to be changed, and nobody asks what became of it.
+        if leads_into_elided(root, &self.path) || leads_into_elided(root, self.from()) {
+            return Ok(());
+        }
         match self.verb {
             Verb::Add => {
                 let value = self.value();
@@ -160,6 +164,19 @@ impl<'a> Operation<'a> {
     fn from(&self) -> &str {
         self.from.as_deref().unwrap_or_default()
     }
+}
+
+/// Whether a path leads below a map whose entries were passed over.
+fn leads_into_elided(root: &Node<'_>, path: &str) -> bool {
+    let mut node = root;
+    for part in path.split('/').skip(1) {
+        if matches!(&node.value, Value::Mapping(mapping) if mapping.elided) {
+            return true;
+        }
+        let Some(next) = node.get(&unescaped(part)) else { return false };
+        node = next;
+    }
+    false
 }
 
 /// The map or list that the last part of a path is in, and that part.

@@ -116,8 +116,12 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
 }
 
 fn with_entries<'a>(node: &Node<'a>, entries: Vec<Entry<'a>>) -> Node<'a> {
-    let flow = matches!(&node.value, Value::Mapping(mapping) if mapping.flow);
-    Node { value: Value::Mapping(Arc::new(Mapping { entries, flow })), at: node.at, over: node.over.clone() }
+    let (flow, elided) = match &node.value {
+        Value::Mapping(mapping) => (mapping.flow, mapping.elided),
+        _ => (false, false),
+    };
+    let mapping = Mapping { entries, flow, elided };
+    Node { value: Value::Mapping(Arc::new(mapping)), at: node.at, over: node.over.clone() }
 }
 
 /// What a value of a patch is where there was none: without nulls and directives, except in lists. `None` where nothing is left to add.

@@ -1,0 +1,385 @@
+//! `chartgate check`: repositories, before they are committed.
+
+mod progress;
+
+use std::env;
+use std::fs;
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+use thiserror::Error;
+use time::UtcDateTime;
+
+use super::EXIT_USAGE;
+use crate::cluster::once::{SnapshotError, snapshot};
+use crate::cluster::{Access, Connection, ConnectionError, schemas_of};
+use crate::config::{self, ConfigError};
+use crate::policy::{Facts, Flux, Settings};
+use crate::preflight::baseline::{Baseline, BaselineError};
+use crate::preflight::collect::{NoSuchPath, collect};
+use crate::preflight::fix::{self, WriteError};
+use crate::preflight::{Checked, Criteria, check};
+use crate::report::junit::JunitOptions;
+use crate::report::text::{Colour, DEFAULT_WIDTH, TextOptions};
+use crate::report::{Excerpts as _, Grade, github, json, junit, sarif, text};
+use progress::Progress;
+
+/// The name of the configuration file that is looked for from the first path upward.
+const CONFIG: &str = "chartgate.yaml";
+
+/// Check repositories before a commit: render every HelmRelease as clusters will see it, and judge it.
+///
+/// Kustomizations, overlays, patches and Flux Kustomizations are followed; a finding names the file and line that put the offending field
+/// there, and the way by which it is rendered. Files and folders that ripgrep would skip (hidden, git-ignored) are skipped.
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = "\
+Exit codes:
+  0  nothing at or above --fail-on
+  1  findings
+  2  bad usage, input that cannot be read or parsed, or no HelmRelease at all (unless --allow-empty)
+
+A comment `# chartgate: ignore[RULE] reason` on the line above a finding, or behind it, keeps quiet about it.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct CheckArgs {
+    /// Files and folders; `-` is the standard input.
+    #[arg(value_name = "PATH", default_value = ".")]
+    paths: Vec<PathBuf>,
+
+    /// The configuration file; without it, chartgate.yaml in the folder of the first PATH or above it, if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    schemas: Schemas,
+
+    /// How the findings are told.
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
+    format: Format,
+
+    /// From which level on findings make the exit code 1.
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL", help_heading = "Output")]
+    fail_on: FailOn,
+
+    /// One line for each finding, and no summary.
+    #[arg(long, short, help_heading = "Output")]
+    quiet: bool,
+
+    /// Tell notes, too: what could not be rendered and why, and what nobody uses. In JSON they are always told.
+    #[arg(long, short, conflicts_with = "quiet", help_heading = "Output")]
+    verbose: bool,
+
+    /// When text is coloured.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = "Output")]
+    color: When,
+
+    /// Finding no HelmRelease at all is fine.
+    #[arg(long, help_heading = "Output")]
+    allow_empty: bool,
+
+    /// Do not tell the findings that this file knows.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    baseline: Option<PathBuf>,
+
+    /// Write the findings of now to a baseline file, and tell none of them.
+    #[arg(long, value_name = "FILE", conflicts_with = "baseline", help_heading = "Output")]
+    write_baseline: Option<PathBuf>,
+
+    /// Change the files: all that can be put right without a decision. Comments, order and layout stay.
+    #[arg(long, help_heading = "Fixing")]
+    fix: bool,
+
+    /// Show what --fix would change, as a patch; with --fix, show what it changed.
+    #[arg(long, help_heading = "Fixing")]
+    diff: bool,
+}
+
+/// Whose schemas apply.
+#[derive(Clone, Debug, Args)]
+#[group(multiple = false)]
+#[command(next_help_heading = "Whose schemas apply")]
+struct Schemas {
+    /// The Flux minor, such as 2.6; without any of these, the newest that is known.
+    #[arg(long, value_name = "2.x")]
+    flux: Option<Flux>,
+
+    /// The CRD of HelmRelease in a file, such as one printed by `kubectl get crd helmreleases.helm.toolkit.fluxcd.io -o yaml`.
+    #[arg(long, value_name = "FILE")]
+    crd: Option<PathBuf>,
+
+    /// The cluster of the kubeconfig: its CRDs, and its sources beside those in the files.
+    #[arg(long)]
+    cluster: bool,
+}
+
+/// How findings are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs; docs/report.md describes it.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit XML, for CI.
+    Junit,
+    /// GitHub workflow commands: annotations at the changed lines.
+    Github,
+}
+
+/// From which level on findings fail the check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum FailOn {
+    /// Errors.
+    #[default]
+    Error,
+    /// Errors and warnings.
+    Warning,
+    /// Nothing.
+    Never,
+}
+
+/// When text is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum When {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The check could not be made.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    /// A path that was given cannot be looked at.
+    #[error(transparent)]
+    Path(#[from] NoSuchPath),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The baseline cannot be used.
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
+    /// The file with the CRD cannot be read.
+    #[error("cannot read the CRD {}", .path.display())]
+    UnreadableCrd {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file holds no CRD of HelmRelease.
+    #[error("{}: {message}", .path.display())]
+    NoCrd {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// There is no cluster to ask.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The cluster cannot be judged by.
+    #[error(transparent)]
+    Cluster(#[from] SnapshotError),
+    /// The standard input cannot be put right.
+    #[error("--fix changes files, and the standard input is none; --diff shows what it would change")]
+    FixOfStdin,
+    /// A file could not be put right.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The report cannot be written.
+    #[error("cannot write to the standard output")]
+    Output(#[from] io::Error),
+}
+
+/// Checks, tells, and where that is asked for puts right.
+pub(super) fn run(args: &CheckArgs, out: &mut impl Write) -> Result<ExitCode, CheckError> {
+    if args.fix && args.paths.iter().any(|path| path == Path::new("-")) {
+        return Err(CheckError::FixOfStdin);
+    }
+    let settings = settings(args)?;
+    let facts = facts(&args.schemas)?;
+    let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
+    let collected = {
+        let progress = Progress::new();
+        collect(&args.paths, &|path| progress.read(path))?
+    };
+    let criteria = Criteria { settings: &settings, facts: &facts, baseline: baseline.as_ref() };
+    let checked = check(&collected, criteria);
+    if let Some(path) = &args.write_baseline {
+        let baseline = Baseline::of(checked.fingerprints.iter().cloned());
+        baseline.write(path)?;
+        writeln!(io::stderr(), "{} findings written to {}", baseline.len(), path.display())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.fix || args.diff {
+        let plan = checked.plan();
+        put_right(args, &checked, &plan, out)?;
+        if args.fix {
+            // What is left is told by the files as they are now.
+            let collected = collect(&args.paths, &|_| {})?;
+            let checked = check(&collected, criteria);
+            return tell(args, checked, out);
+        }
+        return Ok(exit_code(args, &checked));
+    }
+    tell(args, checked, out)
+}
+
+/// Changes the files, shows the changes, or both.
+fn put_right(
+    args: &CheckArgs,
+    checked: &Checked<'_>,
+    plan: &fix::Plan,
+    out: &mut impl Write,
+) -> Result<(), CheckError> {
+    for rewrite in &plan.files {
+        let (path, old) = (checked.files.path(rewrite.file), checked.files.text(rewrite.file));
+        if args.diff {
+            out.write_all(fix::unified(path, old, &rewrite.edits).as_bytes())?;
+        }
+        if args.fix {
+            fix::write(Path::new(path), old, &rewrite.text)?;
+        }
+    }
+    let mut err = io::stderr().lock();
+    for refused in &plan.refused {
+        writeln!(err, "not fixed: {}", refused.reason)?;
+    }
+    if args.fix {
+        let edits: usize = plan.files.iter().map(|rewrite| rewrite.edits.len()).sum();
+        writeln!(err, "{edits} changes in {} files", plan.files.len())?;
+    }
+    Ok(())
+}
+
+fn tell(args: &CheckArgs, mut checked: Checked<'_>, out: &mut impl Write) -> Result<ExitCode, CheckError> {
+    let code = exit_code(args, &checked);
+    if !(args.verbose || args.format == Format::Json) {
+        checked.report.diagnostics.retain(|diagnostic| diagnostic.grade > Grade::Note);
+    }
+    let Checked { report, files, .. } = &checked;
+    match args.format {
+        Format::Text => {
+            let colour = if args.is_coloured() { Colour::Always } else { Colour::Never };
+            text::write(report, files, &TextOptions { colour, width: width(), quiet: args.quiet }, out)?;
+        }
+        Format::Json => json::write(report, files, out)?,
+        Format::Sarif => sarif::write(report, files, out)?,
+        Format::Junit => {
+            let options = JunitOptions { timestamp: UtcDateTime::now(), fail_on: args.fail_on.grade() };
+            junit::write(report, files, &options, out)?;
+        }
+        Format::Github => github::write(report, files, out)?,
+    }
+    if report.summary.releases == 0 && !args.allow_empty {
+        writeln!(io::stderr(), "error: there is no HelmRelease here; --allow-empty makes that fine")?;
+    }
+    Ok(code)
+}
+
+fn exit_code(args: &CheckArgs, checked: &Checked<'_>) -> ExitCode {
+    let is_empty = checked.report.summary.releases == 0 && !args.allow_empty;
+    let fails = args.fail_on.grade().is_some_and(|from| checked.worst() >= Some(from));
+    match (checked.is_partial || is_empty, fails) {
+        (true, _) => ExitCode::from(EXIT_USAGE),
+        (false, true) => ExitCode::from(1),
+        (false, false) => ExitCode::SUCCESS,
+    }
+}
+
+/// The configuration that is named, else the one that is found.
+fn settings(args: &CheckArgs) -> Result<Settings, CheckError> {
+    let found = args.config.clone().or_else(|| found_above(args.paths.first()?));
+    Ok(found.as_deref().map(config::read).transpose()?.unwrap_or_default().settings)
+}
+
+/// The configuration in the folder of a path or the nearest above it. It is not looked for above the top of a repository.
+fn found_above(path: &Path) -> Option<PathBuf> {
+    let start = if path == Path::new("-") { env::current_dir().ok()? } else { path.canonicalize().ok()? };
+    for folder in start.ancestors().filter(|folder| folder.is_dir()) {
+        let file = folder.join(CONFIG);
+        if file.is_file() {
+            return Some(file);
+        }
+        if folder.join(".git").exists() {
+            break;
+        }
+    }
+    None
+}
+
+fn facts(schemas: &Schemas) -> Result<Facts, CheckError> {
+    let Schemas { flux, crd, cluster } = schemas;
+    if let Some(path) = crd {
+        return of_crd(path);
+    }
+    if *cluster {
+        return of_cluster();
+    }
+    Ok(Facts::of(flux.unwrap_or_default()))
+}
+
+fn of_crd(path: &Path) -> Result<Facts, CheckError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| CheckError::UnreadableCrd { path: path.to_owned(), source })?;
+    let wrong = |message| CheckError::NoCrd { path: path.to_owned(), message };
+    let documents: Vec<Value> = crate::preflight::documents(&text).map_err(wrong)?;
+    let is_ours = |document: &&Value| {
+        document["kind"] == "CustomResourceDefinition" && document["spec"]["names"]["kind"] == "HelmRelease"
+    };
+    let crd = documents.iter().find(is_ours);
+    let schemas = crd.map(schemas_of).filter(|schemas| !schemas.is_empty());
+    let schemas =
+        schemas.ok_or_else(|| wrong("holds no CRD of HelmRelease that serves a version".to_owned()))?;
+    Ok(Facts { helm_release: Some(schemas), ..Facts::default() })
+}
+
+fn of_cluster() -> Result<Facts, CheckError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let connection = Connection::open(Access::Required).await?.expect("it is required");
+        let snapshot = Box::pin(snapshot(connection)).await?;
+        let mut err = io::stderr().lock();
+        for missing in &snapshot.missing {
+            writeln!(err, "warning: not known of the cluster: {missing}")?;
+        }
+        Ok(snapshot.facts)
+    })
+}
+
+/// The width of the terminal that text is told on.
+fn width() -> usize {
+    let told = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    told.unwrap_or(DEFAULT_WIDTH)
+}
+
+impl CheckArgs {
+    fn is_coloured(&self) -> bool {
+        match self.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => {
+                let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                !no_color && io::stdout().is_terminal()
+            }
+        }
+    }
+}
+
+impl FailOn {
+    fn grade(self) -> Option<Grade> {
+        match self {
+            Self::Error => Some(Grade::Error),
+            Self::Warning => Some(Grade::Warning),
+            Self::Never => None,
+        }
+    }
+}

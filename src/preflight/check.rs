@@ -1,0 +1,224 @@
+//! `chartgate check`: repositories, judged as clusters will see them.
+
+mod fingerprint;
+mod relations;
+mod release;
+mod unread;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+
+use super::baseline::Baseline;
+use super::collect::Collected;
+use super::files::Files;
+use super::fix::{self, Fix};
+use super::ignores;
+use crate::policy::{Facts, Settings};
+use crate::render::Tree;
+use crate::render::ends::{self, EndKind, Kind, Rendered, Use};
+use crate::report::rule::{NOT_JUDGED, UNUSED_IGNORE};
+use crate::report::{Diagnostic, Excerpts as _, Grade, Judged, Location, Report, Summary, find_rule};
+use crate::yaml::{Lines, Span};
+use relations::Relations;
+
+/// What a check is done by.
+#[derive(Debug, Clone, Copy)]
+pub struct Criteria<'c> {
+    /// What is chosen.
+    pub settings: &'c Settings,
+    /// What is known of the cluster.
+    pub facts: &'c Facts,
+    /// What is known already, and not told again.
+    pub baseline: Option<&'c Baseline>,
+}
+
+/// What a check comes to.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    /// What there is to tell.
+    pub report: Report,
+    /// The files that it is about.
+    pub files: Files<'a>,
+    /// Whether something could not be read, so that the report says less than it should.
+    pub is_partial: bool,
+    /// The fingerprints of all findings, also of those that the baseline knows.
+    pub fingerprints: Vec<String>,
+}
+
+/// Renders what was collected and judges every HelmRelease that comes out.
+pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a> {
+    let files = Files::of(collected);
+    let tree = Files::tree(collected);
+    // Most of the time goes into reading; whoever needs a document later finds it read.
+    tree.files().par_iter().for_each(|file| _ = file.documents());
+    let rendered = ends::all(&tree, &collected.repositories);
+    let relations = Relations::of(&rendered, collected.has_folders, criteria);
+    let mut found = release::judge_all(&rendered, &relations, criteria, &files);
+    let (unread, templates) = unread::all(collected, &tree);
+    let is_partial = !unread.is_empty();
+    found.extend(unread);
+    found.extend(relations.diagnostics(&rendered));
+    let not_rendered = not_rendered(&rendered);
+    let not_judged = not_rendered.len() + templates;
+    found.extend(not_rendered);
+
+    let mut ignored = keep_quiet(&mut found, &tree);
+    sort(&mut found, &files);
+    fingerprint::give(&mut found, &files);
+    let fingerprints = found.iter().map(|it| it.fingerprint.clone()).collect();
+    if let Some(baseline) = criteria.baseline {
+        let before = found.len();
+        found.retain(|diagnostic| !baseline.knows(&diagnostic.fingerprint));
+        ignored += before - found.len();
+    }
+    let (releases, unreached) = counted(&rendered);
+    let summary = Summary { files: collected.sources.len(), releases, unreached, not_judged, ignored };
+    let report = Report { diagnostics: found, judged: judged(&rendered), summary };
+    Checked { report, files, is_partial, fingerprints }
+}
+
+impl Checked<'_> {
+    /// The fixes of what was found, in the order of the findings.
+    pub fn fixes(&self) -> Vec<Fix> {
+        let fixes = self.report.diagnostics.iter().filter_map(|diagnostic| {
+            let fix = diagnostic.fix.as_ref()?;
+            let name = match &diagnostic.object {
+                Some(object) => format!("{} of {object}", diagnostic.rule),
+                None => diagnostic.rule.to_owned(),
+            };
+            Some(Fix { name, edits: fix.edits.clone() })
+        });
+        fixes.collect()
+    }
+
+    /// What `--fix` would make of the files.
+    pub fn plan(&self) -> fix::Plan {
+        fix::plan(&self.fixes(), &self.files)
+    }
+
+    /// The worst that was found.
+    pub fn worst(&self) -> Option<Grade> {
+        self.report.diagnostics.iter().map(|diagnostic| diagnostic.grade).max()
+    }
+}
+
+/// The places that could not be rendered, each once.
+fn not_rendered(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
+    let of_ends = rendered.ends.iter().flat_map(|end| &end.notes);
+    let notes: BTreeSet<_> = rendered.notes.iter().chain(of_ends).collect();
+    let diagnostics = notes.into_iter().map(|note| Diagnostic {
+        what: note.message.clone(),
+        location: Some(note.at.into()),
+        ..plain(NOT_JUDGED, Grade::Note)
+    });
+    diagnostics.collect()
+}
+
+/// A finding of a rule about reading and rendering, in the rule's own words.
+fn plain(rule: &'static str, grade: Grade) -> Diagnostic {
+    let info = find_rule(rule).expect("the rules about reading are listed");
+    Diagnostic {
+        rule,
+        grade,
+        what: String::new(),
+        why: info.why.to_owned(),
+        help: info.help.to_owned(),
+        object: None,
+        field: String::new(),
+        location: None,
+        related: Vec::new(),
+        ways: Vec::new(),
+        fix: None,
+        fingerprint: String::new(),
+    }
+}
+
+/// Takes out what a comment asks to keep quiet about, and says which comments are of no use. Returns how many it took out.
+fn keep_quiet(found: &mut Vec<Diagnostic>, tree: &Tree<'_>) -> usize {
+    let mut quiet = 0;
+    let mut by_file: BTreeMap<u32, Vec<Diagnostic>> = BTreeMap::new();
+    for diagnostic in found.drain(..) {
+        let file = diagnostic.location.map_or(u32::MAX, |location| location.span.file);
+        by_file.entry(file).or_default().push(diagnostic);
+    }
+    for file in tree.files() {
+        let ignores = ignores::of(file.text);
+        if ignores.is_empty() {
+            continue;
+        }
+        let lines = Lines::of(file.text);
+        let mut used = vec![false; ignores.len()];
+        let diagnostics = by_file.entry(file.id).or_default();
+        diagnostics.retain(|diagnostic| {
+            let start = diagnostic.location.map_or(0, |location| location.span.start as usize);
+            let line = lines.position(start).line;
+            let comment = ignores.iter().position(|ignore| ignore.is_about(diagnostic.rule, line));
+            if let Some(comment) = comment {
+                used[comment] = true;
+                quiet += 1;
+            }
+            comment.is_none()
+        });
+        for (ignore, used) in ignores.iter().zip(used) {
+            diagnostics.extend(useless(ignore, used, file.id));
+        }
+    }
+    found.extend(by_file.into_values().flatten());
+    quiet
+}
+
+/// What is wrong with an ignore comment.
+fn useless(ignore: &ignores::Ignore<'_>, used: bool, file: u32) -> Option<Diagnostic> {
+    let unknown = ignore.rules.iter().find(|rule| find_rule(rule).is_none());
+    let what = if let Some(rule) = unknown {
+        format!("the comment names a rule {rule:?}, which there is not; `chartgate rules` lists them")
+    } else if ignore.rules.is_empty() {
+        "the comment names no rule: write `# chartgate: ignore[RULE] reason`".to_owned()
+    } else if !used {
+        format!("there is no finding of {} for the comment to ignore", ignore.rules.join(", "))
+    } else if ignore.reason.is_empty() {
+        "the comment gives no reason: write it behind the bracket".to_owned()
+    } else {
+        return None;
+    };
+    let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+    let span = Span { file, start: narrow(ignore.at.0), end: narrow(ignore.at.1) };
+    Some(Diagnostic { what, location: Some(Location { span }), ..plain(UNUSED_IGNORE, Grade::Warning) })
+}
+
+fn sort(found: &mut [Diagnostic], files: &Files<'_>) {
+    let key = |it: &Diagnostic| {
+        let span = it.location.map(|location| location.span);
+        (span.map(|span| files.path(span.file)), span.map(|span| (span.start, span.end)))
+    };
+    found.sort_by(|one, other| {
+        key(one)
+            .cmp(&key(other))
+            .then_with(|| other.grade.cmp(&one.grade))
+            .then_with(|| one.rule.cmp(other.rule))
+            .then_with(|| one.what.cmp(&other.what))
+    });
+}
+
+/// How many HelmReleases were judged, once for each way in which they are rendered, and how many as no end reaches them.
+fn counted(rendered: &Rendered<'_>) -> (usize, usize) {
+    let count = |kind: fn(EndKind) -> bool| {
+        let ends = rendered.ends.iter().filter(|end| kind(end.kind));
+        ends.flat_map(|end| &end.objects).filter(|object| object.kind == Kind::HelmRelease).count()
+    };
+    (count(|_| true), count(|kind| kind == EndKind::File))
+}
+
+/// Each HelmRelease of each file once.
+fn judged(rendered: &Rendered<'_>) -> Vec<Judged> {
+    let releases =
+        rendered.ends.iter().flat_map(|end| &end.objects).filter(|it| it.kind == Kind::HelmRelease);
+    let judged: BTreeMap<_, _> = releases.map(|it| (it.node.at, release::object_of(&it.node))).collect();
+    judged.into_iter().map(|(span, object)| Judged { object, location: Some(span.into()) }).collect()
+}
+
+/// Whether a file only serves others: what is in it is no object by itself.
+fn is_fragment(rendered: &Rendered<'_>, file: u32) -> bool {
+    matches!(rendered.uses.get(file as usize), Some(Use::Fragment | Use::Kustomization | Use::Dormant))
+}

@@ -1,0 +1,268 @@
+//! What documents have to do with each other: releases with their sources, sources with those that use them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Criteria, plain};
+use crate::policy::{CHART_REF_KINDS, Facts, Flux, Names};
+use crate::preflight::judge::is_opaque;
+use crate::preflight::place;
+use crate::render::Reason;
+use crate::render::ends::{End, EndKind, Kind, Object, Rendered};
+use crate::report::rule::{DUPLICATE_SOURCE, OCI_TAG_MISMATCH, UNUSED_HELM_REPOSITORY};
+use crate::report::{Diagnostic, Grade, Related};
+use crate::yaml::{Node, Span};
+
+/// A source by kind, namespace and name.
+type Id = (Kind, String, String);
+
+/// What the sources of all files come to.
+#[derive(Debug)]
+pub(super) struct Relations {
+    /// The facts with the sources of the files, for what is rendered from those alone.
+    with_sources: Option<Facts>,
+    /// The last Flux whose helm-controller refuses a tag that is no version, if that is the one in question.
+    refuses_tags: Option<Flux>,
+}
+
+/// The first Flux whose helm-controller (1.4) takes an OCI tag that is no version.
+const TAKES_ANY_TAG: &str = "2.7";
+
+impl Relations {
+    pub(super) fn of(rendered: &Rendered<'_>, has_folders: bool, criteria: Criteria<'_>) -> Self {
+        let flux = criteria.facts.flux;
+        let takes: Flux = TAKES_ANY_TAG.parse().expect("it is a Flux that there is");
+        // A cluster that is asked knows its own sources, and one file alone holds no others.
+        let is_known = has_folders && criteria.facts.sources.is_empty();
+        let with_sources = is_known.then(|| Facts { sources: sources(rendered), ..criteria.facts.clone() });
+        Self { with_sources, refuses_tags: (flux < takes).then_some(flux) }
+    }
+
+    /// What a release of an end is judged by: the sources of the files count where nothing of the end is missing.
+    pub(super) fn facts_for<'f>(&'f self, end: &End<'_>, criteria: Criteria<'f>) -> &'f Facts {
+        let is_whole = end.kind != EndKind::File
+            && !end.notes.iter().any(|note| matches!(note.reason, Reason::Remote | Reason::Missing));
+        self.with_sources.as_ref().filter(|_| is_whole).unwrap_or(criteria.facts)
+    }
+
+    /// The findings about sources.
+    pub(super) fn diagnostics(&self, rendered: &Rendered<'_>) -> Vec<Diagnostic> {
+        let mut found = duplicates(rendered);
+        if self.with_sources.is_some() {
+            found.extend(unused(rendered));
+        }
+        if let Some(flux) = self.refuses_tags {
+            found.extend(tags(rendered, flux));
+        }
+        found
+    }
+}
+
+/// The names of all sources, by kind. A kind is left out where a name is filled in elsewhere: nobody knows what is missing then.
+fn sources(rendered: &Rendered<'_>) -> BTreeMap<&'static str, Names> {
+    let mut known: BTreeMap<&'static str, Names> =
+        CHART_REF_KINDS.iter().map(|kind| (*kind, Names::new())).collect();
+    let mut open = BTreeSet::new();
+    for object in rendered.ends.iter().flat_map(|end| &end.objects) {
+        let kind = object.kind.name();
+        let Some(names) = known.get_mut(kind) else { continue };
+        let namespace = object.namespace().unwrap_or_default();
+        if is_opaque(object.name()) || is_opaque(namespace) {
+            open.insert(kind);
+        }
+        names.entry(namespace.into()).or_default().insert(object.name().into());
+    }
+    known.retain(|kind, _| !open.contains(kind));
+    known
+}
+
+fn id_of(object: &Object<'_>) -> Id {
+    (object.kind, object.namespace().unwrap_or_default().to_owned(), object.name().to_owned())
+}
+
+/// The place of an object: its name.
+fn place_of(object: &Object<'_>) -> Span {
+    place::of(&object.node, "/metadata/name")
+}
+
+/// Sources that two Flux Kustomizations of one cluster apply from two manifests.
+fn duplicates(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
+    let mut seen: BTreeMap<(Span, Id), Span> = BTreeMap::new();
+    let mut told: BTreeMap<(Span, Span), Diagnostic> = BTreeMap::new();
+    for end in rendered.ends.iter().filter(|end| end.kind == EndKind::Kustomization) {
+        let clusters: BTreeSet<_> = end.ways.iter().filter_map(|way| Some(way.steps.first()?.at)).collect();
+        for object in end.objects.iter().filter(|object| object.kind != Kind::HelmRelease) {
+            let id = id_of(object);
+            if id.2.is_empty() || is_opaque(&id.1) || is_opaque(&id.2) {
+                continue;
+            }
+            let place = place_of(object);
+            for cluster in &clusters {
+                let first = *seen.entry((*cluster, id.clone())).or_insert(place);
+                if first != place {
+                    told.entry((first, place)).or_insert_with(|| duplicate(object, first));
+                }
+            }
+        }
+    }
+    told.into_values().collect()
+}
+
+fn duplicate(object: &Object<'_>, first: Span) -> Diagnostic {
+    let told = super::release::object_of(&object.node);
+    Diagnostic {
+        what: format!("{told} is described by another manifest of the same cluster, too"),
+        related: vec![Related { location: first.into(), what: "it is described here first".to_owned() }],
+        location: Some(place_of(object).into()),
+        object: Some(told),
+        field: "metadata.name".to_owned(),
+        ..plain(DUPLICATE_SOURCE, Grade::Warning)
+    }
+}
+
+/// The `HelmRepository` objects that no release and no `HelmChart` refers to.
+fn unused(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
+    let objects = || rendered.ends.iter().flat_map(|end| &end.objects);
+    let mut used: BTreeSet<(String, String)> = BTreeSet::new();
+    for object in objects() {
+        let reference = match object.kind {
+            Kind::HelmRelease => object.node.at(&["spec", "chart", "spec", "sourceRef"]),
+            Kind::HelmChart => object.node.at(&["spec", "sourceRef"]),
+            _ => None,
+        };
+        let Some(reference) = reference else { continue };
+        let name = reference.text_of(&["name"]).unwrap_or_default();
+        let namespace = reference.text_of(&["namespace"]).or(object.namespace()).unwrap_or_default();
+        // A name that is filled in elsewhere may be any.
+        if is_opaque(name) {
+            return Vec::new();
+        }
+        used.insert((
+            if is_opaque(namespace) { String::new() } else { namespace.to_owned() },
+            name.to_owned(),
+        ));
+    }
+    let is_used = |object: &Object<'_>| {
+        let name = object.name();
+        let namespace = object.namespace().unwrap_or_default();
+        is_opaque(name)
+            || used.contains(&(namespace.to_owned(), name.to_owned()))
+            // One of the two names no namespace, or one that is filled in elsewhere.
+            || used.iter().any(|(other, used)| used == name && (other.is_empty() || namespace.is_empty() || is_opaque(namespace)))
+    };
+    let mut told: BTreeMap<Span, Diagnostic> = BTreeMap::new();
+    let mut in_use: BTreeSet<Span> = BTreeSet::new();
+    for object in objects().filter(|object| object.kind == Kind::HelmRepository) {
+        let place = place_of(object);
+        if is_used(object) {
+            in_use.insert(place);
+        } else {
+            told.entry(place).or_insert_with(|| nobody_uses(object));
+        }
+    }
+    // One manifest that several clusters apply is of use if one of them uses it.
+    told.into_iter().filter(|(place, _)| !in_use.contains(place)).map(|(_, diagnostic)| diagnostic).collect()
+}
+
+fn nobody_uses(object: &Object<'_>) -> Diagnostic {
+    let told = super::release::object_of(&object.node);
+    Diagnostic {
+        what: format!("nothing here refers to {told}"),
+        location: Some(place_of(object).into()),
+        object: Some(told),
+        field: "metadata.name".to_owned(),
+        ..plain(UNUSED_HELM_REPOSITORY, Grade::Note)
+    }
+}
+
+/// Releases whose `OCIRepository` has a tag that their helm-controller refuses, because it is no version.
+fn tags(rendered: &Rendered<'_>, flux: Flux) -> Vec<Diagnostic> {
+    let mut tagged: BTreeMap<(String, String), &Object<'_>> = BTreeMap::new();
+    for object in
+        rendered.ends.iter().flat_map(|end| &end.objects).filter(|it| it.kind == Kind::OciRepository)
+    {
+        let (_, namespace, name) = id_of(object);
+        tagged.insert((namespace, name), object);
+    }
+    let mut told: BTreeMap<Span, Diagnostic> = BTreeMap::new();
+    for release in rendered.ends.iter().flat_map(|end| &end.objects).filter(|it| it.kind == Kind::HelmRelease)
+    {
+        let Some(reference) = release.node.at(&["spec", "chartRef"]) else { continue };
+        if reference.text_of(&["kind"]) != Some(Kind::OciRepository.name()) {
+            continue;
+        }
+        let namespace = reference.text_of(&["namespace"]).or(release.namespace()).unwrap_or_default();
+        let name = reference.text_of(&["name"]).unwrap_or_default();
+        let Some(source) = tagged.get(&(namespace.to_owned(), name.to_owned())) else { continue };
+        if let Some((tag, place)) = refused_tag(&source.node) {
+            told.entry(place).or_insert_with(|| refused(release, source, &tag, place, flux));
+        }
+    }
+    told.into_values().collect()
+}
+
+/// The tag that is asked for, if it cannot be read as a version; where nothing is asked for, it is `latest`.
+fn refused_tag(source: &Node<'_>) -> Option<(String, Span)> {
+    let reference = source.at(&["spec", "ref"]);
+    let of = |key| reference.and_then(|reference| reference.get(key)).filter(|value| !value.is_null());
+    // source-controller: a digest counts before semver, and that before the tag.
+    if of("digest").is_some() || of("semver").is_some() {
+        return None;
+    }
+    match of("tag") {
+        None => Some(("latest".to_owned(), place::of(source, "/spec/ref"))),
+        Some(tag) => {
+            let text = tag.scalar().map(|scalar| scalar.text.to_string())?;
+            (!is_opaque(&text) && !reads_as_version(&text)).then_some((text, tag.at))
+        }
+    }
+}
+
+/// Whether a tag reads as a version, as leniently as Masterminds/semver does for helm-controller: `1`, `v1.2`, `1.2.3-rc.1_build`.
+fn reads_as_version(tag: &str) -> bool {
+    let tag = tag.strip_prefix('v').unwrap_or(tag);
+    let end = tag.find(['-', '+', '_']).unwrap_or(tag.len());
+    let (core, rest) = tag.split_at(end);
+    let numbers: Vec<_> = core.split('.').collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_rest = |byte: u8| byte.is_ascii_alphanumeric() || b".-+_".contains(&byte);
+    numbers.len() <= 3 && numbers.iter().all(is_number) && rest.len() != 1 && rest.bytes().all(is_rest)
+}
+
+fn refused(release: &Object<'_>, source: &Object<'_>, tag: &str, place: Span, flux: Flux) -> Diagnostic {
+    let told = super::release::object_of(&release.node);
+    let chart_ref = place::of(&release.node, "/spec/chartRef/name");
+    Diagnostic {
+        what: format!(
+            "helm-controller of Flux {flux} refuses the tag {tag:?} of {}",
+            super::release::object_of(&source.node)
+        ),
+        why: format!(
+            "before Flux {TAKES_ANY_TAG} it compares the tag with the version of the chart, also where it is none: the release stays \
+             with \"artifact revision … does not match chart version …\"."
+        ),
+        help: "set spec.ref.tag to the version of the chart, or spec.ref.semver to a range.".to_owned(),
+        related: vec![Related {
+            location: chart_ref.into(),
+            what: format!("{told} takes its chart from it"),
+        }],
+        location: Some(place.into()),
+        object: Some(told),
+        field: "spec.ref.tag".to_owned(),
+        ..plain(OCI_TAG_MISMATCH, Grade::Warning)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_versions_as_leniently_as_helm_controller() {
+        for tag in ["1", "1.2", "v1.2.3", "1.2.3-rc.1", "1.2.3_build5", "0.1.0-alpha+x"] {
+            assert!(reads_as_version(tag), "{tag}");
+        }
+        for tag in ["latest", "main", "", "1.2.3.4", "1.x", "v", "1.2-", "sha-1"] {
+            assert!(!reads_as_version(tag), "{tag}");
+        }
+    }
+}

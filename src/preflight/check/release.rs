@@ -1,0 +1,141 @@
+//! The rules' findings about every rendered HelmRelease, each once, however many ways lead to it.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use super::relations::Relations;
+use super::{Criteria, is_fragment};
+use crate::policy::{Finding, Mode};
+use crate::preflight::files::Files;
+use crate::preflight::fix::{self, Scope};
+use crate::preflight::{judge::judge, place};
+use crate::render::ends::{End, EndKind, Kind, Rendered};
+use crate::report::{Diagnostic, Grade, Object, Related};
+use crate::yaml::{Node, Span};
+
+/// What makes two findings the same one.
+type Identity = (Span, &'static str, String);
+
+/// A finding, the object that it is about, and the end that prints the object.
+type Found<'r, 'a> = (Finding, Grade, &'r Node<'a>, &'r End<'a>);
+
+/// Judges the releases of every end.
+pub(super) fn judge_all(
+    rendered: &Rendered<'_>,
+    relations: &Relations,
+    criteria: Criteria<'_>,
+    files: &Files<'_>,
+) -> Vec<Diagnostic> {
+    let found = rendered.ends.par_iter().flat_map_iter(|end| {
+        let releases = end.objects.iter().filter(|object| object.kind == Kind::HelmRelease);
+        // A document of a patch, and whatever else could never be applied alone, is not judged alone.
+        let is_alone = end.kind == EndKind::File;
+        let whole = releases
+            .map(|object| &object.node)
+            .filter(move |node| !is_alone || !(is_fragment(rendered, node.at.file) || is_part(node)));
+        whole.flat_map(move |node| findings(node, end, relations, criteria))
+    });
+    let mut once: BTreeMap<Identity, Vec<Found<'_, '_>>> = BTreeMap::new();
+    for found in found.collect::<Vec<_>>() {
+        let (finding, _, node, _) = &found;
+        let identity = (place::of(node, &finding.at), finding.rule.id, finding.what.clone());
+        once.entry(identity).or_default().push(found);
+    }
+    once.into_iter().map(|((span, ..), found)| diagnostic(span, &found, criteria, files)).collect()
+}
+
+/// A HelmRelease that lacks what every version requires of it: something completes it before it is applied.
+fn is_part(release: &Node<'_>) -> bool {
+    release.at(&["spec", "interval"]).is_none()
+}
+
+fn findings<'r, 'a>(
+    node: &'r Node<'a>,
+    end: &'r End<'a>,
+    relations: &Relations,
+    criteria: Criteria<'_>,
+) -> Vec<Found<'r, 'a>> {
+    let settings = criteria.settings;
+    let findings = judge(node, settings, relations.facts_for(end, criteria)).into_iter();
+    let graded = findings.filter_map(|finding| {
+        let mode = settings.rules.get(finding.rule.id).and_then(|rule| rule.mode);
+        let grade = grade(&finding, mode)?;
+        Some((finding, grade, node, end))
+    });
+    graded.collect()
+}
+
+/// What is told of a finding, by the first object that has it and all the ways that lead to one.
+fn diagnostic(span: Span, found: &[Found<'_, '_>], criteria: Criteria<'_>, files: &Files<'_>) -> Diagnostic {
+    let (finding, grade, object, _) = &found[0];
+    let (settings, installed) = (criteria.settings, criteria.facts.serving(""));
+    let scope = Scope { object, selectors: &[], settings, installed, files };
+    let fix = fix::fix(finding, &scope).and_then(Result::ok);
+    Diagnostic {
+        rule: finding.rule.id,
+        grade: *grade,
+        what: finding.what.clone(),
+        why: finding.why.clone().into_owned(),
+        help: finding.help.clone().into_owned(),
+        object: Some(object_of(object)),
+        field: finding.field(),
+        location: Some(span.into()),
+        related: related(object, finding),
+        ways: found.iter().flat_map(|(.., end)| ways(end)).collect(),
+        fix,
+        fingerprint: String::new(),
+    }
+}
+
+/// How bad a finding is, where the configuration of its rule lets it do so much.
+fn grade(finding: &Finding, mode: Option<Mode>) -> Option<Grade> {
+    let most = match mode.unwrap_or(Mode::Enforce) {
+        Mode::Off => return None,
+        Mode::Audit => Grade::Note,
+        Mode::Warn => Grade::Warning,
+        Mode::Enforce => Grade::Error,
+    };
+    Some(Grade::from(finding.level).min(most))
+}
+
+/// The object as reports name it.
+pub(super) fn object_of(node: &Node<'_>) -> Object {
+    let text = |path: &[&str]| node.text_of(path).unwrap_or_default().to_owned();
+    Object {
+        api_version: text(&["apiVersion"]),
+        kind: text(&["kind"]),
+        namespace: text(&["metadata", "namespace"]),
+        name: text(&["metadata", "name"]),
+    }
+}
+
+fn ways(end: &End<'_>) -> Vec<Vec<String>> {
+    if end.kind == EndKind::File {
+        return Vec::new();
+    }
+    let named = end.ways.iter().map(|way| way.steps.iter().map(|step| step.name.clone()).collect());
+    named.collect()
+}
+
+/// What else is to be looked at: the other one of chart and chartRef, and what the value took the place of.
+fn related(object: &Node<'_>, finding: &Finding) -> Vec<Related> {
+    let at = &*finding.at;
+    let is_below =
+        |parent: &str| at == parent || at.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'));
+    let mut related = Vec::new();
+    for (this, other, name) in
+        [("/spec/chart", "/spec/chartRef", "spec.chartRef"), ("/spec/chartRef", "/spec/chart", "spec.chart")]
+    {
+        if let Some(entry) =
+            place::field(object, other).filter(|entry| is_below(this) && !entry.value.is_null())
+        {
+            related.push(Related { location: entry.key.at.into(), what: format!("{name} is set here") });
+        }
+    }
+    let over = place::overridden(object, at);
+    related.extend(
+        over.into_iter().map(|span| Related { location: span.into(), what: "it overrides this".to_owned() }),
+    );
+    related
+}

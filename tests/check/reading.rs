@@ -1,0 +1,85 @@
+//! Whatever a repository holds is read, passed over for a reason, or refused with a place.
+
+use super::scene::{CHART, CHART_REF, Scene, release};
+
+#[test]
+fn what_cannot_be_read_is_an_error_with_its_place() {
+    let scene = Scene::new(&[("good.yaml", &release(CHART_REF))]);
+    scene.write("conflict.yaml", release("<<<<<<< HEAD\n  suspend: true\n=======\n>>>>>>> main\n"));
+    scene.write("tab.yaml", release("\tsuspend: true\n"));
+    scene.write("twice.yaml", release("  suspend: true\n  suspend: false\n"));
+    scene.write("latin.yaml", b"kind: HelmRelease # \xe4\n");
+    scene.write("binary.yaml", b"HelmRelease\0\0");
+    assert_eq!(
+        scene.lines(&[]),
+        [
+            "binary.yaml:1:1: error[unreadable]: the file is a binary file",
+            "conflict.yaml:8:1: error[unreadable]: a conflict that git left open",
+            "latin.yaml:1:1: error[unreadable]: the file is no UTF-8 from byte 20 on; save it as UTF-8",
+            "tab.yaml:8:1: error[unreadable]: a tab in the indentation; YAML takes spaces",
+            "twice.yaml:9:3: error[unreadable]: the key \"suspend\" is there already, on line 8",
+        ]
+    );
+    assert_eq!(scene.check(&[]).code, 2);
+}
+
+#[test]
+fn reads_windows_files_lists_json_and_several_documents() {
+    let both = release(&format!("{CHART}{CHART_REF}"));
+    let json = r#"{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{"name":"a"},"spec":{"interval":"1m"}}"#;
+    let item = both.replace('\n', "\n    ").trim_end().to_owned();
+    let scene = Scene::new(&[
+        ("windows.yaml", &format!("\u{feff}{}", both.replace('\n', "\r\n"))),
+        ("list.yml", &format!("apiVersion: v1\nkind: List\nitems:\n  - {item}\n")),
+        ("object.json", json),
+        ("documents.yaml", &format!("---\n# nothing\n---\n{}---\n{both}", release(CHART))),
+    ]);
+    let lines = scene.lines(&[]);
+    let places: Vec<_> =
+        lines.iter().map(|line| line.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        places,
+        [
+            "documents.yaml:25:3 error[chart-and-chart-ref]",
+            "list.yml:11:7 error[chart-and-chart-ref]",
+            "object.json:1:88 error[no-chart-source]",
+            "windows.yaml:8:3 error[chart-and-chart-ref]",
+        ],
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn helm_templates_and_encrypted_documents_are_not_cried_about() {
+    let scene = Scene::new(&[
+        ("chart/Chart.yaml", "apiVersion: v2\nname: x\n"),
+        (
+            "chart/templates/release.yaml",
+            &release("{{- if .Values.x }}\n  chartRef: {{ .Values.ref }}\n{{- end }}\n"),
+        ),
+        (
+            "secret.yaml",
+            "apiVersion: v1\nkind: Secret\ndata: {a: 'ENC[AES256_GCM,data:x]'}\nsops: {mac: x}\n",
+        ),
+        ("good.yaml", &release(CHART_REF)),
+    ]);
+    assert_eq!(scene.lines(&[]), [] as [&str; 0]);
+}
+
+#[test]
+fn the_standard_input_is_a_file_like_others() {
+    let scene = Scene::new(&[]);
+    let said = scene.check_of(&["-", "--quiet"], &release(""));
+    assert_eq!(said.code, 1);
+    assert!(said.out.starts_with("<stdin>:6:1: error[no-chart-source]: "), "{}", said.out);
+}
+
+#[test]
+fn seeing_no_release_at_all_is_said() {
+    let scene = Scene::new(&[("service.yaml", "kind: Service\n")]);
+    let said = scene.check(&[]);
+    assert_eq!(
+        (said.code, &*said.err),
+        (2, "error: there is no HelmRelease here; --allow-empty makes that fine\n")
+    );
+}
