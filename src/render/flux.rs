@@ -14,6 +14,6 @@ mod substitution;
 
 pub use building::Printed;
 pub(crate) use folders::{Folders, listed};
-pub use kustomization::{FluxKustomization, PostBuild, Source, SubstituteFrom};
+pub use kustomization::{FluxKustomization, Patches, PostBuild, Source, SubstituteFrom};
 pub use operator::{is_flux_instance, is_resource_set, resources_of, sync_of};
 pub use substitution::{Variables, is_opaque};

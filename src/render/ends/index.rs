@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use crate::render::flux::{self, FluxKustomization, Folders};
+use crate::render::kustomize::Text;
 use crate::render::{File, Tree, join};
 use crate::yaml::Node;
 
@@ -143,7 +144,7 @@ impl<'t, 'a> Index<'t, 'a> {
     }
 
     /// What a folder leads to: by its kustomization, or by the list that kustomize-controller makes.
-    pub(super) fn reach(&self, folder: &str, components: &[String]) -> Reach {
+    pub(super) fn reach(&self, folder: &str, components: &[Text<'a>]) -> Reach {
         let mut reach = Reach::default();
         let mut seen = vec![false; self.kustomizations.len()];
         match self.kustomization(folder) {
@@ -160,7 +161,7 @@ impl<'t, 'a> Index<'t, 'a> {
             }
         }
         for component in components {
-            if let Some(number) = join(folder, component).and_then(|path| self.kustomization(&path)) {
+            if let Some(number) = join(folder, &component.text).and_then(|path| self.kustomization(&path)) {
                 self.follow(number, &mut seen, &mut reach);
             }
         }

@@ -1,7 +1,7 @@
 //! One thing that prints objects, and what it prints.
 
 use super::graph::Graph;
-use super::index::Index;
+use super::index::{Index, Reach};
 use super::roots::{Found, Place};
 use super::{EndKind, Step};
 use crate::render::flux::{self, FluxKustomization, Printed, Variables};
@@ -20,8 +20,8 @@ pub(super) struct Instance<'a> {
     pub(super) before: Option<Step>,
     /// The folder that is built, and what its path is relative to.
     pub(super) place: Option<Place>,
-    /// What else is read there: `spec.components`.
-    pub(super) components: Vec<String>,
+    /// The files and kustomizations that take part.
+    pub(super) reach: Reach,
     /// What leads to it. Never empty, once it is reached.
     pub(super) arrivals: Vec<Arrival>,
     pub(super) printed: Printed<'a>,
@@ -108,7 +108,7 @@ impl<'a> Graph<'_, '_, 'a> {
             step: task.what.step(self.index),
             before: None,
             place,
-            components: Vec::new(),
+            reach: Reach::default(),
             arrivals: Vec::new(),
             printed: Printed::default(),
             key,
@@ -120,10 +120,8 @@ impl<'a> Graph<'_, '_, 'a> {
             What::Folder(folder) => {
                 let place = Place { root: String::new(), folder: folder.clone() };
                 let mut instance = empty(EndKind::Folder, Some(place));
-                if let Some(build) = self.kustomize.folder(folder) {
-                    let notes = build.all_notes().into_iter().cloned().collect();
-                    instance.printed = Printed { resources: build.printed(), notes };
-                }
+                instance.reach = self.index.reach(folder, &[]);
+                instance.printed = Printed::of_folder(&self.kustomize, folder);
                 self.settle(task, instance)
             }
             What::ResourceSet(node) => {
@@ -142,11 +140,10 @@ impl<'a> Graph<'_, '_, 'a> {
     /// Builds the folder of a Kustomization.
     fn print(&self, instance: &mut Instance<'a>, kustomization: &FluxKustomization<'a>) {
         instance.source = Some(kustomization.source.clone());
-        instance.components =
-            kustomization.components.iter().map(|path| path.text.clone().into_owned()).collect();
         match &instance.key.place {
             Ok(place) => {
                 instance.place = Some(place.clone());
+                instance.reach = self.index.reach(&place.folder, &kustomization.components);
                 instance.printed = kustomization.build(
                     self.index.tree,
                     &self.kustomize,
@@ -183,7 +180,7 @@ impl<'a> Graph<'_, '_, 'a> {
         let place = instance.place.as_ref()?;
         let candidates = instance.printed.resources.iter().filter(|it| FluxKustomization::is_one(&it.node));
         for resource in candidates {
-            let Some(kustomization) = FluxKustomization::read(&resource.node, &mut Vec::new()) else {
+            let Some(kustomization) = FluxKustomization::read(&resource.node) else {
                 continue;
             };
             let is_itself = instance.kind == EndKind::Folder || kustomization.title() == instance.step.name;
@@ -218,7 +215,7 @@ impl<'a> What<'a> {
     /// What an object leads to, if it leads to anything.
     pub(super) fn of(node: &Node<'a>) -> Option<Self> {
         let read = |node: Node<'a>| {
-            let kustomization = FluxKustomization::read(&node, &mut Vec::new())?;
+            let kustomization = FluxKustomization::read(&node)?;
             Some(Self::Kustomization(Box::new(kustomization), node))
         };
         if FluxKustomization::is_one(node) {

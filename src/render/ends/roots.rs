@@ -42,7 +42,7 @@ impl<'a> Roots<'a> {
         let mut this = Self { told, guessed: Vec::new() };
         let mut counted: HashMap<String, HashMap<Source<'a>, usize>> = HashMap::new();
         for raw in &index.raw {
-            let Some(kustomization) = FluxKustomization::read(&raw.node, &mut Vec::new()) else { continue };
+            let Some(kustomization) = FluxKustomization::read(&raw.node) else { continue };
             let Some(path) = relative(&kustomization.path.text).filter(|path| !path.is_empty()) else {
                 continue;
             };

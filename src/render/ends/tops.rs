@@ -2,7 +2,7 @@
 
 use super::Use;
 use super::graph::Graph;
-use super::index::Index;
+use super::index::{Index, Reach};
 use super::instance::What;
 use super::roots::{Found, Roots};
 
@@ -42,9 +42,7 @@ impl Tops {
             let Ok(place) = roots.place(index, &kustomization.path, &kustomization.source, found) else {
                 continue;
             };
-            let components: Vec<_> =
-                kustomization.components.iter().map(|path| path.text.to_string()).collect();
-            for file in index.reach(&place.folder, &components).resources {
+            for file in index.reach(&place.folder, &kustomization.components).resources {
                 for to in &by_file[file as usize] {
                     let led = &mut leads_to_it[*to];
                     if *to == number { led.itself = true } else { led.another = true }
@@ -92,10 +90,13 @@ impl Reached {
             kustomizations: vec![false; index.kustomizations.len()],
         };
         for instance in &graph.instances {
-            let Some(place) = &instance.place else { continue };
-            let reach = index.reach(&place.folder, &instance.components);
-            reach.resources.iter().for_each(|file| this.resources[*file as usize] = true);
-            reach.kustomizations.iter().for_each(|number| this.kustomizations[*number] = true);
+            let Reach { resources, kustomizations } = &instance.reach;
+            for file in resources {
+                this.resources[*file as usize] = true;
+            }
+            for number in kustomizations {
+                this.kustomizations[*number] = true;
+            }
         }
         this
     }

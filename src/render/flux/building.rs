@@ -1,7 +1,8 @@
 //! What kustomize-controller prints for one Kustomization.
 
 use super::folders::listed;
-use super::kustomization::FluxKustomization;
+use super::kustomization::{FluxKustomization, Patches};
+use super::operator;
 use super::substitution::Variables;
 use crate::render::kustomize::{Kustomization, Kustomize, Resource, Text};
 use crate::render::{Note, Reason, Tree, join};
@@ -10,10 +11,21 @@ use crate::yaml::{Entry, Key, Node, Span, Value};
 /// What a Kustomization prints.
 #[derive(Debug, Default)]
 pub struct Printed<'a> {
-    /// The objects, in order. Those without a namespace have that of the Kustomization.
+    /// The objects that are judged or lead to such, in order. Those without a namespace have that of the Kustomization.
     pub resources: Vec<Resource<'a>>,
     /// What was left out.
     pub notes: Vec<Note>,
+}
+
+impl<'a> Printed<'a> {
+    /// What the kustomization file of a folder makes, without Flux.
+    pub fn of_folder(kustomize: &Kustomize<'_, 'a>, folder: &str) -> Self {
+        let Some((kustomization, mut notes)) = kustomize.kustomization(folder) else {
+            return Self::default();
+        };
+        let resources = printed(kustomize, folder, kustomization, &mut notes);
+        Self { resources, notes }
+    }
 }
 
 impl<'a> FluxKustomization<'a> {
@@ -26,14 +38,15 @@ impl<'a> FluxKustomization<'a> {
         variables: &Variables<'_>,
     ) -> Printed<'a> {
         let mut notes = Vec::new();
+        if let Some(post_build) = &self.post_build {
+            post_build.check(&mut notes);
+        }
         if let Some(name) = variables.known.keys().find(|name| !is_name(name)) {
             let message = format!("kustomize-controller refuses the variable {name:?}: that is no name");
             notes.push(Note { at: self.name.at, reason: Reason::Refused, message });
         }
         let kustomization = self.generate(tree, kustomize, folder, &mut notes);
-        let build = kustomize.given(folder, kustomization);
-        notes.extend(build.all_notes().into_iter().cloned());
-        let mut resources = build.printed();
+        let mut resources = printed(kustomize, folder, kustomization, &mut notes);
         for resource in &mut resources {
             if variables.count() {
                 resource.node = variables.substitute(&resource.node, &mut notes);
@@ -73,9 +86,10 @@ impl<'a> FluxKustomization<'a> {
                 its.clone_from(mine);
             }
         }
-        made.patches.extend(self.patches.iter().cloned());
-        made.patches_strategic_merge.extend(self.patches_strategic_merge.iter().cloned());
-        made.patches_json6902.extend(self.patches_json6902.iter().cloned());
+        let Patches { patches, strategic_merge, json6902 } = self.patches(notes);
+        made.patches.extend(patches);
+        made.patches_strategic_merge.extend(strategic_merge);
+        made.patches_json6902.extend(json6902);
         for component in &self.components {
             let is_there = join(folder, &component.text).is_some_and(|path| tree.is_folder(&path));
             if is_there || !self.ignore_missing_components {
@@ -124,6 +138,28 @@ fn set<'a, const N: usize>(node: &mut Node<'a>, path: [Key<'a>; N], value: &Node
         }
         let Some(next) = node.get_mut(&text) else { return };
         node = next;
+    }
+}
+
+/// What a kustomization prints that matters.
+fn printed<'a>(
+    kustomize: &Kustomize<'_, 'a>,
+    folder: &str,
+    kustomization: Kustomization<'a>,
+    notes: &mut Vec<Note>,
+) -> Vec<Resource<'a>> {
+    let mut build = kustomize.given(folder, kustomization);
+    notes.extend(build.all_notes().into_iter().cloned());
+    build.resources.retain(|resource| matters(&resource.node));
+    build.printed()
+}
+
+/// Whether an object is judged, or leads to others, or holds variables. All else is many times as much, and nobody looks at it.
+fn matters(object: &Node<'_>) -> bool {
+    let version = object.text_of(&["apiVersion"]).unwrap_or_default();
+    match version.split_once('/') {
+        Some((group, _)) => group.ends_with(".toolkit.fluxcd.io") || group == operator::GROUP,
+        None => object.text_of(&["kind"]) == Some("ConfigMap"),
     }
 }
 

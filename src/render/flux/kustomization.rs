@@ -27,12 +27,6 @@ pub struct FluxKustomization<'a> {
     pub name_prefix: Option<Text<'a>>,
     /// `spec.nameSuffix`.
     pub name_suffix: Option<Text<'a>>,
-    /// `spec.patches`.
-    pub patches: Vec<Patch<'a>>,
-    /// `spec.patchesStrategicMerge` of versions before `v1`, each as a text.
-    pub patches_strategic_merge: Vec<Text<'a>>,
-    /// `spec.patchesJson6902` of versions before `v1`.
-    pub patches_json6902: Vec<Patch<'a>>,
     /// `spec.components`: folders, from the path.
     pub components: Vec<Text<'a>>,
     /// `spec.ignoreMissingComponents`.
@@ -43,6 +37,19 @@ pub struct FluxKustomization<'a> {
     pub common_annotations: Vec<Entry<'a>>,
     /// `spec.postBuild`.
     pub post_build: Option<PostBuild<'a>>,
+    /// `spec`. Its patches are read when they are applied, which is once, and costs more than all the rest.
+    spec: Option<Node<'a>>,
+}
+
+/// The patches of a Kustomization.
+#[derive(Debug, Default)]
+pub struct Patches<'a> {
+    /// `spec.patches`.
+    pub patches: Vec<Patch<'a>>,
+    /// `spec.patchesStrategicMerge` of versions before `v1`, each as a text.
+    pub strategic_merge: Vec<Text<'a>>,
+    /// `spec.patchesJson6902` of versions before `v1`.
+    pub json6902: Vec<Patch<'a>>,
 }
 
 /// `spec.sourceRef`: where the files of a Kustomization come from.
@@ -86,8 +93,8 @@ impl<'a> FluxKustomization<'a> {
             && object.text_of(&["kind"]) == Some("Kustomization")
     }
 
-    /// Reads an object; `None` for one that is none, or has no name. What Flux would refuse about it is noted, and left out.
-    pub fn read(object: &Node<'a>, notes: &mut Vec<Note>) -> Option<Self> {
+    /// Reads an object; `None` for one that is none, or has no name.
+    pub fn read(object: &Node<'a>) -> Option<Self> {
         if !Self::is_one(object) {
             return None;
         }
@@ -111,21 +118,28 @@ impl<'a> FluxKustomization<'a> {
             target_namespace: text("targetNamespace"),
             name_prefix: text("namePrefix"),
             name_suffix: text("nameSuffix"),
-            patches: items("patches").iter().filter_map(|item| Patch::read(item, notes)).collect(),
-            patches_strategic_merge: items("patchesStrategicMerge").iter().map(as_json).collect(),
-            patches_json6902: items("patchesJson6902")
-                .iter()
-                .filter_map(|item| json_patch(item, notes))
-                .collect(),
             components: items("components").iter().filter_map(Text::of).collect(),
             ignore_missing_components: field("ignoreMissingComponents")
                 .is_some_and(|value| value.scalar().is_some_and(|scalar| scalar.text == "true")),
             common_labels: common("labels"),
             common_annotations: common("annotations"),
-            post_build: field("postBuild").map(|field| PostBuild::read(field, notes)),
+            post_build: field("postBuild").map(PostBuild::read),
+            spec: spec.cloned(),
             name,
             namespace,
         })
+    }
+
+    /// Its patches. What kustomize would refuse about them is noted, and left out.
+    pub fn patches(&self, notes: &mut Vec<Note>) -> Patches<'a> {
+        let items = |name: &str| {
+            self.spec.as_ref().and_then(|spec| spec.get(name)).map(Node::items).unwrap_or_default()
+        };
+        Patches {
+            patches: items("patches").iter().filter_map(|item| Patch::read(item, notes)).collect(),
+            strategic_merge: items("patchesStrategicMerge").iter().map(as_json).collect(),
+            json6902: items("patchesJson6902").iter().filter_map(|item| json_patch(item, notes)).collect(),
+        }
     }
 
     /// What a person would call it.
@@ -152,22 +166,26 @@ impl<'a> Source<'a> {
 }
 
 impl<'a> PostBuild<'a> {
-    fn read(field: &Node<'a>, notes: &mut Vec<Note>) -> Self {
+    fn read(field: &Node<'a>) -> Self {
         let from = field.get("substituteFrom").map(Node::items).unwrap_or_default().iter();
         let from = from.filter_map(|item| {
             let name = Text::of(item.get("name")?)?;
             Some(SubstituteFrom { is_config_map: item.text_of(&["kind"]) == Some("ConfigMap"), name })
         });
         let substitute = field.get("substitute").map(Node::entries).unwrap_or_default();
-        for Entry { key, value } in substitute {
+        let always = field.text_of(&["substituteStrategy"]) == Some("Always");
+        Self { substitute: substitute.to_vec(), from: from.collect(), always }
+    }
+
+    /// Notes what the API server or kustomize-controller would refuse about the variables.
+    pub(super) fn check(&self, notes: &mut Vec<Note>) {
+        for Entry { key, value } in &self.substitute {
             if !matches!(value.kind(), Kind::String | Kind::Null) {
                 let message =
                     format!("the API server refuses the variable {}: its value is no text", key.text);
                 notes.push(Note { at: value.at, reason: Reason::Refused, message });
             }
         }
-        let always = field.text_of(&["substituteStrategy"]) == Some("Always");
-        Self { substitute: substitute.to_vec(), from: from.collect(), always }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::render::{Note, Reason};
 use crate::yaml::{Entry, Key, Node, Span};
 
 /// The API group of the Flux Operator.
-const GROUP: &str = "fluxcd.controlplane.io";
+pub(super) const GROUP: &str = "fluxcd.controlplane.io";
 
 /// Whether an object is a `FluxInstance`, which installs Flux and has it follow a folder.
 pub fn is_flux_instance(object: &Node<'_>) -> bool {
