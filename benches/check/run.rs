@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 /// A program with its arguments.
 pub(crate) struct Program {
     pub(crate) name: String,
-    program: OsString,
+    path: OsString,
     arguments: Vec<OsString>,
 }
 
@@ -31,12 +31,12 @@ impl Program {
     pub(crate) fn new(name: &str, program: &str, arguments: &[&str], folder: &Path) -> Self {
         let mut arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         arguments.push(folder.into());
-        Self { name: name.to_owned(), program: program.into(), arguments }
+        Self { name: name.to_owned(), path: program.into(), arguments }
     }
 
     /// Runs it to its end. What it says is not looked at, and neither is its exit code: findings are expected.
     fn run(&self) -> Result<Turn> {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.path);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let (cpu, start) = (children_cpu()?, Instant::now());
         let mut child = command.spawn().with_context(|| format!("{} does not start", self.name))?;

@@ -1,18 +1,21 @@
 //! Small trees, one idea each.
 
+use super::Use::{Dormant, Fragment, Kustomization, Resource, Unreached};
 use super::*;
 use crate::render::Reason;
 
 /// Files by path and text.
 fn tree<'a>(files: &[(&'a str, &'a str)]) -> Tree<'a> {
     let mut tree = Tree::default();
-    files.iter().for_each(|(path, text)| tree.add(path, text));
+    for (path, text) in files {
+        tree.add(path, text);
+    }
     tree
 }
 
 /// A Kustomization of Flux in `flux-system`, with its path and what else is in its `spec`.
 fn flux(name: &str, path: &str, spec: &str) -> String {
-    let spec = spec.lines().map(|line| format!("  {line}\n")).collect::<String>();
+    let spec = spec.lines().map(|line| format!("  {line}\n")).collect::<Vec<_>>().concat();
     format!(
         "---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata:\n  name: {name}\n  namespace: flux-system\n\
          spec:\n  path: {path}\n  sourceRef: {{kind: GitRepository, name: flux-system}}\n{spec}"
@@ -82,7 +85,7 @@ fn patches_inside_of_patches_reach_every_release() {
     let timeout = rendered.ends[1].objects[0].node.at(&["spec", "timeout"]).unwrap();
     assert_eq!(tree.file_of(timeout.at).path, "flux/apps.yaml");
     assert_eq!(&tree.file_of(timeout.at).text[timeout.at.range()], "5m");
-    assert_eq!(rendered.uses, [Use::Unreached, Use::Resource, Use::Resource]);
+    assert_eq!(rendered.uses, [Unreached, Resource, Resource]);
 }
 
 #[test]
@@ -386,7 +389,6 @@ fn without_flux_the_overlays_are_the_ends() {
     ];
     assert_eq!(ends(&files, &[]), [r#"Folder prod: -/web {"a":1}"#, "File alone.yaml: -/alone {}"]);
     let tree = tree(&files);
-    use Use::{Dormant, Fragment, Kustomization, Resource, Unreached};
     assert_eq!(
         all(&tree, &[]).uses,
         [Kustomization, Resource, Kustomization, Fragment, Kustomization, Kustomization, Dormant, Unreached]

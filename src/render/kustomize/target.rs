@@ -31,7 +31,7 @@ pub struct Target<'a> {
 #[derive(Debug, Clone)]
 pub struct Pattern<'a> {
     text: Cow<'a, str>,
-    /// What it compiles to; nothing where the text means just itself.
+    /// What it compiles to; nothing where the text means just itself, but for its dots.
     regex: Option<Regex>,
 }
 
@@ -109,8 +109,9 @@ impl<'a> Pattern<'a> {
     /// Reads a pattern; says what is wrong with one that is none.
     pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, String> {
         let text = text.into();
-        let is_literal = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte));
-        let regex = if is_literal {
+        // Groups have dots, and so many targets that to compile an expression for each costs more than all else about them.
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_/.".contains(&byte));
+        let regex = if is_plain {
             None
         } else {
             // Names of objects are ASCII; to know all of Unicode makes an expression ten times as expensive.
@@ -122,10 +123,11 @@ impl<'a> Pattern<'a> {
 
     /// Whether it matches a text as a whole.
     pub fn matches(&self, text: &str) -> bool {
-        match &self.regex {
-            Some(regex) => regex.is_match(text.as_bytes()),
-            None => self.text == text,
+        if let Some(regex) = &self.regex {
+            return regex.is_match(text.as_bytes());
         }
+        let (own, given) = (self.text.as_bytes(), text.as_bytes());
+        own.len() == given.len() && own.iter().zip(given).all(|(own, given)| own == given || *own == b'.')
     }
 
     /// The pattern as it is written.
@@ -142,9 +144,18 @@ mod tests {
     fn a_pattern_matches_as_a_whole() {
         let matches = |pattern: &'static str, text| Pattern::parse(pattern).unwrap().matches(text);
         assert!(
-            matches("web", "web") && matches("web.*", "web-1") && matches("a|b", "b") && matches(".*", "")
+            matches("web", "web")
+                && matches("web.*", "web-1")
+                && matches("a|b", "b")
+                && matches(".*", "")
+                && matches("a.b", "a-b")
         );
-        assert!(!matches("web", "web-1") && !matches("web.", "my-web1") && !matches("a|b", "ab"));
+        assert!(
+            !matches("web", "web-1")
+                && !matches("web.", "my-web1")
+                && !matches("a|b", "ab")
+                && !matches("a.b", "a.bc")
+        );
         assert_eq!(Pattern::parse("a(").unwrap_err(), "\"a(\" is no regular expression");
     }
 }

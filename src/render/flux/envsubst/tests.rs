@@ -16,6 +16,9 @@ fn text(text: &str, variables: &[(&str, &str)]) -> String {
     evaluated(text, variables).unwrap_or_else(|error| panic!("{text}: {error}")).text.into_owned()
 }
 
+/// The variables there are, a text, and what becomes of it.
+type Row = (&'static [(&'static str, &'static str)], &'static str, &'static str);
+
 #[test]
 fn replaces_as_the_tests_of_the_library_have_it() {
     let abc = [("v", "abcdEFGH28ij")];
@@ -23,7 +26,7 @@ fn replaces_as_the_tests_of_the_library_have_it() {
     let twice = [("s", "abcABC123ABCabc")];
     let file = [("f", "bash.string.txt")];
     let foo = [("d", "foo")];
-    let table: &[(&[(&str, &str)], &str, &str)] = &[
+    let table: &[Row] = &[
         (&[], "abcdEFGH28ij", "abcdEFGH28ij"),
         (&abc, "${v}", "abcdEFGH28ij"),
         (&[], "a${v}b", "ab"),
