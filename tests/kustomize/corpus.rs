@@ -8,6 +8,7 @@ use chartgate::render::Tree;
 use chartgate::render::kustomize::{Build, Kustomize};
 use serde_json::Value;
 
+use crate::go_tools::announce;
 use crate::oracle::{Oracle, Printed, by_name, difference, json};
 use crate::scratch::Scratch;
 
@@ -187,14 +188,16 @@ fn real_repositories_are_rendered_as_kustomize_does() {
         }
     }
     let Tally { folders, built, objects, equal, hashes, stand_ins, remote, not_judged, unequal } = tally;
-    eprintln!(
+    announce(&format!(
         "{folders} folders, {built} built by kustomize, {objects} objects compared, {equal} equal, {} unequal",
         unequal.len()
-    );
-    eprintln!("{hashes} fields name a generated object, whose hash is not rendered: compared without it");
-    eprintln!("{stand_ins} stand-ins, {remote} entries out of the tree left out");
+    ));
+    announce(&format!(
+        "{hashes} fields name a generated object, whose hash is not rendered: compared without it"
+    ));
+    announce(&format!("{stand_ins} stand-ins, {remote} entries out of the tree left out"));
     for (reason, folders) in &not_judged {
-        eprintln!("not judged, {}: {reason}; such as {}", folders.len(), folders[0]);
+        announce(&format!("not judged, {}: {reason}; such as {}", folders.len(), folders[0]));
     }
     assert!(unequal.is_empty(), "{}", unequal.join("\n"));
     assert!(built * 10 > folders * 9, "most folders can be built");

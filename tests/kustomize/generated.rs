@@ -7,6 +7,7 @@ use chartgate::render::Tree;
 use chartgate::render::kustomize::Kustomize;
 
 use crate::generator::{Case, case};
+use crate::go_tools::announce;
 use crate::oracle::{Oracle, Printed, by_name, difference, json};
 
 /// How many cases are tried.
@@ -77,10 +78,10 @@ fn generated_kustomizations_are_rendered_as_kustomize_does() {
             unequal.push((seed, difference));
         }
     }
-    eprintln!(
+    announce(&format!(
         "{CASES} cases, {refused} of them refused by both or by one, {} unequal; built with: {features:?}",
         unequal.len()
-    );
+    ));
     if let Some((seed, _)) = unequal.first() {
         let files = &cases[*seed].files;
         let files = files.iter().map(|(path, text)| format!("# {path}\n{text}\n")).collect::<String>();

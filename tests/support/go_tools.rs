@@ -125,7 +125,7 @@ fn required_version(go_mod: &str, module: &str) -> String {
 }
 
 /// Says on stderr what a test is waiting for; libtest would hide what a print macro says.
-fn announce(line: &str) {
+pub(crate) fn announce(line: &str) {
     use std::io::Write as _;
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).expect("stderr is open");
 }
