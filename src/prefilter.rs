@@ -8,6 +8,7 @@
 //! refuse the request, or pass it unseen, by failure policy.
 
 mod clause;
+mod condition;
 mod fit;
 
 use std::collections::BTreeSet;
@@ -15,13 +16,14 @@ use std::fmt;
 
 pub use clause::Clause;
 use clause::{filled_text_at, list, map_at, quoted, text_at};
+pub use condition::{OBSERVED, Webhook};
 pub use fit::{Fit, Right};
 
 use crate::policy::{
     CrossNamespace, Flux, HELM_GROUP, MAX_NAME, MAX_NAMESPACE, SOURCE_GROUP, Schema, Settings,
 };
 
-/// The name of the condition in `matchConditions`.
+/// The name of the condition that has it, in `matchConditions`.
 pub const NAME: &str = "not-provably-clean";
 
 /// The rules that no clause needs to speak of, and why.

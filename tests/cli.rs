@@ -145,20 +145,29 @@ fn the_prefilter_follows_the_configuration() {
     let file = dir.path().join("chartgate.yaml");
     fs::write(&file, "annotations: {example.org/version: api-version}\n").expect("it can be written");
     let file = file.to_str().expect("the path is text");
-    let printed = output_of(&["config", "prefilter", "--config", file]);
+    let mutate = ["config", "prefilter", "--webhook=mutate", "--config", file];
+    let printed = output_of(&mutate);
     assert!(
         printed.contains("annotations['example.org/version'] == 'v2'")
             && !printed.contains("fluxcd.io/version")
     );
-    let patch = output_of(&["config", "prefilter", "--config", file, "--format", "patch"]);
+    let patch = output_of(&[&mutate[..], &["--format", "patch"]].concat());
     let patch: serde_json::Value = serde_json::from_str(&patch).expect("a JSON patch is JSON");
-    assert_eq!(patch[1]["value"], printed.trim_end());
+    assert_eq!(patch[0]["value"], "mutate.chartgate.dev");
+    assert_eq!(patch[2]["value"], printed.trim_end());
+    let validate = output_of(&["config", "prefilter", "--webhook=validate", "--config", file]);
+    assert!(validate.contains("object.metadata.generation") && validate.ends_with(&printed));
 }
 
 #[test]
 fn a_prefilter_for_an_unknown_flux_or_a_missing_file_is_bad_usage() {
-    chartgate(&["config", "prefilter", "--flux", "3.0"]).assert().code(2);
-    chartgate(&["config", "prefilter", "--config", "missing.yaml"]).assert().code(2).stderr(
-        "error: cannot read the configuration missing.yaml: No such file or directory (os error 2)\n",
-    );
+    chartgate(&["config", "prefilter", "--webhook=mutate", "--flux", "3.0"]).assert().code(2);
+    // One for both would be wrong at one of them.
+    chartgate(&["config", "prefilter"]).assert().code(2);
+    chartgate(&["config", "prefilter", "--webhook=mutate", "--config", "missing.yaml"])
+        .assert()
+        .code(2)
+        .stderr(
+            "error: cannot read the configuration missing.yaml: No such file or directory (os error 2)\n",
+        );
 }

@@ -14,7 +14,7 @@ use cel::{Context, Env, Program, Value as Cel};
 use chartgate::{
     admission::{self, Endpoint, Facts},
     policy::{AnnotationValue, ChartRefSettings, CrossNamespace, Flux, Settings, rules},
-    prefilter::{self, Cluster, Prefilter},
+    prefilter::{self, Cluster, Prefilter, Webhook},
     preflight,
 };
 use proptest::{
@@ -60,8 +60,14 @@ fn configurations() -> Vec<Settings> {
 struct Condition(Program);
 
 impl Condition {
+    /// A prefilter by itself.
     fn of(prefilter: &Prefilter) -> Self {
         Self(Program::compile(&prefilter.to_string()).unwrap())
+    }
+
+    /// All of what a webhook is called by.
+    fn shipped(webhook: Webhook, prefilter: &Prefilter) -> Self {
+        Self(Program::compile(&webhook.condition(prefilter)).unwrap())
     }
 
     /// Whether we would be called.
@@ -127,7 +133,7 @@ fn what_is_left_out_has_no_finding_and_no_field_of_any_type_is_an_error() {
                 Cluster::AnyFlux => all.clone(),
                 Cluster::Flux(flux) => vec![flux],
             };
-            let condition = Condition::of(&Prefilter::of(&settings, cluster));
+            let condition = Condition::shipped(Webhook::Mutate, &Prefilter::of(&settings, cluster));
             conditions.push((settings.clone(), minors, condition));
         }
     }
@@ -216,16 +222,82 @@ fn nothing_in_a_clause_can_be_taken_for_granted() {
 
 #[test]
 fn what_is_in_order_is_left_out() {
-    let condition = Condition::of(&Prefilter::of(&Settings::default(), Cluster::AnyFlux));
-    for case in clean() {
-        let asked = Asked::from(case);
-        assert_eq!(condition.calls(&asked), Ok(false), "{}", asked.review);
+    let prefilter = Prefilter::of(&Settings::default(), Cluster::AnyFlux);
+    for webhook in Webhook::ALL {
+        let condition = Condition::shipped(webhook, &prefilter);
+        for case in clean() {
+            let asked = Asked::from(case);
+            assert_eq!(condition.calls(&asked), Ok(false), "{webhook}: {}", asked.review);
+        }
+    }
+}
+
+/// A release that a rule has a word about, new or as an update of one with these changes.
+fn bad(edits: &[(&str, Value)], old: Option<&[(&str, Value)]>) -> Asked {
+    let edited = |edits: &[(&str, Value)]| {
+        let mut object = clean().remove(0).object;
+        object["metadata"]["annotations"] = json!({});
+        for (at, value) in edits {
+            let (parent, field) = at.rsplit_once('/').unwrap();
+            object.pointer_mut(parent).unwrap()[field] = value.clone();
+        }
+        object
+    };
+    Case { object: edited(edits), old: old.map_or(Value::Null, edited) }.into()
+}
+
+#[test]
+fn validate_is_not_asked_about_an_unchanged_generation_and_mutate_is() {
+    const AT: &str = "/metadata/generation";
+    let prefilter = Prefilter::of(&Settings::default(), Cluster::AnyFlux);
+    let [mutate, validate] = Webhook::ALL.map(|webhook| Condition::shipped(webhook, &prefilter));
+    let of = |generation: i64| [(AT, json!(generation))];
+    let (one, two) = (of(1), of(2));
+    for (new, old, is_asked) in [
+        (&one[..], None, true),
+        (&one, Some(&one[..]), false),
+        (&two, Some(&one), true),
+        // No API server leaves it out. If one did, nothing would be known of the spec.
+        (&[], Some(&[]), true),
+        (&one, Some(&[]), true),
+        (&[], Some(&one), true),
+    ] {
+        let asked = bad(new, old);
+        assert_eq!(validate.calls(&asked), Ok(is_asked), "{}", asked.review);
+        assert_eq!(mutate.calls(&asked), Ok(true), "{}", asked.review);
+    }
+}
+
+#[test]
+fn neither_is_asked_about_a_deletion_or_our_own_release() {
+    let prefilter = Prefilter::of(&Settings::default(), Cluster::AnyFlux);
+    let (name, namespace, target) = ("/metadata/name", "/metadata/namespace", "/spec/targetNamespace");
+    let (own, system) = (json!("chartgate"), json!("chartgate-system"));
+    for webhook in Webhook::ALL {
+        // With a prefilter and without one: a component takes it out.
+        let observing = Condition(Program::compile(&webhook.observing()).unwrap());
+        for condition in [Condition::shipped(webhook, &prefilter), observing] {
+            for (edits, is_asked) in [
+                (vec![], true),
+                (vec![("/metadata/deletionTimestamp", json!("2026-01-01T00:00:00Z"))], false),
+                (vec![(name, own.clone()), (target, system.clone())], false),
+                (vec![(name, own.clone()), (namespace, system.clone())], false),
+                (vec![(name, own.clone())], true),
+                (vec![(name, own.clone()), (namespace, system.clone()), (target, json!("apps"))], true),
+                (vec![(target, system.clone())], true),
+                (vec![("/metadata", json!({})), ("/spec", json!(3))], true),
+            ] {
+                let asked = bad(&edits, None);
+                assert_eq!(condition.calls(&asked), Ok(is_asked), "{webhook}: {}", asked.review);
+            }
+        }
     }
 }
 
 #[test]
 fn every_bad_example_of_a_rule_is_seen() {
-    let condition = Condition::of(&Prefilter::of(&Settings::default(), Cluster::AnyFlux));
+    let condition =
+        Condition::shipped(Webhook::Validate, &Prefilter::of(&Settings::default(), Cluster::AnyFlux));
     // What is bad only because of another object, no condition can see.
     for rule in rules().iter().filter(|rule| rule.bad.sources.is_none()) {
         let document = |text| preflight::documents(text).unwrap().remove(0);
@@ -234,7 +306,7 @@ fn every_bad_example_of_a_rule_is_seen() {
         if rule.bad.same_namespace_only {
             settings.chart_ref.cross_namespace = CrossNamespace::Deny;
         }
-        let own = Condition::of(&Prefilter::of(&settings, Cluster::AnyFlux));
+        let own = Condition::shipped(Webhook::Validate, &Prefilter::of(&settings, Cluster::AnyFlux));
         let condition = if rule.bad.same_namespace_only { &own } else { &condition };
         let case = Case { object: document(rule.bad.object), old };
         assert_eq!(condition.calls(&case.into()), Ok(true), "{}", rule.id);
@@ -281,24 +353,36 @@ fn the_corpus_is_left_out_after_one_pass_through_our_patch() {
     assert!(left_out * 100 >= without_findings * 99, "only {left_out} of {without_findings} are left out");
 }
 
+/// Holds what stands between two marks in a manifest to what belongs there, or writes it.
+fn generated_in(file: &str, mark: &str, indent: usize, written: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests").join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    let indent = " ".repeat(indent);
+    let (opening, closing) = (format!("{indent}# >>> {mark}\n"), format!("{indent}# <<< {mark}\n"));
+    let (before, rest) = text.split_once(&opening).unwrap();
+    let (there, after) = rest.split_once(&closing).unwrap();
+    let written: String = written.lines().flat_map(|line| [&indent, line, "\n"]).collect();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, format!("{before}{opening}{written}{closing}{after}")).unwrap();
+    } else {
+        assert!(there == written, "{file} is out of date; run `just generate`");
+    }
+}
+
 /// `just generate` has it write the manifests anew.
 #[test]
 fn the_manifests_carry_the_prefilter_of_the_default_configuration() {
-    let expression = Prefilter::of(&Settings::default(), Cluster::AnyFlux).to_string();
-    let lines: String = expression.lines().flat_map(|line| ["          ", line, "\n"]).collect();
-    let condition = format!("      - name: {}\n        expression: |-\n{lines}", prefilter::NAME);
-    let (opening, closing) = ("      # >>> prefilter\n", "      # <<< prefilter\n");
-    for file in ["10-mutating-webhook.yaml", "11-validating-webhook.yaml"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base").join(file);
-        let text = fs::read_to_string(&path).unwrap();
-        let (before, rest) = text.split_once(opening).unwrap();
-        let (written, after) = rest.split_once(closing).unwrap();
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&path, format!("{before}{opening}{condition}{closing}{after}")).unwrap();
-        } else {
-            assert!(written == condition, "{file} is out of date; run `just generate`");
-        }
-        // What follows counts on it: the patches of `chartgate config prefilter` and of observe-all.
-        assert!(before.trim_end().lines().rev().any(|line| line == "    matchConditions:"));
+    let prefilter = Prefilter::of(&Settings::default(), Cluster::AnyFlux);
+    let indented =
+        |expression: &str, by: &str| expression.lines().flat_map(|line| [by, line, "\n"]).collect::<String>();
+    for (webhook, file) in
+        Webhook::ALL.into_iter().zip(["10-mutating-webhook.yaml", "11-validating-webhook.yaml"])
+    {
+        let condition = indented(&webhook.condition(&prefilter), "    ");
+        let first = format!("- name: {}\n  expression: |-\n{condition}", prefilter::NAME);
+        generated_in(&format!("base/{file}"), "prefilter", 6, &first);
+        let rest = indented(&webhook.observing(), "  ");
+        let rest = format!("name: {}\nexpression: |-\n{rest}", prefilter::OBSERVED);
+        generated_in("components/observe-all/kustomization.yaml", webhook.as_str(), 10, &rest);
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::CommandError;
 use crate::config;
 use crate::policy::Flux;
-use crate::prefilter::{self, Cluster, Prefilter};
+use crate::prefilter::{self, Cluster, Prefilter, Webhook};
 
 /// What is done with a configuration.
 #[derive(Debug, Clone, Subcommand)]
@@ -29,10 +29,14 @@ Exit codes:
 
 /// Print the matchCondition that leaves out releases which no rule has a word about.
 ///
-/// The shipped manifests carry that of the default configuration, for any Flux. Another one is needed where annotations
+/// The shipped manifests carry those of the default configuration, for any Flux. Another one is needed where annotations
 /// or chartRef are configured otherwise: with one that was not written for it, releases are left out that should be seen.
 #[derive(Debug, Clone, Args)]
 pub(super) struct PrefilterArgs {
+    /// The webhook that it is for: /validate need not see an unchanged spec, /mutate has to.
+    #[arg(long, value_enum)]
+    webhook: WebhookArg,
+
     /// The configuration file (chartgate.yaml).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -46,24 +50,44 @@ pub(super) struct PrefilterArgs {
     format: PrefilterFormat,
 }
 
+/// A webhook that HelmReleases are sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum WebhookArg {
+    /// That of the `MutatingWebhookConfiguration`.
+    Mutate,
+    /// That of the `ValidatingWebhookConfiguration`.
+    Validate,
+}
+
 /// How a prefilter is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum PrefilterFormat {
     /// The CEL expression.
     #[default]
     Cel,
-    /// A JSON patch for the `patches` of a kustomization, for both webhook configurations.
+    /// A JSON patch of the webhook's configuration, for the `patches` of a kustomization.
     Patch,
+}
+
+// === impl WebhookArg ===
+
+impl From<WebhookArg> for Webhook {
+    fn from(given: WebhookArg) -> Self {
+        match given {
+            WebhookArg::Mutate => Self::Mutate,
+            WebhookArg::Validate => Self::Validate,
+        }
+    }
 }
 
 /// Runs one of the commands.
 pub(super) fn run(command: ConfigCommand, out: &mut impl Write) -> Result<(), CommandError> {
     match command {
         ConfigCommand::Check { file } => Ok(check(&file, &config::write(&config::read(&file)?), out)?),
-        ConfigCommand::Prefilter(PrefilterArgs { config, flux, format }) => {
+        ConfigCommand::Prefilter(PrefilterArgs { webhook, config, flux, format }) => {
             let settings = config.as_deref().map(config::read).transpose()?.unwrap_or_default().settings;
             let cluster = flux.map_or(Cluster::AnyFlux, Cluster::Flux);
-            Ok(write(out, &Prefilter::of(&settings, cluster).to_string(), format)?)
+            Ok(write(out, webhook.into(), &Prefilter::of(&settings, cluster), format)?)
         }
     }
 }
@@ -74,12 +98,20 @@ fn check(file: &Path, in_force: &str, out: &mut impl Write) -> io::Result<()> {
     out.write_all(in_force.as_bytes())
 }
 
-fn write(out: &mut impl Write, expression: &str, format: PrefilterFormat) -> io::Result<()> {
+fn write(
+    out: &mut impl Write,
+    webhook: Webhook,
+    prefilter: &Prefilter,
+    format: PrefilterFormat,
+) -> io::Result<()> {
+    let expression = webhook.condition(prefilter);
     match format {
         PrefilterFormat::Cel => writeln!(out, "{expression}"),
         PrefilterFormat::Patch => {
             let at = "/webhooks/0/matchConditions/0";
             let patch = json!([
+                // Stops the build where the patch is meant for the other configuration.
+                {"op": "test", "path": "/webhooks/0/name", "value": format!("{webhook}.chartgate.dev")},
                 {"op": "test", "path": format!("{at}/name"), "value": prefilter::NAME},
                 {"op": "replace", "path": format!("{at}/expression"), "value": expression},
             ]);

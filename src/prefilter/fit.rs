@@ -1,9 +1,9 @@
 //! Whether the condition in the cluster is the one that the configuration needs.
 
-use super::{Cluster, NAME, Prefilter};
+use super::{Cluster, NAME, Prefilter, Webhook};
 use crate::policy::{Facts, Flux, Settings};
 
-/// The expressions that are right for one configuration in one cluster.
+/// The expressions that are right in one webhook, for one configuration in one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Right {
     essences: Vec<String>,
@@ -28,16 +28,16 @@ impl Right {
     /// One for any Flux always is. One for a single minor is where the cluster serves just what that minor serves: what
     /// it leaves out more than the other is judged by what is served, whatever Flux it comes from. Where the CRD cannot
     /// be read, the minor that we were told decides, as it does for a review.
-    pub fn of(settings: &Settings, facts: &Facts) -> Self {
+    pub fn of(webhook: Webhook, settings: &Settings, facts: &Facts) -> Self {
         let clusters = [Cluster::AnyFlux].into_iter().chain(minors(facts).map(Cluster::Flux));
         Self {
             essences: clusters
-                .map(|cluster| essence(&Prefilter::of(settings, cluster).to_string()))
+                .map(|cluster| essence(&webhook.condition(&Prefilter::of(settings, cluster))))
                 .collect(),
         }
     }
 
-    /// Compares the `matchConditions` of a webhook in the cluster, as name and expression, with what is right.
+    /// Compares the `matchConditions` of that webhook in the cluster, as name and expression, with what is right.
     ///
     /// What a user adds under other names is the user's choice.
     pub fn compare<'c>(&self, live: impl IntoIterator<Item = (&'c str, &'c str)>) -> Fit {
@@ -73,6 +73,7 @@ fn essence(expression: &str) -> String {
 mod tests {
     use super::*;
     use crate::policy::{CHART_REF_KINDS, CrossNamespace};
+    use crate::prefilter::OBSERVED;
 
     fn flux(minor: &str) -> Flux {
         minor.parse().unwrap()
@@ -91,11 +92,13 @@ mod tests {
     }
 
     fn written_for(settings: &Settings, cluster: Cluster) -> Vec<(&'static str, String)> {
-        vec![("not-being-deleted", "true".to_owned()), (NAME, Prefilter::of(settings, cluster).to_string())]
+        let condition = Webhook::Mutate.condition(&Prefilter::of(settings, cluster));
+        vec![("mine", "true".to_owned()), (NAME, condition)]
     }
 
     fn fit(live: &[(&'static str, String)], settings: &Settings, facts: &Facts) -> Fit {
-        Right::of(settings, facts).compare(live.iter().map(|(name, text)| (*name, text.as_str())))
+        Right::of(Webhook::Mutate, settings, facts)
+            .compare(live.iter().map(|(name, text)| (*name, text.as_str())))
     }
 
     #[test]
@@ -165,6 +168,30 @@ mod tests {
         other.annotations =
             [("example.org/version".to_owned(), settings.annotations["fluxcd.io/version"])].into();
         assert_eq!(fit(&default, &other, &live("2.9")), Fit::Mismatch);
+    }
+
+    #[test]
+    fn one_for_the_other_webhook_does_not_fit() {
+        let settings = Settings::default();
+        let prefilter = Prefilter::of(&settings, Cluster::AnyFlux);
+        for (right, live, expected) in [
+            (Webhook::Validate, Webhook::Validate, Fit::Fits),
+            // Seen at /mutate, it would leave out what is to be filled in.
+            (Webhook::Mutate, Webhook::Validate, Fit::Mismatch),
+            // Seen at /validate, it would have an unchanged spec wait for us.
+            (Webhook::Validate, Webhook::Mutate, Fit::Mismatch),
+        ] {
+            let right = Right::of(right, &settings, &Facts::default());
+            assert_eq!(right.compare([(NAME, &*live.condition(&prefilter))]), expected, "{live}");
+        }
+    }
+
+    #[test]
+    fn the_one_without_a_prefilter_counts_as_none() {
+        for webhook in Webhook::ALL {
+            let right = Right::of(webhook, &Settings::default(), &Facts::default());
+            assert_eq!(right.compare([(OBSERVED, &*webhook.observing())]), Fit::Absent);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{env, fs};
 
 use chartgate::admission::{Endpoint, Facts, Settings, review};
 use chartgate::policy::Flux;
-use chartgate::prefilter::{self, Prefilter};
+use chartgate::prefilter::{self, Prefilter, Webhook};
 use chartgate::preflight;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
@@ -396,10 +396,17 @@ fn the_component_takes_the_prefilter_out_and_the_printed_patch_replaces_it() {
         "observe-all/kustomization.yaml",
         &fs::read_to_string(component).expect("the component is committed"),
     );
-    let mut print = std::process::Command::new(env!("CARGO_BIN_EXE_chartgate"));
-    let printed =
-        print.args(["config", "prefilter", "--flux=2.9", "--format=patch"]).output().expect("it runs");
-    file("patch.json", &String::from_utf8_lossy(&printed.stdout));
+    let patches = Webhook::ALL.map(|webhook| {
+        let mut print = std::process::Command::new(env!("CARGO_BIN_EXE_chartgate"));
+        let arguments = ["config", "prefilter", "--flux=2.9", "--format=patch", "--webhook"];
+        let printed = print.args(arguments).arg(webhook.as_str()).output().expect("it runs");
+        file(&format!("{webhook}.json"), &String::from_utf8_lossy(&printed.stdout));
+        let kind = match webhook {
+            Webhook::Mutate => "MutatingWebhookConfiguration",
+            Webhook::Validate => "ValidatingWebhookConfiguration",
+        };
+        json!({"path": format!("{webhook}.json"), "target": {"kind": kind, "name": "chartgate"}})
+    });
 
     let build = |more: Value| {
         let mut kustomization = json!({"resources": files});
@@ -415,15 +422,17 @@ fn the_component_takes_the_prefilter_out_and_the_printed_patch_replaces_it() {
         assert_eq!(built.len(), 2);
         built.into_iter().map(|it| it["webhooks"][0]["matchConditions"].clone()).collect::<Vec<_>>()
     };
-    for (shipped, without) in build(json!({})).iter().zip(build(json!({"components": ["observe-all"]}))) {
-        let shipped = shipped.as_array().expect("ours have conditions");
-        assert_eq!((&shipped[0]["name"], &json!(shipped[1..])), (&json!(prefilter::NAME), &without));
-    }
-    let target = json!({"group": "admissionregistration.k8s.io", "name": "chartgate"});
-    let newest = Prefilter::of(&Settings::default(), prefilter::Cluster::Flux(Flux::NEWEST)).to_string();
-    for conditions in build(json!({"patches": [{"path": "patch.json", "target": target}]})) {
-        assert_eq!(conditions[0]["expression"], json!(newest));
-    }
+    let only = |name: &str, expression: String| json!([{"name": name, "expression": expression}]);
+    let of = |flux| Prefilter::of(&Settings::default(), flux);
+    let shipped =
+        |webhook: Webhook| only(prefilter::NAME, webhook.condition(&of(prefilter::Cluster::AnyFlux)));
+    assert_eq!(build(json!({})), Webhook::ALL.map(shipped));
+    let observing = |webhook: Webhook| only(prefilter::OBSERVED, webhook.observing());
+    assert_eq!(build(json!({"components": ["observe-all"]})), Webhook::ALL.map(observing));
+    let newest = |webhook: Webhook| {
+        only(prefilter::NAME, webhook.condition(&of(prefilter::Cluster::Flux(Flux::NEWEST))))
+    };
+    assert_eq!(build(json!({"patches": patches})), Webhook::ALL.map(newest));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::settings::InForce;
 use crate::cluster::ca_bundle::{CONFIGURATION, Kind};
 use crate::cluster::facts::{Fact, State, Status, Store};
-use crate::prefilter::{Fit, NAME, Right};
+use crate::prefilter::{Fit, NAME, Right, Webhook};
 use crate::telemetry::Metrics;
 use crate::webhook::Stage;
 use crate::webhook::observe::Check;
@@ -20,8 +20,8 @@ use crate::webhook::observe::Check;
 pub(super) struct Prefilter {
     in_force: Arc<InForce>,
     facts: Arc<Store>,
-    /// What prints the condition that is needed.
-    command: String,
+    /// The file that the settings are from, as the flag for what prints the condition that is needed.
+    config: String,
     /// By kind.
     standing: ArcSwap<[Standing; 2]>,
 }
@@ -40,10 +40,9 @@ struct Standing {
 impl Prefilter {
     /// `config` is the file that the settings are from, if there is one.
     pub(super) fn new(in_force: Arc<InForce>, facts: Arc<Store>, config: Option<&Path>) -> Self {
-        let of = config.map(|file| format!(" --config {}", file.display()));
-        let command = format!("chartgate config prefilter{}", of.unwrap_or_default());
-        let standing = Kind::ALL.map(|kind| compare(kind, &facts.status().borrow(), None, &command));
-        Self { in_force, facts, command, standing: ArcSwap::from_pointee(standing) }
+        let config = config.map(|file| format!(" --config {}", file.display())).unwrap_or_default();
+        let standing = Kind::ALL.map(|kind| compare(kind, &facts.status().borrow(), None, &config));
+        Self { in_force, facts, config, standing: ArcSwap::from_pointee(standing) }
     }
 
     /// Compares with every change of the cluster and of the settings, until the process drains. The details, one for
@@ -87,8 +86,11 @@ impl Prefilter {
         // The facts are read one by one at the start. With half of them, the prefilter of one minor would be taken for
         // that of another.
         let is_settled = Fact::CRDS.into_iter().all(|crd| *status.of(crd) != State::Waiting);
-        let right = is_settled.then(|| Right::of(&self.in_force.settings.load(), &self.facts.read()));
-        Kind::ALL.map(|kind| compare(kind, status, right.as_ref(), &self.command))
+        let (settings, facts) = (self.in_force.settings.load(), self.facts.read());
+        Kind::ALL.map(|kind| {
+            let right = is_settled.then(|| Right::of(webhook(kind), &settings, &facts));
+            compare(kind, status, right.as_ref(), &self.config)
+        })
     }
 
     /// Says what is news, and counts.
@@ -98,19 +100,19 @@ impl Prefilter {
             let [before, now] = [&before, &now].map(|of| &of[kind as usize].mismatched);
             let configuration = format!("{kind} {CONFIGURATION}");
             for webhook in now.difference(before) {
-                tracing::warn!(configuration, webhook, "{}", mismatch(&self.command));
+                tracing::warn!(configuration, webhook, "{}", mismatch(kind, &self.config));
             }
             for webhook in before.difference(now) {
                 tracing::info!(configuration, webhook, "the matchCondition {NAME} is no mismatch any more");
             }
-            metrics.prefilter_mismatches(label(kind), !now.is_empty());
+            metrics.prefilter_mismatches(webhook(kind).as_str(), !now.is_empty());
         }
         self.standing.store(Arc::new(now));
     }
 }
 
 /// How it stands with a configuration. `right` is missing while that cannot be known yet.
-fn compare(kind: Kind, status: &Status, right: Option<&Right>, command: &str) -> Standing {
+fn compare(kind: Kind, status: &Status, right: Option<&Right>, config: &str) -> Standing {
     let fact = Fact::of_conditions(kind);
     let (Some(webhooks), Some(right)) = (status.webhooks(kind), right) else {
         let unknown = match status.of(fact) {
@@ -127,7 +129,7 @@ fn compare(kind: Kind, status: &Status, right: Option<&Right>, command: &str) ->
     };
     let (mismatched, fitting) = (names(Fit::Mismatch), names(Fit::Fits));
     let told = if !mismatched.is_empty() {
-        Err(format!("{} in {kind} {CONFIGURATION}: {}", listed(&mismatched), mismatch(command)))
+        Err(format!("{} in {kind} {CONFIGURATION}: {}", listed(&mismatched), mismatch(kind, config)))
     } else if !fitting.is_empty() {
         Ok(format!("{} in {kind} {CONFIGURATION} fits the configuration", listed(&fitting)))
     } else if webhooks.is_empty() {
@@ -150,17 +152,18 @@ fn listed(names: &BTreeSet<String>) -> String {
 }
 
 /// What a mismatch means, and what to do.
-fn mismatch(command: &str) -> String {
+fn mismatch(kind: Kind, config: &str) -> String {
+    let webhook = webhook(kind);
     format!(
         "the matchCondition {NAME} was not written for this configuration and this Flux, so that releases may be left out \
-         that a rule has a word about; `{command}` prints the right one"
+         that a rule has a word about; `chartgate config prefilter --webhook {webhook}{config}` prints the right one"
     )
 }
 
-/// The value of the label `webhook`.
-fn label(kind: Kind) -> &'static str {
+/// Which of our webhooks a configuration leads to; the value of the label `webhook`, too.
+fn webhook(kind: Kind) -> Webhook {
     match kind {
-        Kind::Mutating => "mutate",
-        Kind::Validating => "validate",
+        Kind::Mutating => Webhook::Mutate,
+        Kind::Validating => Webhook::Validate,
     }
 }

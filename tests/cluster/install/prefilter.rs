@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use chartgate::prefilter::NAME;
+use chartgate::prefilter::{NAME, OBSERVED, Webhook};
 use serde_json::{Value, json};
 
 use super::NEWEST;
@@ -37,7 +37,7 @@ fn a_live_prefilter_that_does_not_fit_is_said_until_it_does() {
     assert!(!installation.logs().contains(NAME), "{}", installation.logs());
 
     let shipped = cluster.objects(API, MUTATING).get("chartgate").accepted();
-    replace(&cluster, MUTATING, &printed(&["--config", &file(OTHER_ANNOTATION)]));
+    replace(&cluster, MUTATING, &printed(MUTATING, &["--config", &file(OTHER_ANNOTATION)]));
     let patched = Instant::now();
     mismatches(&installation, [true, false]);
     let seen = patched.elapsed();
@@ -53,7 +53,7 @@ fn a_live_prefilter_that_does_not_fit_is_said_until_it_does() {
             "\"level\":\"WARN\"",
             "\"configuration\":\"MutatingWebhookConfiguration chartgate\"",
             "\"webhook\":\"mutate.chartgate.dev\"",
-            "`chartgate config prefilter --config ",
+            "`chartgate config prefilter --webhook mutate --config ",
             "/etc/chartgate/chartgate.yaml` prints the right one",
         ] {
             assert!(line.contains(part), "{part} is not in {line}");
@@ -66,8 +66,10 @@ fn a_live_prefilter_that_does_not_fit_is_said_until_it_does() {
     logged(&installation, "is no mismatch any more", 2);
     say(&format!("a changed condition is told after {seen:?}"));
 
-    // Without one, as with the component observe-all, every release is seen.
-    replace(&cluster, VALIDATING, &json!([{"op": "remove", "path": "/webhooks/0/matchConditions/0"}]));
+    // Without one every release is seen, as with what the component observe-all puts in its place.
+    let observing = json!({"name": OBSERVED, "expression": Webhook::Validate.observing()});
+    let at = "/webhooks/0/matchConditions/0";
+    replace(&cluster, VALIDATING, &json!([{"op": "replace", "path": at, "value": observing}]));
     reports(
         &installation,
         "[+]prefilter-validate ok: no not-provably-clean in ValidatingWebhookConfiguration chartgate, so every release is \
@@ -93,10 +95,10 @@ fn a_configuration_that_changes_needs_the_prefilter_that_is_printed_for_it() {
     installation.refresh_mounts();
     mismatches(&installation, [true, true]);
 
-    let right = printed(&["--config", &file(OTHER_ANNOTATION)]);
-    replace(&cluster, MUTATING, &right);
+    let right = |resource: &str| printed(resource, &["--config", &file(OTHER_ANNOTATION)]);
+    replace(&cluster, MUTATING, &right(MUTATING));
     mismatches(&installation, [false, true]);
-    replace(&cluster, VALIDATING, &right);
+    replace(&cluster, VALIDATING, &right(VALIDATING));
     mismatches(&installation, [false, false]);
 
     // The other way round: what is needed again is what was shipped.
@@ -115,24 +117,26 @@ fn a_prefilter_for_one_flux_fits_as_long_as_its_crds_are_the_live_ones() {
     installation.start();
     mismatches(&installation, [false, false]);
     // The flag that is not given says 2.9, and the cluster something else.
-    replace(&cluster, MUTATING, &printed(&["--flux=2.9"]));
+    replace(&cluster, MUTATING, &printed(MUTATING, &["--flux=2.9"]));
     mismatches(&installation, [true, false]);
     for resource in [MUTATING, VALIDATING] {
-        replace(&cluster, resource, &printed(&["--flux=2.6"]));
+        replace(&cluster, resource, &printed(resource, &["--flux=2.6"]));
     }
     mismatches(&installation, [false, false]);
     cluster.upgrade_crds(NEWEST);
     mismatches(&installation, [true, true]);
     for resource in [MUTATING, VALIDATING] {
-        replace(&cluster, resource, &printed(&["--flux=2.9"]));
+        replace(&cluster, resource, &printed(resource, &["--flux=2.9"]));
     }
     mismatches(&installation, [false, false]);
 }
 
-/// What `chartgate config prefilter --format patch` prints.
-fn printed(arguments: &[&str]) -> Value {
+/// What `chartgate config prefilter --format patch` prints for a configuration.
+fn printed(resource: &str, arguments: &[&str]) -> Value {
+    let webhook = if resource == MUTATING { Webhook::Mutate } else { Webhook::Validate };
     let mut print = Command::new(env!("CARGO_BIN_EXE_chartgate"));
-    let output = print.args(["config", "prefilter", "--format=patch"]).args(arguments).output();
+    print.args(["config", "prefilter", "--format=patch", "--webhook", webhook.as_str()]);
+    let output = print.args(arguments).output();
     let output = output.expect("it starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("a JSON patch is JSON")

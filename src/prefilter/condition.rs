@@ -1,0 +1,82 @@
+//! The whole condition of a webhook: what is never judged there, and the prefilter.
+//!
+//! It is one expression, because the API server evaluates every condition of a webhook, also where another one is false
+//! already; each costs it about 2 µs for itself. Inside of one, `&&` ends with the first part that is false. So what is
+//! false for the usual apply, and cheap, comes first.
+
+use std::fmt;
+
+use super::Prefilter;
+
+/// The name of the condition where every release is to be seen that is judged at all.
+pub const OBSERVED: &str = "to-be-judged";
+
+/// A webhook that HelmReleases are sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Webhook {
+    /// `/mutate`.
+    Mutate,
+    /// `/validate`.
+    Validate,
+}
+
+/// What /validate need not see. /mutate has to: what it fills in may be missing in a spec that is the same, and before
+/// validation the generation does not say yet whether it is.
+const CHANGED: &str = "\
+// What is stored may be annotated, labelled and finalised, whatever we think of its spec. The API server counts the
+// generation on before it asks us, wherever anything but metadata and status differs; to compare the specs here once
+// more would cost it 10 µs for each KB. (It compares in the version of the request, so a bump of apiVersion alone is no
+// change here: the schema judges that one.)
+(oldObject == null || !has(object.metadata.generation) || !has(oldObject.metadata.generation) ||
+  object.metadata.generation != oldObject.metadata.generation)";
+
+/// What neither of them may hold up. Namespace and name are fixed, as in all manifests.
+const PASSED: &str = "\
+!(has(object.metadata) && type(object.metadata) == map && (
+  // Flux removes its finalizer with an UPDATE; answering it late, or not, would only keep the release longer.
+  has(object.metadata.deletionTimestamp) && type(object.metadata.deletionTimestamp) == string ||
+  // The release that installs chartgate may live in any namespace, and must apply while chartgate is away.
+  has(object.metadata.name) && object.metadata.name == 'chartgate' &&
+  (has(object.spec) && type(object.spec) == map && has(object.spec.targetNamespace) ? object.spec.targetNamespace :
+    has(object.metadata.namespace) ? object.metadata.namespace : '') == 'chartgate-system'
+))";
+
+// === impl Webhook ===
+
+impl Webhook {
+    /// Both, in the order in which they are called.
+    pub const ALL: [Self; 2] = [Self::Mutate, Self::Validate];
+
+    /// `mutate` or `validate`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mutate => "mutate",
+            Self::Validate => "validate",
+        }
+    }
+
+    /// The condition with a prefilter.
+    pub fn condition(self, prefilter: &Prefilter) -> String {
+        self.joined(Some(prefilter.to_string()))
+    }
+
+    /// The condition without one: whatever is judged at all is seen.
+    pub fn observing(self) -> String {
+        self.joined(None)
+    }
+
+    fn joined(self, prefilter: Option<String>) -> String {
+        let changed = match self {
+            Self::Mutate => None,
+            Self::Validate => Some(CHANGED.to_owned()),
+        };
+        let parts = changed.into_iter().chain(prefilter).chain([PASSED.to_owned()]);
+        parts.collect::<Vec<_>>().join(" &&\n")
+    }
+}
+
+impl fmt::Display for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
