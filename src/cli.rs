@@ -4,18 +4,20 @@ mod check;
 mod config;
 mod explain;
 pub mod log;
+mod man;
 pub mod preview;
 pub mod serve;
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use thiserror::Error;
 
-use crate::config::{ConfigError, suggestion};
-use crate::policy::find_rule;
+use crate::config::{ConfigError, likely};
+use crate::report::{find_rule, rules};
 use check::{CheckArgs, CheckError};
 use config::ConfigCommand;
 use explain::RulesFormat;
@@ -57,6 +59,12 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Print the man page, or write one for every command.
+    Man {
+        /// The folder to write a page for every command to; without it, that of chartgate itself is printed.
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// Why a command could not do its work. Findings are no error.
@@ -76,10 +84,18 @@ pub enum CommandError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// There is no such rule.
-    #[error("there is no rule {rule:?}{}; `chartgate rules` lists them", suggestion(rule))]
+    #[error("there is no rule {rule:?}{}; `chartgate rules` lists them", likely(rule, rules().map(|rule| rule.id)))]
     UnknownRule {
         /// The id that was given.
         rule: String,
+    },
+    /// A folder cannot be filled with man pages.
+    #[error("cannot write man pages to {}", .folder.display())]
+    Pages {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// What there is to say cannot be written.
     #[error("cannot write to the standard output")]
@@ -109,6 +125,10 @@ impl Cli {
             }
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "chartgate", &mut io::stdout().lock());
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Man { folder } => {
+                man::run(Self::command(), folder.as_deref(), &mut io::stdout().lock())?;
                 Ok(ExitCode::SUCCESS)
             }
         }

@@ -162,11 +162,12 @@ fn place(at: Option<(u64, u64)>) -> String {
 }
 
 /// The rule whose id is most like a word that is none, as the end of a sentence.
-pub fn suggestion(given: &str) -> String {
+fn suggestion(given: &str) -> String {
     likely(given, rules().iter().map(|rule| rule.id))
 }
 
-fn likely<'a>(given: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+/// What is most like a word that is none of those there are, as the end of a sentence.
+pub fn likely<'a>(given: &str, candidates: impl Iterator<Item = &'a str>) -> String {
     let alike = candidates.map(|candidate| (strsim::jaro_winkler(candidate, given), candidate));
     let best =
         alike.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(likeness, _)| *likeness >= ALIKE);

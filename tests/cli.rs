@@ -3,7 +3,7 @@
 use std::fs;
 
 use assert_cmd::Command;
-use chartgate::policy;
+use chartgate::report;
 
 fn chartgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chartgate"));
@@ -65,17 +65,39 @@ fn the_page_of_rules_is_up_to_date() {
 #[test]
 fn explains_every_rule_that_it_lists() {
     let list = output_of(&["rules"]);
-    assert_eq!(list.lines().count(), policy::rules().len());
-    for rule in policy::rules() {
+    let words = list.lines().filter_map(|line| line.split_whitespace().next());
+    let listed: Vec<_> = words.filter(|word| *word != "About").collect();
+    assert_eq!(listed, report::rules().map(|rule| rule.id).collect::<Vec<_>>());
+    for rule in report::rules() {
         assert!(output_of(&["explain", rule.id]).starts_with(rule.id));
     }
 }
 
 #[test]
+fn what_only_check_looks_for_is_listed_apart_and_said_so() {
+    let said = "About reading and rendering: only `chartgate check` has these rules, and chartgate.yaml says nothing about them.\n";
+    let list = output_of(&["rules"]);
+    let (of_policy, of_check) = list.split_once(said).expect("the list says it");
+    assert!(of_policy.contains("\npartial-chart ") && !of_policy.contains("\nunreadable "), "{list}");
+    assert!(of_check.contains("\nunreadable ") && !of_check.contains("\npartial-chart "), "{list}");
+    let explained = output_of(&["explain", "unreadable"]);
+    assert!(explained.starts_with("unreadable (error)\n") && explained.ends_with(said), "{explained}");
+    assert!(!output_of(&["explain", "partial-chart"]).contains(said));
+    let json: serde_json::Value =
+        serde_json::from_str(&output_of(&["rules", "--format", "json"])).expect("it is JSON");
+    let rules = json["rules"].as_array().expect("it lists them");
+    let of_check = |id: &str| rules.iter().find(|rule| rule["id"] == id).map(|rule| &rule["checkOnly"]);
+    assert_eq!(of_check("unreadable"), Some(&true.into()));
+    assert_eq!(of_check("partial-chart"), Some(&false.into()));
+}
+
+#[test]
 fn an_unknown_rule_is_bad_usage_with_a_suggestion() {
-    chartgate(&["explain", "chart-ref-kin"]).assert().code(2).stderr(
-        "error: there is no rule \"chart-ref-kin\"; did you mean \"chart-ref-kind\"?; `chartgate rules` lists them\n",
-    );
+    for (given, meant) in [("chart-ref-kin", "chart-ref-kind"), ("unreadabel", "unreadable")] {
+        chartgate(&["explain", given]).assert().code(2).stderr(format!(
+            "error: there is no rule {given:?}; did you mean {meant:?}?; `chartgate rules` lists them\n"
+        ));
+    }
 }
 
 #[test]
@@ -137,6 +159,58 @@ fn completions_are_made_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         assert!(output_of(&["completions", shell]).contains("chartgate"), "{shell}");
     }
+}
+
+/// The commands that the help of a command lists, `help` itself excepted.
+fn commands_of(path: &[&str]) -> Vec<String> {
+    let help = output_of(&[path, &["--help"]].concat());
+    let Some((_, listed)) = help.split_once("\nCommands:\n") else { return Vec::new() };
+    let lines = listed.lines().take_while(|line| line.starts_with("  "));
+    // What is indented further is the rest of a description.
+    let names = lines.filter_map(|line| line[2..].split(' ').next().filter(|name| !name.is_empty()));
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_has_a_man_page_with_all_of_its_flags() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let folder = place.path().join("share/man1");
+    chartgate(&["man"]).arg(&folder).assert().success().stdout("");
+    let mut expected = vec!["chartgate.1".to_owned()];
+    for command in commands_of(&[]) {
+        expected.push(format!("chartgate-{command}.1"));
+        let below = commands_of(&[&command]);
+        expected.extend(below.iter().map(|it| format!("chartgate-{command}-{it}.1")));
+    }
+    let entries = fs::read_dir(&folder).expect("it was made").map(|entry| entry.expect("it can be read"));
+    let mut made: Vec<_> =
+        entries.map(|entry| entry.file_name().into_string().expect("it is text")).collect();
+    expected.sort();
+    made.sort();
+    assert_eq!(made, expected);
+    assert!(made.contains(&"chartgate-config-prefilter.1".to_owned()), "{made:?}");
+
+    let help = output_of(&["check", "--help"]);
+    let is_flag = |word: &&str| word.starts_with("--") && word.len() > 2;
+    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let flags: Vec<_> = lines.filter_map(|line| line.split_whitespace().find(is_flag)).collect();
+    assert!(flags.len() >= 14 && flags.contains(&"--fail-on"), "{flags:?}");
+    let page = fs::read_to_string(folder.join("chartgate-check.1")).expect("it is there");
+    for flag in flags {
+        let in_roff = format!("\\fB{}\\fR", flag.replace('-', "\\-"));
+        let is_told = page.lines().any(|line| line.contains(&in_roff) && !line.starts_with("\\fBchartgate"));
+        assert!(is_told, "{flag} is not in\n{page}");
+    }
+}
+
+#[test]
+fn the_man_page_is_printed_where_no_folder_is_named_and_a_folder_that_cannot_be_is_an_error() {
+    let page = output_of(&["man"]);
+    assert!(page.contains(".TH chartgate 1") && page.contains("chartgate\\-check(1)"), "{page}");
+    chartgate(&["man", "/dev/null/x"])
+        .assert()
+        .code(2)
+        .stderr("error: cannot write man pages to /dev/null/x: Not a directory (os error 20)\n");
 }
 
 #[test]

@@ -30,10 +30,10 @@ use progress::Progress;
 /// The name of the configuration file that is looked for from the first path upward.
 const CONFIG: &str = "chartgate.yaml";
 
-/// Check repositories before a commit: render every HelmRelease as clusters will see it, and judge it.
+/// Check the HelmReleases of a repository, as clusters will see them.
 ///
-/// Kustomizations, overlays, patches and Flux Kustomizations are followed; a finding names the file and line that put the offending field
-/// there, and the way by which it is rendered. Files and folders that ripgrep would skip (hidden, git-ignored) are skipped.
+/// Kustomizations, overlays, patches and Flux Kustomizations are rendered first. A finding names the file and line that put the offending
+/// field there, and the way by which it is rendered. Files that ripgrep would skip (hidden, git-ignored) are skipped.
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = "\
 Exit codes:
@@ -48,7 +48,9 @@ pub(super) struct CheckArgs {
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
 
-    /// The configuration file; without it, chartgate.yaml in the folder of the first PATH or above it, if there is one.
+    /// The configuration file.
+    ///
+    /// Without it, chartgate.yaml in the folder of the first PATH or above it, up to the top of the git repository.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -59,15 +61,13 @@ pub(super) struct CheckArgs {
     #[arg(long, value_enum, default_value_t, help_heading = "Output")]
     format: Format,
 
-    /// From which level on findings make the exit code 1.
-    #[arg(long, value_enum, default_value_t, value_name = "LEVEL", help_heading = "Output")]
-    fail_on: FailOn,
-
-    /// One line for each finding, and no summary.
+    /// In text, one line for each finding and no summary.
     #[arg(long, short, help_heading = "Output")]
     quiet: bool,
 
-    /// Tell notes, too: what could not be rendered and why, and what nobody uses. In JSON they are always told.
+    /// Tell notes, too.
+    ///
+    /// They say what could not be rendered and why, and which HelmRepository nothing refers to any more. In JSON they are always told.
     #[arg(long, short, conflicts_with = "quiet", help_heading = "Output")]
     verbose: bool,
 
@@ -75,23 +75,31 @@ pub(super) struct CheckArgs {
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = "Output")]
     color: When,
 
-    /// Finding no HelmRelease at all is fine.
-    #[arg(long, help_heading = "Output")]
+    /// From which level on findings make the exit code 1.
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL", help_heading = "What fails")]
+    fail_on: FailOn,
+
+    /// Pass where there is no HelmRelease at all.
+    #[arg(long, help_heading = "What fails")]
     allow_empty: bool,
 
-    /// Do not tell the findings that this file knows.
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    /// Leave out the findings that this file knows.
+    #[arg(long, value_name = "FILE", help_heading = "What fails")]
     baseline: Option<PathBuf>,
 
     /// Write the findings of now to a baseline file, and tell none of them.
-    #[arg(long, value_name = "FILE", conflicts_with = "baseline", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", conflicts_with = "baseline", help_heading = "What fails")]
     write_baseline: Option<PathBuf>,
 
-    /// Change the files: all that can be put right without a decision. Comments, order and layout stay.
+    /// Change the files: put right whatever takes no decision.
+    ///
+    /// Comments, order and layout stay. What is left is told afterwards.
     #[arg(long, help_heading = "Fixing")]
     fix: bool,
 
-    /// Show what --fix would change, as a patch; with --fix, show what it changed.
+    /// Show what --fix would change, as a patch, in place of the findings.
+    ///
+    /// With --fix it shows what was changed, and then what is left.
     #[arg(long, help_heading = "Fixing")]
     diff: bool,
 }
@@ -99,17 +107,23 @@ pub(super) struct CheckArgs {
 /// Whose schemas apply.
 #[derive(Clone, Debug, Args)]
 #[group(multiple = false)]
-#[command(next_help_heading = "Whose schemas apply")]
+#[command(next_help_heading = "Schemas")]
 struct Schemas {
-    /// The Flux minor, such as 2.6; without any of these, the newest that is known.
+    /// Those of a Flux minor, such as 2.6.
+    ///
+    /// Without any of these options, those of the newest that is known.
     #[arg(long, value_name = "2.x")]
     flux: Option<Flux>,
 
-    /// The CRD of HelmRelease in a file, such as one printed by `kubectl get crd helmreleases.helm.toolkit.fluxcd.io -o yaml`.
+    /// Those of a CRD of HelmRelease in a file.
+    ///
+    /// Such as `kubectl get crd helmreleases.helm.toolkit.fluxcd.io -o yaml` prints it.
     #[arg(long, value_name = "FILE")]
     crd: Option<PathBuf>,
 
-    /// The cluster of the kubeconfig: its CRDs, and its sources beside those in the files.
+    /// Those of the kubeconfig's current cluster.
+    ///
+    /// Its sources count, too.
     #[arg(long)]
     cluster: bool,
 }

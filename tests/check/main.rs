@@ -1,6 +1,11 @@
 //! `chartgate check`, as its user runs it.
 
+#![allow(clippy::print_stderr, reason = "a test says what it skipped")]
+
+mod action;
+mod docs;
 mod exit_codes;
+mod hooks;
 mod overlays;
 mod quiet;
 mod reading;

@@ -17,7 +17,7 @@ fn text(text: &str, variables: &[(&str, &str)]) -> String {
 }
 
 /// The variables there are, a text, and what becomes of it.
-type Row = (&'static [(&'static str, &'static str)], &'static str, &'static str);
+type Row<'v> = (&'v [(&'static str, &'static str)], &'static str, &'static str);
 
 #[test]
 fn replaces_as_the_tests_of_the_library_have_it() {
@@ -26,7 +26,7 @@ fn replaces_as_the_tests_of_the_library_have_it() {
     let twice = [("s", "abcABC123ABCabc")];
     let file = [("f", "bash.string.txt")];
     let foo = [("d", "foo")];
-    let table: &[Row] = &[
+    let table: &[Row<'_>] = &[
         (&[], "abcdEFGH28ij", "abcdEFGH28ij"),
         (&abc, "${v}", "abcdEFGH28ij"),
         (&[], "a${v}b", "ab"),
