@@ -14,10 +14,19 @@ fn main() -> ExitCode {
     let _ = certs::provider().install_default();
     match cli.run() {
         Ok(code) => code,
+        // Who reads what we say has heard enough, as `head` has.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // The error with its causes on one line. Nobody may be reading it; the code says it too.
             let _ = writeln!(io::stderr(), "error: {:#}", Error::from(error));
             ExitCode::from(EXIT_USAGE)
         }
     }
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|it| it.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -245,3 +245,16 @@ fn a_prefilter_for_an_unknown_flux_or_a_missing_file_is_bad_usage() {
             "error: cannot read the configuration missing.yaml: No such file or directory (os error 2)\n",
         );
 }
+
+#[test]
+fn a_reader_that_has_heard_enough_is_no_error() {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_chartgate"))
+        .args(["rules", "--format", "markdown"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""));
+}

@@ -230,7 +230,7 @@ pub(super) fn run(args: &CheckArgs, out: &mut impl Write) -> Result<ExitCode, Ch
     if let Some(path) = &args.write_baseline {
         let baseline = Baseline::of(checked.fingerprints.iter().cloned());
         baseline.write(path)?;
-        writeln!(io::stderr(), "{} findings written to {}", baseline.len(), path.display())?;
+        writeln!(io::stderr(), "{} written to {}", counted(baseline.len(), "finding"), path.display())?;
         return Ok(ExitCode::SUCCESS);
     }
     if args.fix || args.diff {
@@ -269,7 +269,7 @@ fn put_right(
     }
     if args.fix {
         let edits: usize = plan.files.iter().map(|rewrite| rewrite.edits.len()).sum();
-        writeln!(err, "{edits} changes in {} files", plan.files.len())?;
+        writeln!(err, "{} in {}", counted(edits, "change"), counted(plan.files.len(), "file"))?;
     }
     Ok(())
 }
@@ -367,6 +367,11 @@ fn of_cluster() -> Result<Facts, CheckError> {
         }
         Ok(snapshot.facts)
     })
+}
+
+/// `1 finding`, `2 findings`
+fn counted(number: usize, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The width of the terminal that text is told on.

@@ -42,7 +42,7 @@ fn a_comment_that_is_of_no_use_is_told() {
 fn a_baseline_keeps_what_it_knows_quiet_even_when_lines_move_and_tells_what_is_new() {
     let scene = Scene::new(&[("release.yaml", &both())]);
     let said = scene.check(&["--write-baseline", "baseline.json"]);
-    assert_eq!((said.code, &*said.err), (0, "1 findings written to baseline.json\n"));
+    assert_eq!((said.code, &*said.err), (0, "1 finding written to baseline.json\n"));
     scene.write("release.yaml", format!("# a line\n{}", both()));
     let said = scene.check(&["--baseline", "baseline.json"]);
     assert_eq!(said.code, 0, "{}", said.out);
