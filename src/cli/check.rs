@@ -294,7 +294,10 @@ fn tell(args: &CheckArgs, mut checked: Checked<'_>, out: &mut impl Write) -> Res
         Format::Github => github::write(report, files, out)?,
     }
     if report.summary.releases == 0 && !args.allow_empty {
-        writeln!(io::stderr(), "error: there is no HelmRelease here; --allow-empty makes that fine")?;
+        writeln!(
+            io::stderr(),
+            "error: there is no HelmRelease to judge here; --allow-empty makes that fine"
+        )?;
     }
     Ok(code)
 }

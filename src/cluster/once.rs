@@ -38,7 +38,7 @@ pub enum SnapshotError {
 pub async fn snapshot(connection: Connection) -> Result<Snapshot, SnapshotError> {
     let store = Arc::new(Store::new(Flux::default()));
     let mut status = store.status();
-    let told = status.wait_for(|status| wanted().all(|fact| *status.of(fact) != State::Waiting));
+    let told = status.wait_for(|status| wanted().all(|fact| is_settled(status, fact)));
     let told = async { told.await.map(|status| status.clone()) };
     let status = tokio::select! {
         told = timeout(DEADLINE, told) => told.map_err(|_| SnapshotError::Late)?.expect("we hold the store"),
@@ -59,6 +59,17 @@ pub async fn snapshot(connection: Connection) -> Result<Snapshot, SnapshotError>
 fn wanted() -> impl Iterator<Item = Fact> {
     let others = Kind::ALL.map(Fact::of_conditions);
     Fact::ALL.into_iter().filter(move |fact| !others.contains(fact))
+}
+
+/// Whether there is nothing more to wait for. The sources of a kind are not asked for before their CRD was read.
+fn is_settled(status: &Status, fact: Fact) -> bool {
+    let crd = match fact {
+        Fact::OciRepositories => Some(Fact::OciRepositoryCrd),
+        Fact::HelmCharts => Some(Fact::HelmChartCrd),
+        Fact::ExternalArtifacts => Some(Fact::ExternalArtifactCrd),
+        _ => None,
+    };
+    *status.of(fact) != State::Waiting || crd.is_some_and(|crd| trouble(status, crd).is_some())
 }
 
 fn trouble(status: &Status, fact: Fact) -> Option<String> {

@@ -16,7 +16,7 @@ use super::fix::{self, Fix};
 use super::ignores;
 use crate::policy::{Facts, Settings};
 use crate::render::Tree;
-use crate::render::ends::{self, EndKind, Kind, Rendered, Use};
+use crate::render::ends::{self, EndKind, Rendered};
 use crate::report::rule::{NOT_JUDGED, UNUSED_IGNORE};
 use crate::report::{Diagnostic, Excerpts as _, Grade, Judged, Location, Report, Summary, find_rule};
 use crate::yaml::{Lines, Span};
@@ -55,13 +55,13 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
     let rendered = ends::all(&tree, &collected.repositories);
     let relations = Relations::of(&rendered, collected.has_folders, criteria);
     let mut found = release::judge_all(&rendered, &relations, criteria, &files);
-    let (unread, templates) = unread::all(collected, &tree);
-    let is_partial = !unread.is_empty();
-    found.extend(unread);
+    let unread = unread::all(collected, &tree);
+    let is_partial = !unread.faults.is_empty();
+    found.extend(unread.faults);
     found.extend(relations.diagnostics(&rendered));
-    let not_rendered = not_rendered(&rendered);
-    let not_judged = not_rendered.len() + templates;
-    found.extend(not_rendered);
+    let not_judged = [not_rendered(&rendered), unread.templates, release::parts(&rendered)].concat();
+    let places = not_judged.len();
+    found.extend(not_judged);
 
     let mut ignored = keep_quiet(&mut found, &tree);
     sort(&mut found, &files);
@@ -73,7 +73,8 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
         ignored += before - found.len();
     }
     let (releases, unreached) = counted(&rendered);
-    let summary = Summary { files: collected.sources.len(), releases, unreached, not_judged, ignored };
+    let summary =
+        Summary { files: collected.sources.len(), releases, unreached, not_judged: places, ignored };
     let report = Report { diagnostics: found, judged: judged(&rendered), summary };
     Checked { report, files, is_partial, fingerprints }
 }
@@ -205,20 +206,14 @@ fn sort(found: &mut [Diagnostic], files: &Files<'_>) {
 fn counted(rendered: &Rendered<'_>) -> (usize, usize) {
     let count = |kind: fn(EndKind) -> bool| {
         let ends = rendered.ends.iter().filter(|end| kind(end.kind));
-        ends.flat_map(|end| &end.objects).filter(|object| object.kind == Kind::HelmRelease).count()
+        ends.flat_map(release::whole).count()
     };
     (count(|_| true), count(|kind| kind == EndKind::File))
 }
 
 /// Each HelmRelease of each file once.
 fn judged(rendered: &Rendered<'_>) -> Vec<Judged> {
-    let releases =
-        rendered.ends.iter().flat_map(|end| &end.objects).filter(|it| it.kind == Kind::HelmRelease);
+    let releases = rendered.ends.iter().flat_map(release::whole);
     let judged: BTreeMap<_, _> = releases.map(|it| (it.node.at, release::object_of(&it.node))).collect();
     judged.into_iter().map(|(span, object)| Judged { object, location: Some(span.into()) }).collect()
-}
-
-/// Whether a file only serves others: what is in it is no object by itself.
-fn is_fragment(rendered: &Rendered<'_>, file: u32) -> bool {
-    matches!(rendered.uses.get(file as usize), Some(Use::Fragment | Use::Kustomization | Use::Dormant))
 }

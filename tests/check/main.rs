@@ -1,8 +1,13 @@
 //! `chartgate check`, as its user runs it.
 
-#![allow(clippy::print_stderr, reason = "a test says what it skipped")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it skipped and how much it saw"
+)]
 
 mod action;
+mod corpus;
 mod docs;
 mod exit_codes;
 mod hooks;

@@ -80,6 +80,28 @@ fn seeing_no_release_at_all_is_said() {
     let said = scene.check(&[]);
     assert_eq!(
         (said.code, &*said.err),
-        (2, "error: there is no HelmRelease here; --allow-empty makes that fine\n")
+        (2, "error: there is no HelmRelease to judge here; --allow-empty makes that fine\n")
     );
+}
+
+#[test]
+fn a_part_that_nothing_completes_and_a_template_are_told_as_such_and_not_counted_as_judged() {
+    let part = release(CHART_REF).replace("  interval: 10m\n", "");
+    let scene = Scene::new(&[
+        ("part.yaml", &part),
+        ("template.yaml", &release("  timeout: {{ timeout }}\n  chart: [\n")),
+    ]);
+    let said = scene.check(&["--verbose"]);
+    // Nothing was judged, so nobody may take it for fine.
+    assert_eq!(said.code, 2, "{}", said.out);
+    for told in [
+        "note[not-judged]: a part of a HelmRelease: it has no spec.interval, and nothing here completes it",
+        "note[not-judged]: a template, which is no YAML before it is filled in: ",
+        "0 HelmReleases judged; 2 places not judged",
+    ] {
+        assert!(said.out.contains(told), "{told}: {}", said.out);
+    }
+    scene.write("kustomization.yaml", "resources: [whole.yaml]\npatches: [{path: part.yaml}]\n");
+    scene.write("whole.yaml", release(""));
+    assert!(scene.check(&["--verbose"]).out.contains("1 HelmRelease judged; 1 place not judged"));
 }

@@ -1,7 +1,8 @@
 //! A repository of its own for each test.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use tempfile::TempDir;
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 /// A repository.
 pub(crate) struct Scene {
     folder: TempDir,
+    kubeconfig: Option<PathBuf>,
 }
 
 /// What the command said.
@@ -20,11 +22,16 @@ pub(crate) struct Said {
 
 impl Scene {
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
-        let scene = Self { folder: tempfile::tempdir().expect("a temporary directory") };
+        let scene = Self { folder: tempfile::tempdir().expect("a temporary directory"), kubeconfig: None };
         for (path, text) in files {
             scene.write(path, text);
         }
         scene
+    }
+
+    /// From here on, with the cluster of a kubeconfig at hand.
+    pub(crate) fn beside(&mut self, kubeconfig: impl Into<PathBuf>) {
+        self.kubeconfig = Some(kubeconfig.into());
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -46,6 +53,9 @@ impl Scene {
     pub(crate) fn check_of(&self, arguments: &[&str], stdin: &str) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chartgate"));
         command.arg("check").args(arguments).env_clear().current_dir(self.path()).write_stdin(stdin);
+        if let Some(kubeconfig) = &self.kubeconfig {
+            command.env("KUBECONFIG", kubeconfig);
+        }
         let output = command.output().expect("it starts");
         let text = |bytes| String::from_utf8(bytes).expect("we write UTF-8");
         let code = output.status.code().expect("it was not killed");

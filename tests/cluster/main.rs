@@ -7,6 +7,7 @@
 mod annotation;
 #[path = "../support/boundaries.rs"]
 mod boundaries;
+mod check;
 mod errors;
 mod events;
 mod facts;
@@ -22,6 +23,8 @@ mod outages;
 mod phases;
 mod prefilter;
 mod reviews;
+#[path = "../check/scene.rs"]
+mod scene;
 mod selfcert;
 mod smoke;
 mod soak;

@@ -5,6 +5,8 @@
 //! to chartgate in process. There are no exceptions: what the API server changes before admission (it prunes a null in
 //! a create, and keeps it in server-side apply) changes no verdict.
 
+mod files;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -214,16 +216,21 @@ impl Manner {
     }
 }
 
-// === impl Verdict ===
+// === impl Combination ===
 
-impl Verdict {
-    /// Judges the object as it is sent, as if it were new in the namespace.
-    fn of(combination: &Combination, flux: Flux, namespace: &str) -> Self {
-        let Combination { version, object, .. } = combination;
-        let mut object = object.clone();
+impl Combination {
+    /// The object as it is stored in a namespace.
+    fn object_in(&self, namespace: &str) -> Value {
+        let mut object = self.object.clone();
         object["metadata"]["namespace"] = json!(namespace);
+        object
+    }
+
+    /// The review of the object as it is sent, as if it were new in the namespace.
+    fn asked(&self, namespace: &str) -> String {
+        let Self { version, object, .. } = self;
         let kind = json!({"group": "helm.toolkit.fluxcd.io", "version": version, "kind": "HelmRelease"});
-        let asked = json!({
+        json!({
             "apiVersion": "admission.k8s.io/v1",
             "kind": "AdmissionReview",
             "request": {
@@ -233,13 +240,23 @@ impl Verdict {
                 "namespace": namespace,
                 "operation": "CREATE",
                 "userInfo": {"username": "administrator"},
-                "object": object,
+                "object": self.object_in(namespace),
                 "oldObject": null,
                 "dryRun": true,
                 "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "truth-table"},
             },
-        });
-        let asked = asked.to_string();
+        })
+        .to_string()
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// Judges the object as it is sent, as if it were new in the namespace.
+    fn of(combination: &Combination, flux: Flux, namespace: &str) -> Self {
+        let mut object = combination.object_in(namespace);
+        let asked = combination.asked(namespace);
         let answer = review(asked.as_bytes(), Endpoint::Mutate, &Settings::default(), &Facts::of(flux))
             .expect("the review is complete");
         let answer: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");

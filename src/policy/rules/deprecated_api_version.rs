@@ -29,7 +29,9 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     let installed = case.installed;
     match case.version {
         Some(version) if installed.schema(version).is_none() => {
-            let is_newer = |brought: &Flux| installed.flux().is_none_or(|flux| *brought > flux);
+            // A cluster that is asked does not say which Flux it has, but one that has a newer version has dropped this one.
+            let has = installed.flux().or_else(|| Flux::that_brought(&installed.newest_schema().version));
+            let is_newer = |brought: &Flux| has.is_some_and(|flux| *brought > flux);
             let brought = Flux::that_brought(version).filter(is_newer);
             let what = match brought {
                 Some(brought) => {
@@ -83,4 +85,46 @@ fn source(case: &Case<'_>, findings: &mut Findings<'_>) {
         .help(format!(
             "set it to {SOURCE_GROUP}/{newest}, or leave it out: helm-controller does not read it."
         ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        helmrelease::{Field, HelmRelease},
+        json::Reader,
+        policy::{Facts, Operation, Settings, Subject, evaluate},
+    };
+
+    /// What is said of a version in a cluster that serves what a Flux brings.
+    fn said(flux: &str, version: &str) -> Vec<String> {
+        let text =
+            format!(r#"{{"apiVersion":"helm.toolkit.fluxcd.io/{version}","spec":{{"interval":"1m"}}}}"#);
+        let Ok(Field::Set(release)) = HelmRelease::read(&mut Reader::new(text.as_bytes())) else {
+            panic!("no object")
+        };
+        let flux: Flux = flux.parse().unwrap();
+        let facts = Facts { helm_release: Some(flux.served().to_vec()), ..Facts::default() };
+        let subject = Subject {
+            release: &release,
+            old: None,
+            name: None,
+            namespace: None,
+            operation: Operation::Create,
+            manager: None,
+        };
+        let settings = Settings::default();
+        let findings = evaluate(&Case::new(subject, &settings, &facts, facts.serving("")));
+        findings
+            .into_iter()
+            .filter(|finding| finding.rule.id == RULE.id)
+            .map(|finding| finding.what)
+            .collect()
+    }
+
+    #[test]
+    fn a_cluster_either_has_no_such_version_yet_or_none_any_more() {
+        assert_eq!(said("2.9", "v2beta2"), ["HelmRelease \"v2beta2\" is not served by this cluster"]);
+        assert_eq!(said("2.1", "v2"), ["HelmRelease \"v2\" comes with Flux 2.3; this cluster has none"]);
+    }
 }

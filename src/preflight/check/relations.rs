@@ -18,8 +18,14 @@ type Id = (Kind, String, String);
 /// What the sources of all files come to.
 #[derive(Debug)]
 pub(super) struct Relations {
-    /// The facts with the sources of the files, for what is rendered from those alone.
-    with_sources: Option<Facts>,
+    /// The facts with all sources that are known: those of the files, beside those of a cluster that is asked.
+    with_sources: Facts,
+    /// The same facts without any source, for those releases whose source may be where nobody looked.
+    without_sources: Facts,
+    /// Whether what belongs together can be in the files.
+    has_folders: bool,
+    /// Whether a cluster is asked for its sources.
+    is_asked: bool,
     /// The last Flux whose helm-controller refuses a tag that is no version, if that is the one in question.
     refuses_tags: Option<Flux>,
 }
@@ -29,25 +35,31 @@ const TAKES_ANY_TAG: &str = "2.7";
 
 impl Relations {
     pub(super) fn of(rendered: &Rendered<'_>, has_folders: bool, criteria: Criteria<'_>) -> Self {
-        let flux = criteria.facts.flux;
         let takes: Flux = TAKES_ANY_TAG.parse().expect("it is a Flux that there is");
-        // A cluster that is asked knows its own sources, and one file alone holds no others.
-        let is_known = has_folders && criteria.facts.sources.is_empty();
-        let with_sources = is_known.then(|| Facts { sources: sources(rendered), ..criteria.facts.clone() });
-        Self { with_sources, refuses_tags: (flux < takes).then_some(flux) }
+        let facts = criteria.facts;
+        let is_asked = facts.source_versions.is_some();
+        let with = |sources| Facts { sources, ..facts.clone() };
+        Self {
+            with_sources: with(sources(rendered, is_asked.then_some(&facts.sources))),
+            without_sources: with(BTreeMap::new()),
+            has_folders,
+            is_asked,
+            refuses_tags: (facts.flux < takes).then_some(facts.flux),
+        }
     }
 
-    /// What a release of an end is judged by: the sources of the files count where nothing of the end is missing.
-    pub(super) fn facts_for<'f>(&'f self, end: &End<'_>, criteria: Criteria<'f>) -> &'f Facts {
-        let is_whole = end.kind != EndKind::File
-            && !end.notes.iter().any(|note| matches!(note.reason, Reason::Remote | Reason::Missing));
-        self.with_sources.as_ref().filter(|_| is_whole).unwrap_or(criteria.facts)
+    /// What a release of an end is judged by. Its source is only missed where it can be nowhere else: nothing of the end was left out, and
+    /// a file that nobody names says nothing about what there is beside it, but to a cluster.
+    pub(super) fn facts_for(&self, end: &End<'_>) -> &Facts {
+        let is_whole = !end.notes.iter().any(|note| matches!(note.reason, Reason::Remote | Reason::Missing));
+        let knows_all = self.is_asked || (self.has_folders && end.kind != EndKind::File);
+        if is_whole && knows_all { &self.with_sources } else { &self.without_sources }
     }
 
     /// The findings about sources.
     pub(super) fn diagnostics(&self, rendered: &Rendered<'_>) -> Vec<Diagnostic> {
         let mut found = duplicates(rendered);
-        if self.with_sources.is_some() {
+        if self.has_folders {
             found.extend(unused(rendered));
         }
         if let Some(flux) = self.refuses_tags {
@@ -57,10 +69,14 @@ impl Relations {
     }
 }
 
-/// The names of all sources, by kind. A kind is left out where a name is filled in elsewhere: nobody knows what is missing then.
-fn sources(rendered: &Rendered<'_>) -> BTreeMap<&'static str, Names> {
-    let mut known: BTreeMap<&'static str, Names> =
-        CHART_REF_KINDS.iter().map(|kind| (*kind, Names::new())).collect();
+/// The names of all sources, by kind. A kind is left out where a name is filled in elsewhere, or the cluster that is asked does not tell it:
+/// nobody knows what is missing then.
+fn sources(
+    rendered: &Rendered<'_>,
+    live: Option<&BTreeMap<&'static str, Names>>,
+) -> BTreeMap<&'static str, Names> {
+    let none = || CHART_REF_KINDS.iter().map(|kind| (*kind, Names::new())).collect();
+    let mut known = live.cloned().unwrap_or_else(none);
     let mut open = BTreeSet::new();
     for object in rendered.ends.iter().flat_map(|end| &end.objects) {
         let kind = object.kind.name();

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::relations::Relations;
-use super::{Criteria, is_fragment};
+use super::{Criteria, plain};
 use crate::policy::{Finding, Mode};
 use crate::preflight::files::Files;
 use crate::preflight::fix::{self, Scope};
 use crate::preflight::{judge::judge, place};
-use crate::render::ends::{End, EndKind, Kind, Rendered};
+use crate::render::ends::{self, End, EndKind, Kind, Rendered};
+use crate::report::rule::NOT_JUDGED;
 use crate::report::{Diagnostic, Grade, Object, Related};
 use crate::yaml::{Node, Span};
 
@@ -28,13 +29,7 @@ pub(super) fn judge_all(
     files: &Files<'_>,
 ) -> Vec<Diagnostic> {
     let found = rendered.ends.par_iter().flat_map_iter(|end| {
-        let releases = end.objects.iter().filter(|object| object.kind == Kind::HelmRelease);
-        // A document of a patch, and whatever else could never be applied alone, is not judged alone.
-        let is_alone = end.kind == EndKind::File;
-        let whole = releases
-            .map(|object| &object.node)
-            .filter(move |node| !is_alone || !(is_fragment(rendered, node.at.file) || is_part(node)));
-        whole.flat_map(move |node| findings(node, end, relations, criteria))
+        whole(end).flat_map(move |object| findings(&object.node, end, relations, criteria))
     });
     let mut once: BTreeMap<Identity, Vec<Found<'_, '_>>> = BTreeMap::new();
     for found in found.collect::<Vec<_>>() {
@@ -45,9 +40,32 @@ pub(super) fn judge_all(
     once.into_iter().map(|((span, ..), found)| diagnostic(span, &found, criteria, files)).collect()
 }
 
-/// A HelmRelease that lacks what every version requires of it: something completes it before it is applied.
-fn is_part(release: &Node<'_>) -> bool {
-    release.at(&["spec", "interval"]).is_none()
+/// The releases of an end that are judged.
+pub(super) fn whole<'e, 'a>(end: &'e End<'a>) -> impl Iterator<Item = &'e ends::Object<'a>> {
+    releases(end).filter(|object| !is_part(end, object))
+}
+
+/// The documents that are no release yet: something that is not here completes them, and nothing says what comes of it.
+pub(super) fn parts(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
+    let parts = rendered.ends.iter().flat_map(|end| releases(end).filter(|object| is_part(end, object)));
+    let told = parts.map(|object| Diagnostic {
+        what: "a part of a HelmRelease: it has no spec.interval, and nothing here completes it".to_owned(),
+        why: "no version of HelmRelease is applied without spec.interval, so what completes it may set anything else, too.".to_owned(),
+        help: "check it together with the kustomization that completes it; if it is whole, set spec.interval.".to_owned(),
+        object: Some(object_of(&object.node)),
+        location: Some(place::of(&object.node, "/metadata/name").into()),
+        ..plain(NOT_JUDGED, Grade::Note)
+    });
+    told.collect()
+}
+
+fn releases<'e, 'a>(end: &'e End<'a>) -> impl Iterator<Item = &'e ends::Object<'a>> {
+    end.objects.iter().filter(|object| object.kind == Kind::HelmRelease)
+}
+
+/// Whether a HelmRelease of a file that nobody names lacks what every version requires of it: it was never applied like that.
+fn is_part(end: &End<'_>, release: &ends::Object<'_>) -> bool {
+    end.kind == EndKind::File && release.node.at(&["spec", "interval"]).is_none()
 }
 
 fn findings<'r, 'a>(
@@ -57,7 +75,7 @@ fn findings<'r, 'a>(
     criteria: Criteria<'_>,
 ) -> Vec<Found<'r, 'a>> {
     let settings = criteria.settings;
-    let findings = judge(node, settings, relations.facts_for(end, criteria)).into_iter();
+    let findings = judge(node, settings, relations.facts_for(end)).into_iter();
     let graded = findings.filter_map(|finding| {
         let mode = settings.rules.get(finding.rule.id).and_then(|rule| rule.mode);
         let grade = grade(&finding, mode)?;

@@ -6,31 +6,40 @@ use std::iter::successors;
 use super::plain;
 use crate::preflight::collect::Collected;
 use crate::render::{File, Tree, folder_of};
-use crate::report::rule::UNREADABLE;
+use crate::report::rule::{NOT_JUDGED, UNREADABLE};
 use crate::report::{Diagnostic, Grade, Location};
 use crate::yaml::{Error, Lines, Span};
 
-/// The findings, and how many templates there are, which are no YAML before Helm has filled them in.
-pub(super) fn all(collected: &Collected, tree: &Tree<'_>) -> (Vec<Diagnostic>, usize) {
+/// What is no YAML.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    /// What should be.
+    pub(super) faults: Vec<Diagnostic>,
+    /// What becomes YAML when a program has filled it in, such as a template of Helm: one note for each file.
+    pub(super) templates: Vec<Diagnostic>,
+}
+
+/// What could not be read.
+pub(super) fn all(collected: &Collected, tree: &Tree<'_>) -> Unread {
     let charts = collected.charts();
-    let mut templates = 0;
-    let mut found = Vec::new();
+    let mut unread = Unread::default();
     for file in tree.files() {
         for error in file.documents().iter().filter_map(|document| document.as_ref().err()) {
-            if is_template(file, error, &charts) {
-                templates += 1;
-                break;
-            }
             let start = u32::try_from(error.offset).unwrap_or(u32::MAX);
             let span = Span { file: file.id, start, end: start };
-            found.push(unreadable(error.message.clone(), span));
+            if is_template(file, error, &charts) {
+                unread.templates.push(template(error, span));
+                break;
+            }
+            unread.faults.push(unreadable(error.message.clone(), span));
         }
     }
     let first = u32::try_from(collected.sources.len()).unwrap_or(u32::MAX);
     for (file, unreadable_file) in (first..).zip(&collected.unreadable) {
-        found.push(unreadable(format!("the file {}", unreadable_file.why), Span { file, start: 0, end: 0 }));
+        let what = format!("the file {}", unreadable_file.why);
+        unread.faults.push(unreadable(what, Span { file, start: 0, end: 0 }));
     }
-    (found, templates)
+    unread
 }
 
 /// Whether a file is one that a program makes YAML of: it stands in a Helm chart, or is no YAML because of a template. That a text somewhere
@@ -46,4 +55,14 @@ fn is_template(file: &File<'_>, error: &Error, charts: &BTreeSet<String>) -> boo
 
 fn unreadable(what: String, span: Span) -> Diagnostic {
     Diagnostic { what, location: Some(Location { span }), ..plain(UNREADABLE, Grade::Error) }
+}
+
+fn template(error: &Error, span: Span) -> Diagnostic {
+    Diagnostic {
+        what: format!("a template, which is no YAML before it is filled in: {error}"),
+        why: "only the program that it is written for knows what comes of it.".to_owned(),
+        help: "check what that program prints: helm template CHART | chartgate check -".to_owned(),
+        location: Some(Location { span }),
+        ..plain(NOT_JUDGED, Grade::Note)
+    }
 }

@@ -1,0 +1,272 @@
+//! Real repositories, as their clusters see them: what is found in them is true, and nothing is missed.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it skipped and how much it saw"
+)]
+
+mod pairs;
+mod whole;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use chartgate::policy::{Facts, Flux, Settings};
+use chartgate::preflight::collect::collect;
+use chartgate::preflight::{Criteria, check};
+use chartgate::report::{Excerpts as _, Grade, Summary};
+use chartgate::yaml::Lines;
+use serde_json::Value;
+
+/// The errors that are in the trees whatever Flux is asked about, by tree and place, each held against what Flux itself would say.
+///
+/// - `movie-roulette`: the last document of the file uses an anchor that it does not define. `kustomize build` (5.8) of it: "yaml: unknown
+///   anchor 'port' referenced", and kustomize-controller is made of the same code.
+const TRUE_ERRORS: [(&str, &str, &str); 1] = [(
+    "joryirving+home-ops/mid-migration",
+    "kubernetes/apps/base/media/plex/movie-roulette/helmrelease.yaml:71",
+    "unreadable",
+)];
+
+/// The warnings that are in the trees on the newest Flux.
+///
+/// - `kube-prometheus-stack` and `blackbox-exporter` are two Flux Kustomizations of one cluster with the same targetNamespace, and each
+///   applies a `HelmRepository` of that name from a file of its own.
+const TRUE_WARNINGS: [(&str, &str, &str); 1] = [(
+    "tyriis+home-ops/head",
+    "kubernetes/main/apps/observability/kube-prometheus-stack/app/helm-repository.yaml:6",
+    "duplicate-source",
+)];
+
+/// The trees from before v2, and how many manifests in each are at a version that the newest Flux does not serve.
+const OLD: [(&str, usize); 3] = [
+    ("billimek+k8s-gitops/2024-01", 56),
+    ("hmcts+sds-flux-config/2024-01", 45),
+    ("onedr0p+home-ops/2024-01", 86),
+];
+
+/// Releases that no kustomization names any more, and that lack `spec.interval`, which an overlay brought: no cluster takes them as they are.
+const DORMANT: [(&str, &str); 1] =
+    [("hmcts+sds-flux-config/head", "apps/darts-modernisation/darts-proxy/darts-proxy.yaml")];
+
+/// Files with a fault that is not seen, because it is in the values of a release, which are passed over: a key that is a map, from `{{…}}`
+/// without quotes. kustomize refuses both: "invalid map key".
+const PASSED_OVER: [&str; 2] =
+    ["joryirving+home-ops/unparseable-16.yaml", "joryirving+home-ops/unparseable-17.yaml"];
+
+/// The last Flux that serves all that is in the trees.
+const SERVES_ALL: &str = "2.6";
+
+/// What is told of one repository.
+struct Told {
+    findings: Vec<Finding>,
+    /// The files with releases that were judged.
+    judged: BTreeSet<String>,
+    summary: Summary,
+}
+
+#[derive(Debug)]
+struct Finding {
+    grade: Grade,
+    rule: &'static str,
+    path: String,
+    line: usize,
+}
+
+/// The corpus; without it, `None`, said aloud.
+fn corpus() -> Option<PathBuf> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let found = corpus.join("index.jsonl").exists().then(|| corpus.canonicalize().expect("it is there"));
+    if found.is_none() {
+        eprintln!("skipped: no corpus");
+    }
+    found
+}
+
+/// Checks a folder by itself.
+fn told(root: &Path, flux: Flux) -> Told {
+    let collected = collect(&[root.to_owned()], &|_| {}).expect("the folder is there");
+    let (settings, facts) = (Settings::default(), Facts::of(flux));
+    let checked = check(&collected, Criteria { settings: &settings, facts: &facts, baseline: None });
+    let place = |file: u32| {
+        let path = Path::new(checked.files.path(file));
+        path.strip_prefix(root).expect("it is in the folder").display().to_string()
+    };
+    let findings = checked.report.diagnostics.iter().map(|diagnostic| {
+        let span = diagnostic.location.expect("all that is told of files has a place").span;
+        let line = Lines::of(checked.files.text(span.file)).position(span.start as usize).line;
+        Finding { grade: diagnostic.grade, rule: diagnostic.rule, path: place(span.file), line }
+    });
+    let judged = checked.report.judged.iter().filter_map(|judged| Some(place(judged.location?.span.file)));
+    Told { findings: findings.collect(), judged: judged.collect(), summary: checked.report.summary }
+}
+
+/// The index, one entry a document.
+fn index(corpus: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(corpus.join("index.jsonl")).expect("the index is readable");
+    text.lines().map(|line| serde_json::from_str(line).expect("the index is JSON")).collect()
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// The folders below `trees`, each a repository at one commit.
+fn trees(corpus: &Path) -> Vec<String> {
+    let names = |folder: &Path| {
+        let entries = fs::read_dir(folder).expect("the folder is readable");
+        let names = entries.map(|entry| entry.expect("it is readable").file_name().display().to_string());
+        names.collect::<BTreeSet<_>>()
+    };
+    let root = corpus.join("trees");
+    let of = |repository: String| {
+        let labels = names(&root.join(&repository));
+        labels.into_iter().map(move |label| format!("{repository}/{label}"))
+    };
+    names(&root).into_iter().flat_map(of).collect()
+}
+
+/// What the index knows of the files of one tree, by their paths in it.
+#[derive(Default)]
+struct Known {
+    /// Releases that are no patches, and have a chart or a chartRef or are given one by a patch.
+    whole: BTreeSet<String>,
+    /// Those of them that are not at v2.
+    old: BTreeSet<String>,
+    /// Patches, also those of which a kustomization is made.
+    patches: BTreeSet<String>,
+    /// What is no YAML.
+    templates: BTreeSet<String>,
+}
+
+fn known(index: &[Value], tree: &str) -> Known {
+    let prefix = format!("trees/{tree}/");
+    let mut known = Known::default();
+    for entry in index {
+        let Some(path) = text(entry, "path").strip_prefix(&prefix).map(str::to_owned) else { continue };
+        let has = |role: &str| entry["kustomize_role"].as_array().is_some_and(|it| it.contains(&role.into()));
+        let has_source = ["chart", "chartRef"].contains(&text(entry, "class"));
+        match text(entry, "rec") {
+            "hr" if has("patch") => _ = known.patches.insert(path),
+            "patch" => _ = known.patches.insert(path),
+            "unparseable" => _ = known.templates.insert(path),
+            "hr" if has_source || has("resource") => {
+                if text(entry, "apiVersion") != "helm.toolkit.fluxcd.io/v2" {
+                    known.old.insert(path.clone());
+                }
+                known.whole.insert(path);
+            }
+            _ => {}
+        }
+    }
+    // One file may hold a release and a patch of another.
+    known.patches.retain(|path| !known.whole.contains(path));
+    known
+}
+
+impl Told {
+    /// What is told from a grade on, as `path:line` and rule, without what has to do with the age of the manifests.
+    fn of_grade(&self, grade: Grade) -> BTreeSet<(String, &'static str)> {
+        let found =
+            self.findings.iter().filter(|it| it.grade == grade && it.rule != "deprecated-api-version");
+        found.map(|it| (format!("{}:{}", it.path, it.line), it.rule)).collect()
+    }
+
+    /// The files with a finding of a rule at a grade.
+    fn files(&self, grade: Grade, rule: &str) -> BTreeSet<String> {
+        let found = self.findings.iter().filter(|it| it.grade == grade && it.rule == rule);
+        found.map(|it| it.path.clone()).collect()
+    }
+}
+
+fn of_tree(list: &[(&str, &'static str, &'static str)], tree: &str) -> BTreeSet<(String, &'static str)> {
+    let here = list.iter().filter(|(of, _, _)| *of == tree);
+    here.map(|(_, place, rule)| ((*place).to_owned(), *rule)).collect()
+}
+
+#[test]
+fn what_is_found_in_the_trees_is_true_and_every_whole_release_is_judged() {
+    let Some(corpus) = corpus() else { return };
+    let index = index(&corpus);
+    let trees = trees(&corpus);
+    let serves_all: Flux = SERVES_ALL.parse().expect("it is a Flux that there is");
+    let (mut releases, mut patches, mut templates, mut errors) = (0, 0, 0, 0);
+    for tree in &trees {
+        let root = corpus.join("trees").join(tree);
+        let known = known(&index, tree);
+        let (newest, fitting) = (told(&root, Flux::NEWEST), told(&root, serves_all));
+        assert_eq!(newest.of_grade(Grade::Error), of_tree(&TRUE_ERRORS, tree), "{tree}");
+        assert_eq!(newest.of_grade(Grade::Warning), of_tree(&TRUE_WARNINGS, tree), "{tree}");
+        assert_eq!(
+            fitting.of_grade(Grade::Error),
+            of_tree(&TRUE_ERRORS, tree),
+            "{tree} on Flux {SERVES_ALL}"
+        );
+        // A manifest that the newest Flux does not serve is one that the older deprecates, and the index knows them all.
+        let gone = newest.files(Grade::Error, "deprecated-api-version");
+        assert_eq!(gone, fitting.files(Grade::Warning, "deprecated-api-version"), "{tree}");
+        let count = OLD.iter().find(|(old, _)| old == tree).map_or(0, |(_, count)| *count);
+        assert_eq!(gone.len(), count, "{tree}");
+        assert_eq!(gone, known.old, "{tree}");
+        let missed = known.whole.difference(&newest.judged).map(|path| (&**tree, &**path));
+        let dormant = DORMANT.iter().copied().filter(|(of, _)| of == tree);
+        assert_eq!(missed.collect::<Vec<_>>(), dormant.collect::<Vec<_>>(), "{tree}");
+        let loud = newest.findings.iter().filter(|it| it.grade > Grade::Note);
+        let cried: Vec<_> = loud.filter(|it| known.patches.contains(&it.path)).collect();
+        assert!(cried.is_empty(), "{tree}: {cried:?}");
+        let noted = newest.files(Grade::Note, "not-judged");
+        let refused = newest.files(Grade::Error, "unreadable");
+        let silent: Vec<_> = known
+            .templates
+            .iter()
+            .filter(|path| !noted.contains(*path) && !refused.contains(*path))
+            .collect();
+        assert_eq!(silent, [] as [&String; 0], "{tree}");
+        releases += newest.summary.releases;
+        patches += known.patches.len();
+        templates += known.templates.difference(&refused).count();
+        errors += newest.findings.iter().filter(|it| it.grade == Grade::Error).count();
+    }
+    println!(
+        "{} trees, {releases} releases judged; {errors} errors on Flux {}, {} of them not for age; none in {patches} files of patches and \
+         {templates} of templates",
+        trees.len(),
+        Flux::NEWEST,
+        TRUE_ERRORS.len()
+    );
+    assert_eq!((trees.len(), templates), (26, 67));
+}
+
+#[test]
+fn each_oddity_is_refused_with_a_place_or_said_to_be_a_part() {
+    let Some(corpus) = corpus() else { return };
+    let root = corpus.join("oddities");
+    let list = fs::read_to_string(root.join("index.json")).expect("the list is readable");
+    let list: Vec<Value> = serde_json::from_str(&list).expect("the list is JSON");
+    let told = told(&root, Flux::NEWEST);
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for oddity in &list {
+        let path = text(oddity, "file").trim_start_matches("oddities/");
+        let of_file: Vec<_> = told.findings.iter().filter(|it| it.path == path).collect();
+        let unparseable = text(oddity, "class") == "unparseable";
+        let is_expected = |it: &&&Finding| match it.rule {
+            "unreadable" => unparseable,
+            // A template in the one case, a part in the other.
+            "not-judged" => true,
+            "no-chart-source" | "partial-chart" => !unparseable && it.grade == Grade::Error,
+            // What is odd in it is a field that no schema has, and no rule is about those.
+            "deprecated-api-version" => path == "billimek+k8s-gitops/odd-chart-01.yaml",
+            _ => false,
+        };
+        if PASSED_OVER.contains(&path) {
+            assert!(!of_file.iter().any(|it| it.rule == "unreadable"), "{path}: it is seen now: {of_file:?}");
+            continue;
+        }
+        let finding = of_file.iter().find(is_expected);
+        let finding = finding.unwrap_or_else(|| panic!("{path}: {of_file:?}"));
+        *counts.entry((text(oddity, "class"), finding.rule)).or_default() += 1;
+    }
+    println!("{} oddities: {counts:?}", list.len());
+    assert!(list.len() > 100, "only {} oddities", list.len());
+}
