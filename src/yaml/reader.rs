@@ -21,6 +21,9 @@ const MAX_DEPTH: usize = 1_000;
 /// From this many keys on, a map looks them up by hash to find one that is there twice.
 const MANY_KEYS: usize = 24;
 
+/// What is said of a key that is none in JSON.
+const NO_TEXT: &str = "a key that is a list or a map; Kubernetes takes texts only";
+
 /// The text is no YAML, or none that Kubernetes takes.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[error("{message}")]
@@ -37,6 +40,20 @@ struct Frame<'a> {
     at: Span,
     anchor: usize,
     extent: Extent,
+}
+
+/// A collection that is passed over.
+struct Passed<'a> {
+    awaits: Awaits,
+    /// The keys that were there so far, with their places.
+    keys: HashMap<Cow<'a, str>, Span>,
+}
+
+/// What comes next in a collection that is passed over.
+enum Awaits {
+    Item,
+    Key,
+    Value,
 }
 
 /// How much a value holds.
@@ -73,8 +90,8 @@ struct Builder<'a> {
     text: &'a str,
     file: u32,
     reading: Reading,
-    /// How deep we are in what is passed over; 0 is not at all.
-    passing: usize,
+    /// The collections that are open in what is passed over; none where nothing is.
+    passing: Vec<Passed<'a>>,
     /// Whether an anchor was passed over.
     passed_anchor: bool,
     stack: Vec<Frame<'a>>,
@@ -162,7 +179,7 @@ fn document<'a>(
         text,
         file,
         reading,
-        passing: 0,
+        passing: Vec::new(),
         passed_anchor: false,
         stack: Vec::new(),
         items: Vec::new(),
@@ -180,7 +197,7 @@ fn document<'a>(
                 let nothing = Span { file, start: 0, end: 0 };
                 return Ok(Some(builder.root.unwrap_or_else(|| null(nothing))));
             }
-            event if builder.passing > 0 => builder.pass(&event, marks)?,
+            event if !builder.passing.is_empty() => builder.pass(event, marks)?,
             event => builder.take(event, marks)?,
         }
     }
@@ -193,15 +210,50 @@ fn null(at: Span) -> Node<'static> {
 // === impl Builder ===
 
 impl<'a> Builder<'a> {
-    /// Passes over an event; the last one ends the collection that nobody asks for.
-    fn pass(&mut self, event: &Event<'a>, marks: Marks) -> Result<(), Stop> {
+    /// Passes over an event; the last one ends the collection that nobody asks for. What nobody asks for has to be YAML all the same.
+    fn pass(&mut self, event: Event<'a>, marks: Marks) -> Result<(), Stop> {
         self.passed_anchor |= event.anchor_id().is_some();
+        let at = self.span(marks);
         match event {
-            Event::MappingStart(..) | Event::SequenceStart(..) => self.passing += 1,
-            Event::MappingEnd | Event::SequenceEnd => self.passing -= 1,
+            Event::Scalar(text, style, ..) => {
+                let is_merge = style == ScalarStyle::Plain && text == "<<";
+                self.pass_value(Some(text).filter(|_| !is_merge), at).map_err(Stop::Fault)?;
+            }
+            Event::Alias(_) => self.pass_value(None, at).map_err(Stop::Fault)?,
+            Event::MappingStart(..) | Event::SequenceStart(..) => {
+                if matches!(self.passing.last(), Some(Passed { awaits: Awaits::Key, .. })) {
+                    return Err(Stop::Fault(self.error(at, NO_TEXT)));
+                }
+                self.pass_value(None, at).map_err(Stop::Fault)?;
+                self.passing.push(Passed::of(&event));
+            }
+            Event::MappingEnd | Event::SequenceEnd => _ = self.passing.pop(),
             _ => {}
         }
-        if self.passing == 0 { self.close(self.span(marks)).map_err(Stop::Fault) } else { Ok(()) }
+        if self.passing.is_empty() { self.close(at).map_err(Stop::Fault) } else { Ok(()) }
+    }
+
+    /// Passes over an item, a value or a key; `key` is its text, if it can be one that must not be there twice.
+    fn pass_value(&mut self, key: Option<Cow<'a, str>>, at: Span) -> Result<(), Error> {
+        let Some(Passed { awaits, keys }) = self.passing.last_mut() else { return Ok(()) };
+        match awaits {
+            Awaits::Item => {}
+            Awaits::Value => *awaits = Awaits::Key,
+            Awaits::Key => {
+                *awaits = Awaits::Value;
+                if let Some(key) = key
+                    && let Some(first) = keys.insert(key.clone(), at)
+                {
+                    return Err(self.twice(&key, at, first.start as usize));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn twice(&self, key: &str, at: Span, first: usize) -> Error {
+        let line = Lines::of(self.text).position(first).line;
+        self.error(at, format!("the key {key:?} is there already, on line {line}"))
     }
 
     /// Whether what begins now are the values of a HelmRelease. Its kind has to stand above them, as it does wherever people write it.
@@ -230,7 +282,7 @@ impl<'a> Builder<'a> {
             return Err(Stop::Passed);
         }
         if matches!(event, Event::MappingStart(..)) && self.begins_values() {
-            self.passing = 1;
+            self.passing.push(Passed::of(&event));
         }
         self.build(event, marks).map_err(Stop::Fault)
     }
@@ -255,7 +307,7 @@ impl<'a> Builder<'a> {
                 let open = Open::Mapping {
                     start: self.entries.len(),
                     flow: style == StructureStyle::Flow,
-                    elided: self.passing > 0,
+                    elided: !self.passing.is_empty(),
                     key: None,
                     is_merge: false,
                     merged: Vec::new(),
@@ -296,7 +348,7 @@ impl<'a> Builder<'a> {
 
     fn open(&mut self, open: Open<'a>, at: Span, anchor: usize) -> Result<(), Error> {
         if let Some(Frame { open: Open::Mapping { key: None, .. }, .. }) = self.stack.last() {
-            return Err(self.error(at, "a key that is a list or a map; Kubernetes takes texts only"));
+            return Err(self.error(at, NO_TEXT));
         }
         self.stack.push(Frame { open, at, anchor, extent: Extent::ONE });
         Ok(())
@@ -347,16 +399,11 @@ impl<'a> Builder<'a> {
                 None => {
                     let at = node.at;
                     let Value::Scalar(Scalar { text, plain }) = node.value else {
-                        return Err(
-                            self.error(at, "a key that is a list or a map; Kubernetes takes texts only")
-                        );
+                        return Err(self.error(at, NO_TEXT));
                     };
                     *is_merge = plain && text == "<<";
                     if !*is_merge && let Some(first) = seen.before(&text, &self.entries[*start..]) {
-                        let line = Lines::of(self.text).position(first).line;
-                        return Err(
-                            self.error(at, format!("the key {text:?} is there already, on line {line}"))
-                        );
+                        return Err(self.twice(&text, at, first));
                     }
                     *key = Some(Key { text, at });
                 }
@@ -400,6 +447,16 @@ impl<'a> Builder<'a> {
             }
         }
         Error { offset, message: error.info() }
+    }
+}
+
+// === impl Passed ===
+
+impl Passed<'_> {
+    /// What an event opens.
+    fn of(event: &Event<'_>) -> Self {
+        let awaits = if matches!(event, Event::MappingStart(..)) { Awaits::Key } else { Awaits::Item };
+        Self { awaits, keys: HashMap::new() }
     }
 }
 

@@ -188,3 +188,18 @@ fn values_that_something_else_refers_to_are_read() {
         r#"{"kind":"HelmRelease","spec":{"values":{"version":"1.2.3"},"chart":"1.2.3"}}"#
     );
 }
+
+#[test]
+fn what_is_passed_over_has_to_be_yaml_all_the_same() {
+    for (values, said) in [
+        ("{a: 1, b: {c: 1, c: 2}}", "3:28: the key \"c\" is there already, on line 3"),
+        ("{a: {{b}}}", "3:16: a key that is a list or a map; Kubernetes takes texts only"),
+    ] {
+        let text = format!("kind: HelmRelease\nspec:\n  values: {values}\n");
+        let error = documents_without_values(&text, 0).remove(0).unwrap_err();
+        assert_eq!(format!("{}: {error}", Lines::of(&text).position(error.offset)), said);
+    }
+    let text =
+        "kind: HelmRelease\nspec:\n  values:\n    a: &a {x: 1}\n    b: {<<: *a, y: [1, {x: 1}], *a : 1}\n";
+    assert!(documents_without_values(text, 0).remove(0).is_ok());
+}
