@@ -7,6 +7,7 @@
 mod layout;
 mod lines;
 mod node;
+mod passed;
 mod reader;
 #[cfg(test)]
 mod tests;

@@ -120,18 +120,9 @@ fn not_rendered(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
 fn plain(rule: &'static str, grade: Grade) -> Diagnostic {
     let info = find_rule(rule).expect("the rules about reading are listed");
     Diagnostic {
-        rule,
-        grade,
-        what: String::new(),
         why: info.why.to_owned(),
         help: info.help.to_owned(),
-        object: None,
-        field: String::new(),
-        location: None,
-        related: Vec::new(),
-        ways: Vec::new(),
-        fix: None,
-        fingerprint: String::new(),
+        ..Diagnostic::new(rule, grade, String::new())
     }
 }
 

@@ -9,6 +9,7 @@ use granit_parser::{
 };
 use thiserror::Error as ThisError;
 
+use super::passed::Passed;
 use super::{Entry, Key, Lines, Mapping, Node, Scalar, Sequence, Span, Value};
 
 /// How many values the aliases of a document may expand to. The longest honest document that is known has 40,000; a short one can ask for
@@ -40,20 +41,6 @@ struct Frame<'a> {
     at: Span,
     anchor: usize,
     extent: Extent,
-}
-
-/// A collection that is passed over.
-struct Passed<'a> {
-    awaits: Awaits,
-    /// The keys that were there so far, with their places.
-    keys: HashMap<Cow<'a, str>, Span>,
-}
-
-/// What comes next in a collection that is passed over.
-enum Awaits {
-    Item,
-    Key,
-    Value,
 }
 
 /// How much a value holds.
@@ -221,7 +208,7 @@ impl<'a> Builder<'a> {
             }
             Event::Alias(_) => self.pass_value(None, at).map_err(Stop::Fault)?,
             Event::MappingStart(..) | Event::SequenceStart(..) => {
-                if matches!(self.passing.last(), Some(Passed { awaits: Awaits::Key, .. })) {
+                if self.passing.last().is_some_and(Passed::awaits_key) {
                     return Err(Stop::Fault(self.error(at, NO_TEXT)));
                 }
                 self.pass_value(None, at).map_err(Stop::Fault)?;
@@ -233,22 +220,13 @@ impl<'a> Builder<'a> {
         if self.passing.is_empty() { self.close(at).map_err(Stop::Fault) } else { Ok(()) }
     }
 
-    /// Passes over an item, a value or a key; `key` is its text, if it can be one that must not be there twice.
+    /// Passes over a value of the innermost collection, which is a key where one comes next.
     fn pass_value(&mut self, key: Option<Cow<'a, str>>, at: Span) -> Result<(), Error> {
-        let Some(Passed { awaits, keys }) = self.passing.last_mut() else { return Ok(()) };
-        match awaits {
-            Awaits::Item => {}
-            Awaits::Value => *awaits = Awaits::Key,
-            Awaits::Key => {
-                *awaits = Awaits::Value;
-                if let Some(key) = key
-                    && let Some(first) = keys.insert(key.clone(), at)
-                {
-                    return Err(self.twice(&key, at, first.start as usize));
-                }
-            }
+        let first = self.passing.last_mut().and_then(|passed| passed.take(key.as_ref(), at));
+        match (key, first) {
+            (Some(key), Some(first)) => Err(self.twice(&key, at, first.start as usize)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn twice(&self, key: &str, at: Span, first: usize) -> Error {
@@ -447,16 +425,6 @@ impl<'a> Builder<'a> {
             }
         }
         Error { offset, message: error.info() }
-    }
-}
-
-// === impl Passed ===
-
-impl Passed<'_> {
-    /// What an event opens.
-    fn of(event: &Event<'_>) -> Self {
-        let awaits = if matches!(event, Event::MappingStart(..)) { Awaits::Key } else { Awaits::Item };
-        Self { awaits, keys: HashMap::new() }
     }
 }
 
