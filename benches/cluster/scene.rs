@@ -1,4 +1,4 @@
-//! What is measured: an API server, releases in four namespaces, and who is asked about each.
+//! What is measured: an API server, releases in five namespaces, and who is asked about each.
 //!
 //! chartgate is installed as shipped, `manifests/enforce`, and runs under its own `ServiceAccount` at the address of its Service, with
 //! facts and log. The floor has a Service too, and copies of the same two configurations: the same rules, conditions with the
@@ -48,11 +48,14 @@ pub(crate) struct Scene<'a> {
     chartgate: Replica,
     floor: Process,
     /// In the order of [`ASKED`].
-    namespaces: [Namespace<'a>; 4],
+    namespaces: [Namespace<'a>; 5],
 }
 
 /// Who is asked, in each of the namespaces.
-const ASKED: [&str; 4] = ["nobody", "floor", "patching-floor", "chartgate"];
+const ASKED: [&str; 5] = ["nobody", "floor", "patching-floor", "chartgate", "never"];
+
+/// The cheapest condition that there is. What two webhooks cost that are left out by it, no prefilter can undercut.
+const NEVER: &str = "false";
 
 /// What takes its turns with others.
 pub(crate) struct Scenario {
@@ -69,6 +72,8 @@ pub(crate) struct Calls {
     pub(crate) chartgate: u64,
     /// Where a condition of chartgate's configurations said that it need not be called.
     pub(crate) left_out: u64,
+    /// Where [`NEVER`] said so.
+    pub(crate) never: u64,
 }
 
 // === impl Scene ===
@@ -103,8 +108,8 @@ impl<'a> Scene<'a> {
     }
 
     /// All of them, in the order in which they take turns: first with nobody or the floor, then with chartgate.
-    pub(crate) fn scenarios(&self) -> [Scenario; 6] {
-        let [nobody, floor, patching, chartgate] = &self.namespaces;
+    pub(crate) fn scenarios(&self) -> [Scenario; 7] {
+        let [nobody, floor, patching, chartgate, never] = &self.namespaces;
         let applies = |namespace: &Namespace<'_>, releases: Vec<Value>| {
             releases.iter().map(|release| Apply::new(namespace.name(), release)).collect()
         };
@@ -113,6 +118,7 @@ impl<'a> Scene<'a> {
         [
             scenario("clean, no webhook", applies(nobody, clean()), None),
             scenario("clean, chartgate", applies(chartgate, clean()), chartgate_id),
+            scenario("clean, two webhooks whose condition is `false`", applies(never, clean()), floor_id),
             scenario("allowed, floor", applies(floor, moved(&whole_chart_ref())), floor_id),
             scenario("allowed, chartgate", applies(chartgate, moved(&whole_chart_ref())), chartgate_id),
             scenario("patched, floor", applies(patching, moved(&chart_ref())), floor_id),
@@ -132,18 +138,23 @@ impl<'a> Scene<'a> {
             "apiserver_admission_match_condition_exclusions_total{",
         );
         let floor = sum(called, "floor.") + sum(called, "patching-floor.");
-        Calls { floor, chartgate: sum(called, ""), left_out: sum(excluded, "") }
+        let (left_out, never) = (sum(excluded, ""), sum(excluded, "never."));
+        Calls { floor, chartgate: sum(called, ""), left_out, never }
     }
 
     fn wait_until_in_effect(&self) {
-        let expected = [(0, 0), (2, 0), (2, 0), (0, 2)];
+        let expected = [(0, 0, 0), (2, 0, 0), (2, 0, 0), (0, 2, 0), (0, 0, 2)];
         for ((namespace, expected), asked) in self.namespaces.iter().zip(expected).zip(ASKED) {
             eventually(&format!("{asked} is asked"), IN_EFFECT, || {
                 let before = self.calls();
                 let write = Write::by(APPLIER).forced().dry_run();
                 let answer = namespace.releases("v2").apply(&moved(&chart_ref())[0], write);
                 let after = self.calls();
-                let seen = (after.floor - before.floor, after.chartgate - before.chartgate);
+                let seen = (
+                    after.floor - before.floor,
+                    after.chartgate - before.chartgate,
+                    after.never - before.never,
+                );
                 let filled = &answer.body["spec"]["chartRef"]["namespace"];
                 let wanted = match asked {
                     "chartgate" => json!(namespace.name()),
@@ -265,6 +276,7 @@ fn start_floor(cluster: &Cluster, system: &Namespace<'_>) -> Result<Process> {
     });
     register(cluster, "floor", &identity, "/mutate")?;
     register(cluster, "patching-floor", &identity, floor::PATCHING)?;
+    register(cluster, "never", &identity, "/mutate")?;
     Ok(process)
 }
 
@@ -281,6 +293,9 @@ fn register(cluster: &Cluster, asked: &str, identity: &Identity, mutate: &str) -
         first["clientConfig"]["service"]["name"] = json!("floor");
         first["clientConfig"]["service"]["path"] = json!(path);
         first["namespaceSelector"]["matchLabels"] = json!({LABEL: asked});
+        if asked == "never" {
+            first["matchConditions"] = json!([{"name": "never", "expression": NEVER}]);
+        }
         copy["webhooks"] = json!([first]);
         configurations.create(&copy, Write::by("bench")).accepted();
     }
