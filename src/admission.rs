@@ -151,6 +151,37 @@ pub fn review<'a>(
     Ok(Answer { body, record })
 }
 
+/// What a review would come to, for who asks ahead of the API server.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// What would become of the request.
+    pub decision: Decision,
+    /// The rules that deny it, or whose fixes are patched in; else those with something to say.
+    pub rules: Vec<&'static str>,
+    /// What a denial would say; empty for any other decision.
+    pub message: String,
+    /// What would be patched.
+    pub patch: Vec<PatchOperation>,
+}
+
+/// Judges one AdmissionReview as [`review`] does, without an answer.
+pub fn foresee(
+    body: &[u8],
+    endpoint: Endpoint,
+    settings: &Settings,
+    facts: &Facts,
+) -> Result<Foreseen, BadReview> {
+    let Verdict { decision, denied, patch, findings, patched, .. } =
+        judge(&Review::read(body)?, endpoint, settings, facts);
+    let mut rules: Vec<_> = match decision {
+        Decision::Denied => denied.iter().map(|finding| finding.rule.id).collect(),
+        Decision::Patched => patched,
+        _ => findings.iter().map(|finding| finding.rule).collect(),
+    };
+    rules.dedup();
+    Ok(Foreseen { decision, rules, message: policy::blocks(&denied), patch })
+}
+
 fn judge(review: &Review<'_>, endpoint: Endpoint, settings: &Settings, facts: &Facts) -> Verdict {
     let mode = settings.mode_in(facts.modes.get(&*review.namespace).copied());
     let skipped = Verdict::allowed(Decision::Skipped, mode);

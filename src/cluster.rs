@@ -7,6 +7,7 @@
 //! - [`events`] writes Events on the objects that were judged.
 //! - [`facts`] holds what the cluster says about itself, for every review.
 //! - [`once`] asks for the facts of one moment.
+//! - [`pages`] reads every release of a cluster.
 //! - [`releases`] lists what a namespace holds.
 //! - [`conditions`] says under which conditions the API server calls us.
 //! - `crd`, `namespaces` and `sources` each follow a part of it by a [`watch`], `named` a single object.
@@ -21,6 +22,7 @@ pub mod facts;
 mod named;
 mod namespaces;
 pub mod once;
+pub mod pages;
 pub mod releases;
 pub mod secret;
 mod sources;

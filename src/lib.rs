@@ -1,6 +1,7 @@
 //! chartgate judges Flux `HelmRelease` objects that move from `spec.chart` to `spec.chartRef`.
 
 pub mod admission;
+pub mod audit;
 pub mod certs;
 pub mod cli;
 pub mod cluster;

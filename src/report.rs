@@ -4,7 +4,9 @@
 //! Each is a function of a report, of what the files hold, and of options. None knows a clock or an environment, so the
 //! same report is the same bytes.
 
+pub mod audit;
 pub mod diagnostic;
+mod fingerprint;
 pub mod github;
 pub mod json;
 pub mod junit;
@@ -18,4 +20,5 @@ mod words;
 pub use diagnostic::{
     Diagnostic, Edit, Excerpts, Grade, Judged, Location, Object, Related, Report, SuggestedFix, Summary,
 };
+pub use fingerprint::fingerprint;
 pub use rule::{RuleInfo, find_rule, rules};

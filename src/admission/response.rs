@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
 use super::{Verdict, request::Review};
-use crate::policy::{Finding, HELM_GROUP};
+use crate::policy::{Finding, HELM_GROUP, blocks};
 
 /// Room for the answer to a review that is allowed or patched. `serde_json` would begin with 128 bytes.
 const USUAL_BYTES: usize = 512;
@@ -125,14 +125,13 @@ impl<'v> Status<'v> {
     fn of(review: &'v Review<'_>, denied: &[Finding]) -> Self {
         let by_policy = denied.iter().all(|finding| finding.policy);
         let (code, reason) = if by_policy { (403, "Forbidden") } else { (422, "Invalid") };
-        let blocks: Vec<_> = denied.iter().map(Finding::block).collect();
         Self {
             api_version: "v1",
             kind: "Status",
             status: "Failure",
             code,
             reason,
-            message: blocks.join("\n"),
+            message: blocks(denied),
             details: Details {
                 group: HELM_GROUP,
                 kind: "HelmRelease",

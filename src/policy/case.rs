@@ -196,7 +196,7 @@ impl<'a> Case<'a> {
 }
 
 /// A text as one word of a shell command: whoever pastes the command must not run what an object says.
-fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) {
         return text.to_owned();
@@ -229,7 +229,7 @@ fn version_of<'a>(release: &'a HelmRelease<'_>) -> Option<&'a str> {
 }
 
 /// The version part of an `apiVersion` of HelmRelease's group.
-pub(super) fn helm_version(api_version: &str) -> Option<&str> {
+pub fn helm_version(api_version: &str) -> Option<&str> {
     api_version.strip_prefix(HELM_GROUP)?.strip_prefix('/')
 }
 

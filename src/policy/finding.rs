@@ -83,6 +83,11 @@ impl Finding {
     }
 }
 
+/// Everything there is to say about several findings, a block each.
+pub fn blocks(findings: &[Finding]) -> String {
+    findings.iter().map(Finding::block).collect::<Vec<_>>().join("\n")
+}
+
 /// A JSON Pointer as the API server writes fields: `/spec/chartRef/kind` is `spec.chartRef.kind`.
 pub fn field_path(pointer: &str) -> String {
     let mut path = String::with_capacity(pointer.len());

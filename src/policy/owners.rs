@@ -53,6 +53,12 @@ pub(super) fn at<'a>(entries: &'a [ManagedFields<'a>], path: &[&str]) -> Vec<Own
     owned.collect()
 }
 
+/// The fields at or below `path` that an entry owns, in dotted form; none where it owns nothing there.
+pub fn fields_owned(entry: &ManagedFields<'_>, path: &[&str]) -> Vec<String> {
+    let entries = std::slice::from_ref(entry);
+    at(entries, path).first().map(Owner::fields).unwrap_or_default()
+}
+
 /// The part of a `fieldsV1` set at `path`; nothing if it does not reach there.
 fn below<'a>(set: Raw<'a>, path: &[&str]) -> Option<Raw<'a>> {
     path.iter().try_fold(set, |node, segment| child(node, segment).ok().flatten())

@@ -38,6 +38,11 @@ pub(crate) const MODULES: &[Module] = &[
         why: "bytes in, bytes out: every answer can be tested without a server",
     },
     Module {
+        name: "audit",
+        knows: &["admission", "policy", "helmrelease", "json"],
+        why: "what a cluster holds is judged like what comes in, by whoever has read it",
+    },
+    Module {
         name: "certs",
         knows: &[],
         why: "certificates are made, read and replaced the same, whoever serves them",
@@ -69,7 +74,7 @@ pub(crate) const MODULES: &[Module] = &[
     },
     Module {
         name: "report",
-        knows: &["policy", "yaml"],
+        knows: &["audit", "policy", "yaml"],
         why: "one renderer for each format, whoever found what it tells: in files or in a cluster",
     },
     Module {
@@ -89,6 +94,7 @@ pub(crate) const MODULES: &[Module] = &[
             "helmrelease",
             "policy",
             "admission",
+            "audit",
             "certs",
             "cluster",
             "telemetry",
@@ -104,7 +110,7 @@ pub(crate) const MODULES: &[Module] = &[
 
 /// The modules whose answer depends on their arguments alone.
 pub(crate) const PURE: &[&str] =
-    &["json", "yaml", "render", "helmrelease", "policy", "prefilter", "admission"];
+    &["json", "yaml", "render", "helmrelease", "policy", "prefilter", "admission", "audit"];
 
 /// A path that no pure module may name, with everything below it, and what is lost if one does.
 pub(crate) const IMPURE: &[(&str, &str)] = &[

@@ -1,0 +1,297 @@
+//! Judges releases one by one, as they are listed, and keeps of each only what is told of it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::next::Request;
+use super::readiness;
+use super::release::{self, Applier, Finding, Owner, Release, Source, text};
+use super::{Audit, Next};
+use crate::helmrelease::{HelmRelease, ManagedFields};
+use crate::json::Reader;
+use crate::policy::{self, Case, Facts, HELM_GROUP, Level, Mode, Operation, Settings, Subject};
+
+/// The name by which objects of a Flux Kustomization carry it (kustomize-controller, since its first version).
+const KUSTOMIZATION: &str = "kustomize.toolkit.fluxcd.io/name";
+const KUSTOMIZATION_NAMESPACE: &str = "kustomize.toolkit.fluxcd.io/namespace";
+
+/// What a release is known by: namespace and name.
+type Key = (Arc<str>, Box<str>);
+
+/// Judges the releases of a cluster.
+///
+/// A release is judged at the version at which its applier writes it, so some have to be read a second time, at that version:
+/// first each release goes to [`Auditor::judge`], then those of [`Auditor::pending`] to [`Auditor::judge_again`].
+#[derive(Debug)]
+pub struct Auditor {
+    settings: Settings,
+    /// The same, with everything enforced.
+    enforced: Settings,
+    /// Without the modes of namespaces, so that everything is enforced everywhere.
+    facts: Facts,
+    modes: HashMap<Box<str>, Mode>,
+    releases: BTreeMap<Key, Release>,
+    pending: BTreeMap<Arc<str>, BTreeSet<Key>>,
+    texts: HashSet<Arc<str>>,
+    field_lists: HashSet<Arc<[Box<str>]>>,
+}
+
+/// The labels of an object, which no rule reads.
+#[derive(Deserialize)]
+struct Labelled<'a> {
+    #[serde(borrow)]
+    metadata: Labels<'a>,
+}
+
+#[derive(Deserialize)]
+struct Labels<'a> {
+    #[serde(borrow, default)]
+    labels: HashMap<Cow<'a, str>, Cow<'a, str>>,
+}
+
+// === impl Auditor ===
+
+impl Auditor {
+    /// Judges by these settings and facts.
+    pub fn new(settings: &Settings, mut facts: Facts) -> Self {
+        let modes = std::mem::take(&mut facts.modes);
+        Self {
+            settings: settings.clone(),
+            enforced: Settings { mode: Mode::Enforce, ..settings.clone() },
+            facts,
+            modes,
+            releases: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            texts: HashSet::new(),
+            field_lists: HashSet::new(),
+        }
+    }
+
+    /// The version at which releases are best listed: the newest that the cluster serves.
+    pub fn version(&self) -> &str {
+        &self.facts.serving("").newest_schema().version
+    }
+
+    /// Judges a release as it was listed at [`Self::version`], or keeps it in mind for a second reading. What is no release is
+    /// passed over.
+    pub fn judge(&mut self, object: &RawValue) {
+        let Some(release) = read(object) else { return };
+        let applied_at = release::applier(&release).and_then(version_of).unwrap_or_default().to_owned();
+        let is_elsewhere = applied_at != self.version() && self.serves(&applied_at);
+        if is_elsewhere {
+            let key = self.key(&release);
+            let version = self.text(&applied_at);
+            self.pending.entry(version).or_default().insert(key);
+        } else {
+            self.add(object, &release);
+        }
+    }
+
+    /// The versions at which some releases are to be read once more.
+    pub fn pending(&self) -> Vec<Arc<str>> {
+        self.pending.keys().cloned().collect()
+    }
+
+    /// Judges a release as it was listed at one of [`Self::pending`], if it is one of those that are to be read at it.
+    pub fn judge_again(&mut self, version: &str, object: &RawValue) {
+        let Some(release) = read(object) else { return };
+        let key = self.key(&release);
+        if self.pending.get_mut(version).is_some_and(|keys| keys.remove(&key)) {
+            self.add(object, &release);
+        }
+    }
+
+    /// How many releases were judged so far.
+    pub fn judged(&self) -> usize {
+        self.releases.len()
+    }
+
+    /// All that was judged. `missing` says what is not known of the cluster.
+    pub fn into_audit(self, missing: Vec<String>) -> Audit {
+        let served =
+            self.facts.serving("").served().iter().map(|schema| schema.version.to_string()).collect();
+        Audit { releases: self.releases.into_values().collect(), served, missing }
+    }
+
+    fn serves(&self, version: &str) -> bool {
+        self.facts.serving("").schema(version).is_some()
+    }
+
+    fn key(&mut self, release: &HelmRelease<'_>) -> Key {
+        (self.text(release.namespace().unwrap_or_default()), release.name().unwrap_or_default().into())
+    }
+
+    fn add(&mut self, object: &RawValue, release: &HelmRelease<'_>) {
+        let (namespace, name) = self.key(release);
+        let version = release.api_version.text().and_then(policy::helm_version).unwrap_or_default();
+        let applier = release::applier(release);
+        let manager = applier.and_then(|entry| entry.manager.text());
+        let label = self.modes.get(&*namespace).copied();
+        let mode = self.settings.mode_in(label);
+
+        let request = Request { namespace: &namespace, name: &name, version, manager };
+        let (findings, next) = self.findings(&request, object, release, applier);
+        let applier = applier.map(|entry| Applier {
+            manager: self.text(text(&entry.manager)),
+            applies: is_apply(entry),
+            version: self.text(version_of(entry).unwrap_or_default()),
+        });
+        let owners = self.owners(release);
+        let kustomization = kustomization(object).map(|name| self.text(&name));
+        let source = Source::of(release);
+        let behind = release.managed_fields().iter().filter_map(|entry| {
+            let version = version_of(entry).filter(|version| *version != "v2")?;
+            Some((text(&entry.manager), version))
+        });
+        let (phase, blockers) = readiness::Facts {
+            namespace: &namespace,
+            name: &name,
+            source,
+            version,
+            applier: applier.as_ref(),
+            kustomization: kustomization.as_deref(),
+            owners: &owners,
+            behind: behind.collect(),
+            serves_current: self.serves("v2"),
+        }
+        .phase();
+        let version = self.text(version);
+        let told = Release {
+            namespace: Arc::clone(&namespace),
+            name: name.clone(),
+            version,
+            mode,
+            source,
+            applier,
+            kustomization,
+            owners,
+            phase,
+            blockers,
+            findings,
+            next,
+        };
+        self.releases.insert((namespace, name), told);
+    }
+
+    /// What the rules find in it as it is, and what the next apply comes to.
+    fn findings(
+        &self,
+        request: &Request<'_>,
+        object: &RawValue,
+        release: &HelmRelease<'_>,
+        applier: Option<&ManagedFields<'_>>,
+    ) -> (Vec<Finding>, Next) {
+        let subject = Subject {
+            release,
+            old: Some(release),
+            name: Some(request.name),
+            namespace: Some(request.namespace),
+            operation: Operation::Update,
+            manager: request.manager,
+        };
+        let installed = self.facts.serving(request.version);
+        let case = Case::new(subject, &self.enforced, &self.facts, installed);
+        let found = policy::evaluate(&case);
+        // Nearly every release of a cluster in order; to ask the webhooks' own code costs more than the rules do.
+        let next = match refusal(release, applier, &self.facts) {
+            Some(refused) => refused,
+            None if found.is_empty() => Next::default(),
+            None => request.foresee(object, &self.enforced, &self.facts),
+        };
+        let told = found.into_iter().filter_map(|finding| {
+            let mode = self.enforced.mode_of(finding.rule.id, Mode::Enforce);
+            (mode != Mode::Off).then(|| Finding {
+                rule: finding.rule.id,
+                level: finding.level,
+                field: finding.field().into(),
+                denies: mode == Mode::Enforce && finding.level == Level::Error && finding.fix.is_none(),
+                is_patched: mode == Mode::Enforce && finding.fix.is_some(),
+                what: finding.what.into(),
+                why: finding.why.into(),
+                help: finding.help.into(),
+            })
+        });
+        (told.collect(), next)
+    }
+
+    fn owners(&mut self, release: &HelmRelease<'_>) -> Vec<Owner> {
+        let mut owners = Vec::new();
+        for (index, entry) in release.managed_fields().iter().enumerate() {
+            let fields = release::source_fields(entry);
+            if fields.is_empty() {
+                continue;
+            }
+            owners.push(Owner {
+                manager: self.text(text(&entry.manager)),
+                operation: self.text(text(&entry.operation)),
+                version: self.text(version_of(entry).unwrap_or_default()),
+                time: entry.time.filled().map(Into::into),
+                index,
+                fields: self.fields(fields),
+            });
+        }
+        owners
+    }
+
+    /// The same text once, however many releases have it.
+    fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = text.into();
+        self.texts.insert(Arc::clone(&new));
+        new
+    }
+
+    fn fields(&mut self, fields: Vec<String>) -> Arc<[Box<str>]> {
+        let fields: Vec<Box<str>> = fields.into_iter().map(String::into_boxed_str).collect();
+        if let Some(known) = self.field_lists.get(&fields[..]) {
+            return Arc::clone(known);
+        }
+        let new: Arc<[Box<str>]> = fields.into();
+        self.field_lists.insert(Arc::clone(&new));
+        new
+    }
+}
+
+fn read(object: &RawValue) -> Option<HelmRelease<'_>> {
+    HelmRelease::read(&mut Reader::new(object.get().as_bytes())).ok()?.into_set()
+}
+
+fn is_apply(entry: &ManagedFields<'_>) -> bool {
+    entry.operation.text() == Some("Apply")
+}
+
+/// The version part of an entry's `apiVersion`.
+fn version_of<'e>(entry: &'e ManagedFields<'_>) -> Option<&'e str> {
+    entry.api_version.text().and_then(policy::helm_version)
+}
+
+/// Why the API server itself will refuse the next apply: before it asks any webhook, and whatever the release holds.
+fn refusal(release: &HelmRelease<'_>, applier: Option<&ManagedFields<'_>>, facts: &Facts) -> Option<Next> {
+    let applier = applier?;
+    let served = |version: &str| facts.serving("").schema(version).is_some();
+    let at = version_of(applier)?;
+    if !served(at) {
+        let message = format!(
+            "the manifest is at {HELM_GROUP}/{at}, which the cluster does not serve: no matches for kind \"HelmRelease\""
+        );
+        return Some(Next::refused("deprecated-api-version", message));
+    }
+    // Only server-side apply merges by the entries; any other write drops those that it cannot convert.
+    let gone = release.managed_fields().iter().filter_map(version_of).find(|version| !served(version))?;
+    let message = format!(
+        "managedFields name a version that is gone: request to convert CR to an invalid group/version: {HELM_GROUP}/{gone}"
+    );
+    is_apply(applier).then(|| Next::refused("managed-fields-version", message))
+}
+
+/// `namespace/name` of the Flux Kustomization that an object belongs to, by its labels.
+fn kustomization(object: &RawValue) -> Option<String> {
+    let labels = serde_json::from_str::<Labelled<'_>>(object.get()).ok()?.metadata.labels;
+    Some(format!("{}/{}", labels.get(KUSTOMIZATION_NAMESPACE)?, labels.get(KUSTOMIZATION)?))
+}

@@ -1,0 +1,177 @@
+//! Every HelmRelease of a cluster, page by page: no more than one page is held at a time.
+
+use std::time::Duration;
+
+use kube::Client;
+use kube::api::ListParams;
+use kube::core::Request;
+use kube::core::metadata::ListMeta;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::{sleep, timeout};
+
+use super::ApiError;
+use crate::policy::HELM_GROUP;
+
+/// How many releases are asked for at a time: as many as kubectl does.
+const PAGE: u32 = 500;
+
+/// How long one page may take. An API server under load queues lists for up to a minute.
+const DEADLINE: Duration = Duration::from_mins(2);
+
+/// How often a page is asked for, before its error is told.
+const ATTEMPTS: u32 = 6;
+
+/// The pause before a page is asked for again, where the API server does not name one; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause, also where the API server asks for a longer one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Which releases are read.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// One namespace; without it all of them.
+    pub namespace: Option<String>,
+    /// A label selector, as kubectl takes it; all releases where it is empty.
+    pub labels: String,
+}
+
+/// What reading took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Effort {
+    /// Answered and refused requests.
+    pub requests: u32,
+    /// How often the API server asked us to wait, or did not answer.
+    pub waits: u32,
+    /// How often a list had to go on at another moment of the cluster, as its own was compacted away.
+    pub expired: u32,
+}
+
+/// A page. The items stay the text that they are: most are judged and forgotten.
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    metadata: ListMeta,
+    #[serde(default)]
+    items: Vec<Box<RawValue>>,
+}
+
+/// What an item is known by: lists are in the order of it.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    metadata: Name<'a>,
+}
+
+#[derive(Deserialize)]
+struct Name<'a> {
+    #[serde(borrow)]
+    name: std::borrow::Cow<'a, str>,
+    #[serde(borrow, default)]
+    namespace: std::borrow::Cow<'a, str>,
+}
+
+/// Hands every selected release to `each`, at a version that is served, in the order of their keys in etcd, each once.
+///
+/// It outlasts an API server that asks to wait (429, 503) and a list whose moment is gone (410): such a list goes on behind the
+/// last release that was read, at the moment of then.
+pub async fn each(
+    client: &Client,
+    selection: &Selection,
+    version: &str,
+    effort: &mut Effort,
+    mut each: impl FnMut(&RawValue),
+) -> Result<(), ApiError> {
+    let Selection { namespace, labels } = selection;
+    let within = namespace.as_ref().map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
+    let resource = Request::new(format!("/apis/{HELM_GROUP}/{version}{within}/helmreleases"));
+    let mut asked = ListParams { limit: Some(PAGE), ..ListParams::default() };
+    if !labels.is_empty() {
+        asked.label_selector = Some(labels.clone());
+    }
+    let mut last: Option<String> = None;
+    loop {
+        let page = match page(client, &resource, &asked, effort).await {
+            Ok(page) => page,
+            Err(ApiError::Refused(error)) if is_expired(&error) && asked.continue_token.is_some() => {
+                effort.expired += 1;
+                // The API server offers to go on at another moment; where it does not, we begin again and pass over what was read.
+                asked.continue_token = continuation(&error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        for item in &page.items {
+            let Some(key) = key(item) else { continue };
+            if last.as_ref().is_none_or(|last| key > *last) {
+                each(item);
+                last = Some(key);
+            }
+        }
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => asked.continue_token = Some(token),
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn page(
+    client: &Client,
+    resource: &Request,
+    asked: &ListParams,
+    effort: &mut Effort,
+) -> Result<Page, ApiError> {
+    let mut attempt = 1;
+    loop {
+        let request = resource.list(asked).map_err(kube::Error::BuildRequest).map_err(Box::new)?;
+        effort.requests += 1;
+        let answer = match timeout(DEADLINE, client.request::<Page>(request)).await {
+            Ok(answer) => answer.map_err(|error| ApiError::Refused(Box::new(error))),
+            Err(_) => Err(ApiError::Late),
+        };
+        let error = match answer {
+            Ok(page) => return Ok(page),
+            Err(error) => error,
+        };
+        let Some(pause) = pause(&error, attempt).filter(|_| attempt < ATTEMPTS) else { return Err(error) };
+        effort.waits += 1;
+        attempt += 1;
+        sleep(pause).await;
+    }
+}
+
+/// How long to wait before the same is asked again; nothing where that is of no use.
+fn pause(error: &ApiError, attempt: u32) -> Option<Duration> {
+    let own = PAUSE * 2_u32.pow(attempt - 1);
+    let pause = match error {
+        ApiError::Refused(error) => match &**error {
+            kube::Error::Api(status) if matches!(status.code, 429 | 500 | 502..=504) => {
+                let asked = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+                Duration::from_secs(asked.into()).max(own)
+            }
+            kube::Error::HyperError(_) | kube::Error::Service(_) => own,
+            _ => return None,
+        },
+        ApiError::Late => own,
+        ApiError::Unwatched(_) => return None,
+    };
+    Some(pause.min(LONGEST_PAUSE))
+}
+
+/// Whether the moment of a list is gone: etcd was compacted since its first page.
+fn is_expired(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 410)
+}
+
+/// The token by which such a list may go on at another moment.
+fn continuation(error: &kube::Error) -> Option<String> {
+    let kube::Error::Api(status) = error else { return None };
+    status.metadata.as_ref()?.continue_.clone().filter(|token| !token.is_empty())
+}
+
+/// The end of the key in etcd, by which lists are ordered: `a-b/x` comes before `a/x`.
+fn key(item: &RawValue) -> Option<String> {
+    let Name { name, namespace } = serde_json::from_str::<Named<'_>>(item.get()).ok()?.metadata;
+    Some(format!("{namespace}/{name}"))
+}
