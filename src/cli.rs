@@ -1,11 +1,14 @@
 //! The command line: one file for each command.
 
+mod audit;
 mod check;
 mod config;
 mod explain;
 pub mod log;
 mod man;
+mod output;
 pub mod preview;
+mod progress;
 pub mod serve;
 
 use std::io;
@@ -18,6 +21,7 @@ use thiserror::Error;
 
 use crate::config::{ConfigError, likely};
 use crate::report::{find_rule, rules};
+use audit::{AuditArgs, AuditError};
 use check::{CheckArgs, CheckError};
 use config::ConfigCommand;
 use explain::RulesFormat;
@@ -39,6 +43,7 @@ pub struct Cli {
 enum Command {
     Serve(ServeArgs),
     Check(CheckArgs),
+    Audit(AuditArgs),
     Preview(PreviewArgs),
     /// Check a configuration file, or print what follows from it.
     #[command(subcommand)]
@@ -77,6 +82,9 @@ pub enum CommandError {
     /// `chartgate check` could not check.
     #[error(transparent)]
     Check(#[from] CheckError),
+    /// `chartgate audit` could not audit.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// `chartgate preview` could not read its input.
     #[error(transparent)]
     Preview(#[from] PreviewError),
@@ -109,6 +117,7 @@ impl Cli {
         match command {
             Command::Serve(args) => Ok(serve::run(args)?),
             Command::Check(args) => Ok(check::run(&args, &mut io::BufWriter::new(io::stdout().lock()))?),
+            Command::Audit(args) => Ok(audit::run(&args, &mut io::BufWriter::new(io::stdout().lock()))?),
             Command::Preview(args) => Ok(preview::run(args, &mut io::stdout().lock())?),
             Command::Config(command) => {
                 config::run(command, &mut io::stdout().lock())?;

@@ -13,6 +13,7 @@ pub mod prefilter;
 pub mod preflight;
 pub mod render;
 pub mod report;
+pub mod scan;
 pub mod telemetry;
 pub mod webhook;
 pub mod yaml;

@@ -10,6 +10,7 @@ mod fingerprint;
 pub mod github;
 pub mod json;
 pub mod junit;
+mod paint;
 mod place;
 pub mod rule;
 pub mod sarif;

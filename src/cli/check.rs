@@ -1,10 +1,7 @@
 //! `chartgate check`: repositories, before they are committed.
 
-mod progress;
-
-use std::env;
 use std::fs;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,6 +11,8 @@ use thiserror::Error;
 use time::UtcDateTime;
 
 use super::EXIT_USAGE;
+use super::output::{FailOn, When, counted, found_above, width};
+use super::progress::Progress;
 use crate::cluster::once::{SnapshotError, snapshot};
 use crate::cluster::{Access, Connection, ConnectionError, schemas_of};
 use crate::config::{self, ConfigError};
@@ -23,12 +22,8 @@ use crate::preflight::collect::{NoSuchPath, collect};
 use crate::preflight::fix::{self, WriteError};
 use crate::preflight::{Checked, Criteria, check};
 use crate::report::junit::JunitOptions;
-use crate::report::text::{Colour, DEFAULT_WIDTH, TextOptions};
+use crate::report::text::TextOptions;
 use crate::report::{Excerpts as _, Grade, github, json, junit, sarif, text};
-use progress::Progress;
-
-/// The name of the configuration file that is looked for from the first path upward.
-const CONFIG: &str = "chartgate.yaml";
 
 /// Check the HelmReleases of a repository, as clusters will see them.
 ///
@@ -144,30 +139,6 @@ enum Format {
     Github,
 }
 
-/// From which level on findings fail the check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum FailOn {
-    /// Errors.
-    #[default]
-    Error,
-    /// Errors and warnings.
-    Warning,
-    /// Nothing.
-    Never,
-}
-
-/// When text is coloured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum When {
-    /// On a terminal, unless `NO_COLOR` is set.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
-
 /// The check could not be made.
 #[derive(Debug, Error)]
 pub enum CheckError {
@@ -222,8 +193,8 @@ pub(super) fn run(args: &CheckArgs, out: &mut impl Write) -> Result<ExitCode, Ch
     let facts = facts(&args.schemas)?;
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let collected = {
-        let progress = Progress::new();
-        collect(&args.paths, &|path| progress.read(path))?
+        let progress = Progress::new("files");
+        collect(&args.paths, &|_| progress.one_more())?
     };
     let criteria = Criteria { settings: &settings, facts: &facts, baseline: baseline.as_ref() };
     let checked = check(&collected, criteria);
@@ -282,7 +253,7 @@ fn tell(args: &CheckArgs, mut checked: Checked<'_>, out: &mut impl Write) -> Res
     let Checked { report, files, .. } = &checked;
     match args.format {
         Format::Text => {
-            let colour = if args.is_coloured() { Colour::Always } else { Colour::Never };
+            let colour = args.color.colour();
             text::write(report, files, &TextOptions { colour, width: width(), quiet: args.quiet }, out)?;
         }
         Format::Json => json::write(report, files, out)?,
@@ -316,21 +287,6 @@ fn exit_code(args: &CheckArgs, checked: &Checked<'_>) -> ExitCode {
 fn settings(args: &CheckArgs) -> Result<Settings, CheckError> {
     let found = args.config.clone().or_else(|| found_above(args.paths.first()?));
     Ok(found.as_deref().map(config::read).transpose()?.unwrap_or_default().settings)
-}
-
-/// The configuration in the folder of a path or the nearest above it. It is not looked for above the top of a repository.
-fn found_above(path: &Path) -> Option<PathBuf> {
-    let start = if path == Path::new("-") { env::current_dir().ok()? } else { path.canonicalize().ok()? };
-    for folder in start.ancestors().filter(|folder| folder.is_dir()) {
-        let file = folder.join(CONFIG);
-        if file.is_file() {
-            return Some(file);
-        }
-        if folder.join(".git").exists() {
-            break;
-        }
-    }
-    None
 }
 
 fn facts(schemas: &Schemas) -> Result<Facts, CheckError> {
@@ -370,38 +326,4 @@ fn of_cluster() -> Result<Facts, CheckError> {
         }
         Ok(snapshot.facts)
     })
-}
-
-/// `1 finding`, `2 findings`
-fn counted(number: usize, of: &str) -> String {
-    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
-}
-
-/// The width of the terminal that text is told on.
-fn width() -> usize {
-    let told = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    told.unwrap_or(DEFAULT_WIDTH)
-}
-
-impl CheckArgs {
-    fn is_coloured(&self) -> bool {
-        match self.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => {
-                let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                !no_color && io::stdout().is_terminal()
-            }
-        }
-    }
-}
-
-impl FailOn {
-    fn grade(self) -> Option<Grade> {
-        match self {
-            Self::Error => Some(Grade::Error),
-            Self::Warning => Some(Grade::Warning),
-            Self::Never => None,
-        }
-    }
 }

@@ -37,12 +37,24 @@ pub enum ConnectionError {
     /// There is no pod, and no kubeconfig that can be used.
     #[error("this is no pod, and the kubeconfig cannot be used (set KUBECONFIG, or leave out --cluster)")]
     Kubeconfig(#[from] KubeconfigError),
+    /// The kubeconfig cannot be used with the context that was named.
+    #[error("cannot use that context of the kubeconfig; `kubectl config get-contexts` lists them")]
+    Context(#[source] KubeconfigError),
     /// What was found cannot be used for TLS.
     #[error("cannot connect to the API server as configured")]
     Client(#[source] kube::Error),
 }
 
 impl Connection {
+    /// A context of the kubeconfig; without one its current context, or the pod's own cluster.
+    pub async fn of_context(context: Option<&str>) -> Result<Self, ConnectionError> {
+        let Some(context) = context else {
+            return Ok(Self::open(Access::Required).await?.expect("it is required"));
+        };
+        let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
+        Self::of(Config::from_kubeconfig(&options).await.map_err(ConnectionError::Context)?)
+    }
+
     /// What `access` allows and the environment offers. `None` says that no cluster was asked for.
     pub async fn open(access: Access) -> Result<Option<Self>, ConnectionError> {
         // The kubelet sets it in every pod.
@@ -53,8 +65,12 @@ impl Connection {
             Access::Auto | Access::Required if in_pod => Config::incluster()?,
             Access::Auto | Access::Required => Config::from_kubeconfig(&KubeConfigOptions::default()).await?,
         };
+        Self::of(config).map(Some)
+    }
+
+    fn of(config: Config) -> Result<Self, ConnectionError> {
         let namespace = config.default_namespace.clone();
         let client = Client::try_from(config).map_err(ConnectionError::Client)?;
-        Ok(Some(Self { client, namespace }))
+        Ok(Self { client, namespace })
     }
 }

@@ -1,6 +1,7 @@
 //! What an audit of a cluster found, told. The formats that know only findings tell it as a [`Report`] of live objects.
 
 pub mod json;
+pub mod text;
 
 use std::collections::HashMap;
 

@@ -2,19 +2,18 @@
 
 mod cut;
 mod excerpt;
-mod paint;
 
 use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr;
 
+pub use super::paint::Colour;
+use super::paint::{Paint, Style};
 use super::place::Places;
 use super::visible::{visible, visible_lines};
 use super::words::{commands, summary, whereabouts};
 use super::{Diagnostic, Excerpts, Report};
 use excerpt::{Excerpt, Mark};
-pub use paint::Colour;
-use paint::{Paint, Style};
 
 /// How text is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

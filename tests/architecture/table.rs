@@ -83,6 +83,11 @@ pub(crate) const MODULES: &[Module] = &[
         why: "judging a repository needs no server",
     },
     Module {
+        name: "scan",
+        knows: &["audit", "cluster", "policy"],
+        why: "a cluster is read and judged in one way, whoever asked for it",
+    },
+    Module {
         name: "config",
         knows: &["policy", "certs"],
         why: "the configuration file is one way to fill the settings of those who work by them",
@@ -102,6 +107,7 @@ pub(crate) const MODULES: &[Module] = &[
             "preflight",
             "prefilter",
             "report",
+            "scan",
             "config",
         ],
         why: "it puts the parts together; nothing may depend on how it was asked for",

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 
 use super::cut::Cut;
-use super::paint::{Paint, Style};
+use crate::report::paint::{Paint, Style};
 use crate::report::place::{Place, Places};
 use crate::report::visible::visible;
 use crate::report::{Grade, Location, Related};

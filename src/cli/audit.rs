@@ -1,0 +1,239 @@
+//! `chartgate audit`: what a cluster holds already.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use thiserror::Error;
+use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::EXIT_USAGE;
+use super::output::{FailOn, When, found_above};
+use super::progress::Progress;
+use crate::audit::Audit;
+use crate::audit::since::{Earlier, EarlierError, Since};
+use crate::cluster::once::{SnapshotError, snapshot};
+use crate::cluster::pages::{Effort, Selection};
+use crate::cluster::{ApiError, Connection, ConnectionError};
+use crate::config::{self, ConfigError};
+use crate::policy::Settings;
+use crate::report::Grade;
+use crate::report::audit::json::{self, Context};
+use crate::report::audit::text::{self, View};
+use crate::report::audit::{NoFiles, report};
+use crate::report::junit::{self, JunitOptions};
+use crate::report::sarif;
+use crate::scan::scan;
+
+/// Judge every HelmRelease of a cluster, as its next apply will be judged.
+///
+/// A webhook judges no object that is stored already. This reads them all, in pages, with the cluster's own CRD, sources and
+/// managedFields, and changes nothing.
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = "\
+Exit codes:
+  0  nothing at or above --fail-on
+  1  findings
+  2  bad usage, a cluster that cannot be read, or no HelmRelease at all (unless --allow-empty)
+
+The account needs to list helmreleases; customresourcedefinitions, namespaces and the sources where it may.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct AuditArgs {
+    /// The kubeconfig's context.
+    ///
+    /// Without it, in a pod its own cluster, elsewhere the current context.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+
+    /// Only this namespace.
+    #[arg(long, short, value_name = "NAMESPACE", value_parser = dns_label)]
+    namespace: Option<String>,
+
+    /// Only releases with these labels.
+    #[arg(long, short = 'l', value_name = "SELECTOR", default_value = "", hide_default_value = true)]
+    selector: String,
+
+    /// The configuration file.
+    ///
+    /// Without it, chartgate.yaml in the current folder or above it, up to the top of the git repository.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Tell what would become of the next applies, in place of the findings.
+    ///
+    /// The modes of namespaces are left out of account: what is told is what enforcing would do there.
+    #[arg(long, value_enum, value_name = "MODE", help_heading = "What is told")]
+    what_if: Option<WhatIf>,
+
+    /// Tell how far each release is on its way to spec.chartRef, what is in its way, and the next step.
+    #[arg(long, conflicts_with = "what_if", help_heading = "What is told")]
+    readiness: bool,
+
+    /// Tell what changed since an earlier audit, by its JSON report.
+    #[arg(long, value_name = "FILE", help_heading = "What is told")]
+    since: Option<PathBuf>,
+
+    /// How it is told. All but text tell everything.
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
+    format: Format,
+
+    /// In text, the rows and no summary.
+    #[arg(long, short, help_heading = "Output")]
+    quiet: bool,
+
+    /// In text, notes, too, with reasons, what to do, and exact patches.
+    #[arg(long, short, conflicts_with = "quiet", help_heading = "Output")]
+    verbose: bool,
+
+    /// When text is coloured.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = "Output")]
+    color: When,
+
+    /// From which level on findings make the exit code 1.
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL", help_heading = "What fails")]
+    fail_on: FailOn,
+
+    /// Pass where there is no HelmRelease at all.
+    #[arg(long, help_heading = "What fails")]
+    allow_empty: bool,
+}
+
+/// How an audit is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// Tables for people.
+    #[default]
+    Text,
+    /// For programs, and for --since; docs/audit.md describes it.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit XML, for CI.
+    Junit,
+}
+
+/// What is asked for by `--what-if`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WhatIf {
+    /// Fixes are patched in; errors that remain are denied.
+    Enforce,
+}
+
+/// The audit could not be made.
+#[derive(Debug, Error)]
+pub enum AuditError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The earlier report cannot be read.
+    #[error("cannot read the earlier report {}", .path.display())]
+    UnreadableReport {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The earlier report cannot be compared with.
+    #[error("{} {source}", .path.display())]
+    Report {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: EarlierError,
+    },
+    /// There is no cluster to ask.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The cluster cannot be judged by.
+    #[error(transparent)]
+    Cluster(#[from] SnapshotError),
+    /// The releases cannot be read.
+    #[error("cannot list the HelmReleases: {}", .0.told())]
+    List(ApiError),
+    /// The report cannot be written.
+    #[error("cannot write to the standard output")]
+    Output(#[from] io::Error),
+}
+
+/// Reads, judges, and tells.
+pub(super) fn run(args: &AuditArgs, out: &mut impl Write) -> Result<ExitCode, AuditError> {
+    let found = args.config.clone().or_else(|| found_above(Path::new(".")));
+    let settings = found.as_deref().map(config::read).transpose()?.unwrap_or_default().settings;
+    let earlier = args.since.as_deref().map(earlier).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let audit = runtime.block_on(audit(args, &settings))?;
+    {
+        let mut err = io::stderr().lock();
+        for missing in &audit.missing {
+            writeln!(err, "warning: not known of the cluster: {missing}")?;
+        }
+    }
+    let since = earlier.map(|earlier| earlier.compare(&audit));
+    tell(args, &audit, since.as_ref(), out)?;
+    if audit.releases.is_empty() && !args.allow_empty {
+        writeln!(
+            io::stderr(),
+            "error: there is no HelmRelease to judge here; --allow-empty makes that fine"
+        )?;
+        return Ok(ExitCode::from(EXIT_USAGE));
+    }
+    let worst = audit.worst().map(Grade::from);
+    let fails = args.fail_on.grade().is_some_and(|from| worst >= Some(from));
+    Ok(if fails { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+async fn audit(args: &AuditArgs, settings: &Settings) -> Result<Audit, AuditError> {
+    let connection = Connection::of_context(args.context.as_deref()).await?;
+    let client = connection.client.clone();
+    let snapshot = Box::pin(snapshot(connection)).await?;
+    let selection = Selection { namespace: args.namespace.clone(), labels: args.selector.clone() };
+    let progress = Progress::new("HelmReleases");
+    let mut effort = Effort::default();
+    let told = |count| progress.reached(count);
+    let auditor = scan(&client, &selection, settings, snapshot.facts, &mut effort, &told).await;
+    Ok(auditor.map_err(AuditError::List)?.into_audit(snapshot.missing))
+}
+
+fn tell(args: &AuditArgs, audit: &Audit, since: Option<&Since>, out: &mut impl Write) -> io::Result<()> {
+    let now = UtcDateTime::now();
+    let taken_at = now.truncate_to_second().format(&Rfc3339).expect("years of four digits have a form");
+    let context =
+        Context { taken_at: &taken_at, cluster: args.context.as_deref().unwrap_or_default(), since };
+    match args.format {
+        Format::Text => {
+            let view = match (args.what_if, args.readiness) {
+                (Some(WhatIf::Enforce), _) => View::Enforced,
+                (None, true) => View::Readiness,
+                (None, false) => View::Findings,
+            };
+            let options =
+                text::Options { view, colour: args.color.colour(), verbose: args.verbose, quiet: args.quiet };
+            text::write(audit, since, &options, out)
+        }
+        Format::Json => json::write(audit, &context, out),
+        Format::Sarif => sarif::write(&report(audit), &NoFiles, out),
+        Format::Junit => {
+            let options = JunitOptions { timestamp: now, fail_on: args.fail_on.grade() };
+            junit::write(&report(audit), &NoFiles, &options, out)
+        }
+    }
+}
+
+fn earlier(path: &Path) -> Result<Earlier, AuditError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| AuditError::UnreadableReport { path: path.to_owned(), source })?;
+    Earlier::read(&text).map_err(|source| AuditError::Report { path: path.to_owned(), source })
+}
+
+/// The name of a namespace (RFC 1123 label).
+fn dns_label(name: &str) -> Result<String, String> {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_label = (1..=63).contains(&name.len())
+        && name.bytes().all(is_inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if is_label { Ok(name.to_owned()) } else { Err("is no name of a namespace".to_owned()) }
+}
