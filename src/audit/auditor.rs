@@ -34,10 +34,11 @@ pub struct Auditor {
     /// Without the modes of namespaces, so that everything is enforced everywhere.
     facts: Facts,
     modes: HashMap<Box<str>, Mode>,
-    releases: BTreeMap<Key, Release>,
+    releases: Vec<Release>,
     pending: BTreeMap<Arc<str>, BTreeSet<Key>>,
     texts: HashSet<Arc<str>>,
     field_lists: HashSet<Arc<[Box<str>]>>,
+    appliers: HashSet<Arc<Applier>>,
 }
 
 /// The labels of an object, which no rule reads.
@@ -64,10 +65,11 @@ impl Auditor {
             enforced: Settings { mode: Mode::Enforce, ..settings.clone() },
             facts,
             modes,
-            releases: BTreeMap::new(),
+            releases: Vec::new(),
             pending: BTreeMap::new(),
             texts: HashSet::new(),
             field_lists: HashSet::new(),
+            appliers: HashSet::new(),
         }
     }
 
@@ -114,7 +116,10 @@ impl Auditor {
     pub fn into_audit(self, missing: Vec<String>) -> Audit {
         let served =
             self.facts.serving("").served().iter().map(|schema| schema.version.to_string()).collect();
-        Audit { releases: self.releases.into_values().collect(), served, missing }
+        let mut releases = self.releases;
+        releases
+            .sort_unstable_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+        Audit { releases, served, missing }
     }
 
     fn serves(&self, version: &str) -> bool {
@@ -135,11 +140,7 @@ impl Auditor {
 
         let request = Request { namespace: &namespace, name: &name, version, manager };
         let (findings, next) = self.findings(&request, object, release, applier);
-        let applier = applier.map(|entry| Applier {
-            manager: self.text(text(&entry.manager)),
-            applies: is_apply(entry),
-            version: self.text(version_of(entry).unwrap_or_default()),
-        });
+        let applier = applier.map(|entry| self.applier(entry));
         let owners = self.owners(release);
         let kustomization = kustomization(object).map(|name| self.text(&name));
         let source = Source::of(release);
@@ -152,7 +153,7 @@ impl Auditor {
             name: &name,
             source,
             version,
-            applier: applier.as_ref(),
+            applier: applier.as_deref(),
             kustomization: kustomization.as_deref(),
             owners: &owners,
             behind: behind.collect(),
@@ -161,8 +162,8 @@ impl Auditor {
         .phase();
         let version = self.text(version);
         let told = Release {
-            namespace: Arc::clone(&namespace),
-            name: name.clone(),
+            namespace,
+            name,
             version,
             mode,
             source,
@@ -174,7 +175,7 @@ impl Auditor {
             findings,
             next,
         };
-        self.releases.insert((namespace, name), told);
+        self.releases.push(told);
     }
 
     /// What the rules find in it as it is, and what the next apply comes to.
@@ -184,7 +185,7 @@ impl Auditor {
         object: &RawValue,
         release: &HelmRelease<'_>,
         applier: Option<&ManagedFields<'_>>,
-    ) -> (Vec<Finding>, Next) {
+    ) -> (Vec<Finding>, Option<Box<Next>>) {
         let subject = Subject {
             release,
             old: Some(release),
@@ -198,9 +199,9 @@ impl Auditor {
         let found = policy::evaluate(&case);
         // Nearly every release of a cluster in order; to ask the webhooks' own code costs more than the rules do.
         let next = match refusal(release, applier, &self.facts) {
-            Some(refused) => refused,
-            None if found.is_empty() => Next::default(),
-            None => request.foresee(object, &self.enforced, &self.facts),
+            Some(refused) => Some(refused),
+            None if found.is_empty() => None,
+            None => Some(request.foresee(object, &self.enforced, &self.facts)),
         };
         let told = found.into_iter().filter_map(|finding| {
             let mode = self.enforced.mode_of(finding.rule.id, Mode::Enforce);
@@ -215,7 +216,7 @@ impl Auditor {
                 help: finding.help.into(),
             })
         });
-        (told.collect(), next)
+        (told.collect(), next.map(Box::new))
     }
 
     fn owners(&mut self, release: &HelmRelease<'_>) -> Vec<Owner> {
@@ -244,6 +245,20 @@ impl Auditor {
         }
         let new: Arc<str> = text.into();
         self.texts.insert(Arc::clone(&new));
+        new
+    }
+
+    fn applier(&mut self, entry: &ManagedFields<'_>) -> Arc<Applier> {
+        let new = Applier {
+            manager: self.text(text(&entry.manager)),
+            applies: is_apply(entry),
+            version: self.text(version_of(entry).unwrap_or_default()),
+        };
+        if let Some(known) = self.appliers.get(&new) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(new);
+        self.appliers.insert(Arc::clone(&new));
         new
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Blocker, Next, Phase};
+use super::{Blocker, Next, Outcome, Phase};
 use crate::helmrelease::{Field, HelmRelease, ManagedFields};
 use crate::policy::{Level, Mode, fields_owned};
 
@@ -20,7 +20,7 @@ pub struct Release {
     /// Where its chart comes from.
     pub source: Source,
     /// Who applies it, where `metadata.managedFields` tell.
-    pub applier: Option<Applier>,
+    pub applier: Option<Arc<Applier>>,
     /// The Flux Kustomization that applies it, as `namespace/name`, where its labels tell.
     pub kustomization: Option<Arc<str>>,
     /// Who owns fields below `spec.chart` and `spec.chartRef`, in the order of `metadata.managedFields`.
@@ -31,8 +31,9 @@ pub struct Release {
     pub blockers: Vec<Blocker>,
     /// What the rules found, in their order.
     pub findings: Vec<Finding>,
-    /// What the next apply of the same manifest comes to, if chartgate enforces.
-    pub next: Next,
+    /// What the next apply of the same manifest comes to, if chartgate enforces; nothing where it is not worth a word. Most
+    /// releases of a cluster are like that, and there may be many.
+    pub next: Option<Box<Next>>,
 }
 
 /// Where the chart of a release comes from.
@@ -49,7 +50,7 @@ pub enum Source {
 }
 
 /// Who last applied a release, by `metadata.managedFields`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Applier {
     /// The field manager.
     pub manager: Arc<str>,
@@ -95,6 +96,15 @@ pub struct Finding {
     pub denies: bool,
     /// Whether `/mutate` puts it right.
     pub is_patched: bool,
+}
+
+// === impl Release ===
+
+impl Release {
+    /// Whether the next apply of the same manifest passes, if chartgate enforces.
+    pub fn outcome(&self) -> Outcome {
+        self.next.as_ref().map_or(Outcome::Allowed, |next| next.outcome)
+    }
 }
 
 // === impl Source ===

@@ -175,3 +175,41 @@ fn key(item: &RawValue) -> Option<String> {
     let Name { name, namespace } = serde_json::from_str::<Named<'_>>(item.get()).ok()?.metadata;
     Some(format!("{namespace}/{name}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: &serde_json::Value) -> ApiError {
+        let status = serde_json::from_value(status.clone()).expect("it is a Status");
+        ApiError::Refused(Box::new(kube::Error::Api(Box::new(status))))
+    }
+
+    #[test]
+    fn who_asks_to_wait_is_waited_for_and_no_longer_than_that() {
+        let asked = |seconds: u32| serde_json::json!({"code": 429, "reason": "TooManyRequests", "details": {"retryAfterSeconds": seconds}});
+        assert_eq!(pause(&answered(&asked(0)), 1), Some(PAUSE));
+        assert_eq!(pause(&answered(&asked(0)), 3), Some(PAUSE * 4));
+        assert_eq!(pause(&answered(&asked(7)), 1), Some(Duration::from_secs(7)));
+        assert_eq!(pause(&answered(&asked(3_600)), 1), Some(LONGEST_PAUSE));
+        let forbidden = serde_json::json!({"code": 403, "reason": "Forbidden"});
+        assert_eq!(pause(&answered(&forbidden), 1), None);
+    }
+
+    #[test]
+    fn a_list_goes_on_by_the_token_that_comes_with_the_refusal() {
+        let gone = serde_json::json!({"code": 410, "reason": "Expired", "metadata": {"continue": "here"}});
+        let ApiError::Refused(error) = answered(&gone) else { unreachable!("it is one") };
+        assert!(is_expired(&error));
+        assert_eq!(continuation(&error).as_deref(), Some("here"));
+    }
+
+    #[test]
+    fn names_are_in_the_order_of_keys() {
+        let key = |namespace: &str| {
+            let item = serde_json::json!({"metadata": {"name": "x", "namespace": namespace}});
+            key(&RawValue::from_string(item.to_string()).expect("it is JSON")).expect("it has a name")
+        };
+        assert!(key("a-b") < key("a"), "as etcd has them");
+    }
+}

@@ -5,6 +5,7 @@
 //! that a failure. A test is blocking code, so that it reads from top to bottom.
 
 mod annotation;
+mod audit;
 #[path = "../support/boundaries.rs"]
 mod boundaries;
 mod check;

@@ -173,6 +173,15 @@ struct ToldDocument<'a> {
     field: &'a str,
 }
 
+/// What the next apply of a release comes to that nothing is to be said about.
+static NOTHING: Next = Next {
+    outcome: Outcome::Allowed,
+    rules: Vec::new(),
+    message: String::new(),
+    patch: None,
+    changes: Vec::new(),
+};
+
 /// Tells an audit as JSON.
 pub fn write(audit: &Audit, context: &Context<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", safe_json(&serde_json::to_string_pretty(&document(audit, context))?))
@@ -206,9 +215,7 @@ impl Counts {
             notes: audit.count(Level::Note),
             sources: Source::ALL.map(|it| (it.as_str(), count(&|release| release.source == it))).into(),
             phases: Phase::ALL.map(|it| (it.as_str(), count(&|release| release.phase == it))).into(),
-            enforced: Outcome::ALL
-                .map(|it| (it.as_str(), count(&|release| release.next.outcome == it)))
-                .into(),
+            enforced: Outcome::ALL.map(|it| (it.as_str(), count(&|release| release.outcome() == it))).into(),
         }
     }
 }
@@ -238,13 +245,13 @@ impl<'a> ReleaseDocument<'a> {
             mode: mode.as_str(),
             source: source.as_str(),
             phase: phase.as_str(),
-            applier: applier.as_ref().map(ApplierDocument::of),
+            applier: applier.as_deref().map(ApplierDocument::of),
             kustomization: kustomization.as_deref(),
             owners: owners.iter().map(OwnerDocument::of).collect(),
             blockers: blockers.iter().map(|Blocker { what, help }| BlockerDocument { what, help }).collect(),
             next_step: release.next_step(),
             findings: findings.iter().map(FindingDocument::of).collect(),
-            enforced: NextDocument::of(next),
+            enforced: NextDocument::of(next.as_deref().unwrap_or(&NOTHING)),
         }
     }
 }

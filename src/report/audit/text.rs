@@ -132,19 +132,19 @@ impl Told<'_> {
             table.row([
                 &*release.namespace,
                 &*release.name,
-                release.next.outcome.as_str(),
+                release.outcome().as_str(),
                 next_change(release),
                 &rules(release).join(","),
             ]);
         }
-        let paint = |column: usize, row: usize, cell: &str| match (column, told[row].next.outcome) {
+        let paint = |column: usize, row: usize, cell: &str| match (column, told[row].outcome()) {
             (2, Outcome::Denied | Outcome::Refused) => self.paint.paint(Style::of(Grade::Error), cell),
             (2, Outcome::Patched) => self.paint.paint(Style::of(Grade::Warning), cell),
             (3, _) if next_change(told[row]) == "denied" => self.paint.paint(Style::of(Grade::Error), cell),
             _ => cell.to_owned(),
         };
         let below = |row: usize| {
-            let next = &told[row].next;
+            let Some(next) = &told[row].next else { return Vec::new() };
             let mut lines: Vec<String> = visible_lines(&next.message).collect();
             lines.extend(next.changes.iter().flat_map(difference));
             if let Some(patch) = next.patch.as_ref().filter(|_| self.options.verbose) {
@@ -161,11 +161,11 @@ impl Told<'_> {
             for rule in rules(release) {
                 let counted = counts.entry((&release.namespace, rule)).or_default();
                 let denies = release.findings.iter().any(|finding| finding.denies && finding.rule == rule);
-                let decides = release.next.rules.contains(&rule);
+                let decides = release.next.as_ref().is_some_and(|next| next.rules.contains(&rule));
                 for (index, is) in [
-                    decides && release.next.outcome == Outcome::Refused,
-                    decides && release.next.outcome == Outcome::Denied,
-                    decides && release.next.outcome == Outcome::Patched,
+                    decides && release.outcome() == Outcome::Refused,
+                    decides && release.outcome() == Outcome::Denied,
+                    decides && release.outcome() == Outcome::Patched,
                     denies,
                 ]
                 .into_iter()
@@ -254,7 +254,7 @@ impl Told<'_> {
     fn summary(&self, out: &mut dyn Write) -> io::Result<()> {
         let releases = &self.audit.releases;
         let of = |source| releases.iter().filter(|release| release.source == source).count();
-        let outcome = |outcome| releases.iter().filter(|release| release.next.outcome == outcome).count();
+        let outcome = |outcome| releases.iter().filter(|release| release.outcome() == outcome).count();
         let said = match self.options.view {
             View::Findings => format!(
                 "{}, {}; ",
@@ -286,20 +286,20 @@ fn grade(finding: &Finding) -> Grade {
 
 /// Whether enforcing makes a difference to the release.
 fn is_changed(release: &Release) -> bool {
-    matches!(release.next.outcome, Outcome::Refused | Outcome::Denied | Outcome::Patched)
+    matches!(release.outcome(), Outcome::Refused | Outcome::Denied | Outcome::Patched)
         || next_change(release) == "denied"
 }
 
 /// What becomes of a change of the release's spec that leaves all that was found as it is.
 fn next_change(release: &Release) -> &'static str {
     let denies =
-        release.next.outcome != Outcome::Skipped && release.findings.iter().any(|finding| finding.denies);
-    if denies { "denied" } else { release.next.outcome.as_str() }
+        release.outcome() != Outcome::Skipped && release.findings.iter().any(|finding| finding.denies);
+    if denies { "denied" } else { release.outcome().as_str() }
 }
 
 /// The rules that decide about the next apply or the next change, each once, in the order of the rules.
 fn rules(release: &Release) -> Vec<&'static str> {
-    let mut rules: Vec<_> = release.next.rules.clone();
+    let mut rules = release.next.as_ref().map(|next| next.rules.clone()).unwrap_or_default();
     let denying = release.findings.iter().filter(|finding| finding.denies).map(|finding| finding.rule);
     rules.extend(denying);
     rules.sort_unstable();

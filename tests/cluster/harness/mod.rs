@@ -53,6 +53,11 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .expect("threads can be started")
 });
 
+/// Waits for something asynchronous, such as what a client of the harness was asked for.
+pub(crate) fn block_on<T>(what: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(what)
+}
+
 /// A short name part that no other test, thread or process uses.
 pub(crate) fn unique() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,7 +1,7 @@
 //! A fresh namespace per test, so that tests can share a server.
 
 use std::io::Write as _;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -62,6 +62,13 @@ impl<'a> Namespace<'a> {
         let stdin = kubectl.stdin.take().expect("it is piped");
         { stdin }.write_all(object.to_string().as_bytes()).expect("kubectl reads its input");
         kubectl.wait_with_output().expect("kubectl ends")
+    }
+
+    /// kubectl, as administrator, in this namespace.
+    pub(crate) fn kubectl_command(&self) -> Command {
+        let mut kubectl = self.cluster.kubectl();
+        kubectl.args(["--namespace", self.name()]);
+        kubectl
     }
 
     /// The `HelmRelease` objects, as the given version of the API shows them.

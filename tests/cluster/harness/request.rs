@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, Request};
+use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 use kube::client::{Body, Client};
 use serde_json::Value;
@@ -13,6 +14,9 @@ use super::RUNTIME;
 
 /// Longer than any answer of a test server takes, webhook timeouts included; short enough to end a hanging test.
 const DEADLINE: Duration = Duration::from_mins(1);
+
+/// How many applies of many are under way together.
+const AT_A_TIME: usize = 16;
 
 /// The answer to a request, whatever its status.
 #[derive(Clone, Debug)]
@@ -133,6 +137,21 @@ impl Objects {
     pub(crate) fn apply(&self, object: &Value, write: Write<'_>) -> Answer {
         let path = self.object(name_of(object), &write.query(true));
         self.send(Method::PATCH, &path, "application/apply-patch+yaml", object)
+    }
+
+    /// Server-side apply of many objects, several at a time.
+    pub(crate) fn apply_all(&self, objects: impl Iterator<Item = Value>, write: Write<'_>) {
+        let query = write.query(true);
+        let applied = futures_util::stream::iter(objects).map(async |object| {
+            let path = self.object(name_of(&object), &query);
+            let request = Request::patch(path).header(CONTENT_TYPE, "application/apply-patch+yaml");
+            let request =
+                request.body(Body::from(object.to_string().into_bytes())).expect("it is a valid path");
+            let response = self.client.send(request).await.expect("the server answers");
+            assert!(response.status().is_success(), "{}: {:?}", response.status(), name_of(&object));
+            response.into_body().collect().await.expect("an answer has an end");
+        });
+        RUNTIME.block_on(applied.buffer_unordered(AT_A_TIME).for_each(async |()| ()));
     }
 
     pub(crate) fn get(&self, name: &str) -> Answer {
