@@ -72,7 +72,7 @@ impl Phase {
         match self {
             Self::OldVersion => "applied at a version before v2",
             Self::Behind => "at v2, but something of before is left behind",
-            Self::Ready => "at v2 with a chart: ready for chartRef",
+            Self::Ready => "at v2 with a chart: the next commit may replace spec.chart by spec.chartRef",
             Self::Moved => "moved to chartRef",
             Self::Broken => "neither or both of chart and chartRef",
         }

@@ -1,6 +1,7 @@
 //! `chartgate audit` against a real cluster: what it says of the next apply is what the next apply comes to.
 
 mod filling;
+mod readiness;
 mod reading;
 
 use std::fs;

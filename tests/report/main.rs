@@ -5,6 +5,7 @@
 //! `CHARTGATE_REQUIRE_XMLLINT=1` makes a missing xmllint a failure.
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+mod audit;
 mod formats;
 mod hostile;
 mod scene;

@@ -17,7 +17,7 @@ fn in_checkout(path: &str) -> PathBuf {
 }
 
 /// A schema of others; none, said aloud, where it is not there.
-fn shared(name: &str) -> Option<PathBuf> {
+pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let path = in_checkout("../shared/schemas").join(name);
     if !path.exists() {
         skipped(&format!("no schema {name}"));
@@ -31,12 +31,12 @@ fn skipped(why: &str) {
     io::stderr().write_all(format!("skipped: {why}\n").as_bytes()).unwrap();
 }
 
-fn json_file(path: &Path) -> Value {
+pub(crate) fn json_file(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// What a schema says against a document.
-fn complaints(schema: &Value, document: &Value) -> Vec<String> {
+pub(crate) fn complaints(schema: &Value, document: &Value) -> Vec<String> {
     let validator = jsonschema::validator_for(schema).unwrap();
     let errors = validator.iter_errors(document);
     errors.map(|error| format!("{}: {error}", error.instance_path())).collect()
@@ -56,7 +56,7 @@ fn sarif_is_what_the_official_schema_asks_for() {
 }
 
 /// Whether xmllint holds a document valid; `None`, said aloud, where there is no xmllint.
-fn xmllint(schema: &Path, document: &str) -> Option<Result<(), String>> {
+pub(crate) fn xmllint(schema: &Path, document: &str) -> Option<Result<(), String>> {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("junit.xml");
     fs::write(&file, document).unwrap();

@@ -140,7 +140,9 @@ impl Told<'_> {
         let paint = |column: usize, row: usize, cell: &str| match (column, told[row].outcome()) {
             (2, Outcome::Denied | Outcome::Refused) => self.paint.paint(Style::of(Grade::Error), cell),
             (2, Outcome::Patched) => self.paint.paint(Style::of(Grade::Warning), cell),
-            (3, _) if next_change(told[row]) == "denied" => self.paint.paint(Style::of(Grade::Error), cell),
+            (3, _) if ["denied", "refused"].contains(&next_change(told[row])) => {
+                self.paint.paint(Style::of(Grade::Error), cell)
+            }
             _ => cell.to_owned(),
         };
         let below = |row: usize| {
@@ -208,8 +210,9 @@ impl Told<'_> {
         }
         let plain = |_: usize, _: usize, cell: &str| cell.to_owned();
         let below = |row: usize| {
-            let step = releases[row].next_step().map(|step| format!("next: {step}"));
-            step.into_iter().collect()
+            // The step of those that are ready is the same for all, and told with their phase.
+            let step = releases[row].next_step().filter(|_| releases[row].phase != Phase::Ready);
+            step.map(|step| format!("next: {step}")).into_iter().collect()
         };
         table.write(self.paint, &plain, &below, out)?;
         if self.options.quiet {
@@ -292,9 +295,9 @@ fn is_changed(release: &Release) -> bool {
 
 /// What becomes of a change of the release's spec that leaves all that was found as it is.
 fn next_change(release: &Release) -> &'static str {
-    let denies =
-        release.outcome() != Outcome::Skipped && release.findings.iter().any(|finding| finding.denies);
-    if denies { "denied" } else { release.outcome().as_str() }
+    let decided = matches!(release.outcome(), Outcome::Skipped | Outcome::Refused);
+    let denies = !decided && release.findings.iter().any(|finding| finding.denies);
+    if denies { Outcome::Denied.as_str() } else { release.outcome().as_str() }
 }
 
 /// The rules that decide about the next apply or the next change, each once, in the order of the rules.

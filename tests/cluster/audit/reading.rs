@@ -115,8 +115,8 @@ fn a_list_whose_moment_was_compacted_away_goes_on_and_tells_each_release_once() 
                 cluster.compact();
                 cluster.restart_api_server();
             });
-            written.join().expect("it is done")
-        })
+            written.join().expect("it is done");
+        });
     };
     let read = pages::each(&client, &all, "v2", &mut effort, |object| {
         let object: Value = serde_json::from_str(object.get()).expect("it is JSON");
