@@ -24,6 +24,22 @@ pub(super) fn visible_char(character: char) -> char {
     }
 }
 
+/// A line as XML or HTML, in a text or an attribute. What is not visible may not be in XML 1.0 either.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in visible(text).chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&apos;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
 /// A JSON text with an escape in the place of each character that JSON lets stand raw and that steers a terminal.
 pub(super) fn safe_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
