@@ -56,6 +56,13 @@ pub(super) fn safe_json(json: &str) -> String {
     safe
 }
 
+/// A JSON text that may stand within a `<script>` of HTML: the same, and without any `<`, so that no text in it ends the
+/// script or begins a comment (`</script`, `<!--`).
+pub(super) fn script_json(json: &str) -> String {
+    // Outside of texts JSON has no such character.
+    safe_json(json).replace('<', "\\u003c")
+}
+
 /// Whether a character above ASCII is not seen, but changes how others are: controls, line ends, what turns the
 /// direction of a text, marks without width that hide in names, tags, and what is no character at all.
 fn is_hidden(character: char) -> bool {
@@ -90,6 +97,14 @@ mod tests {
             !json.chars().any(|character| character != '\n' && visible_char(character) != character),
             "{json}"
         );
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
+    }
+
+    #[test]
+    fn json_in_a_script_says_the_same_and_cannot_end_it() {
+        let text = "</script><!--<script>\u{2028}\\u003c\\";
+        let json = script_json(&serde_json::to_string(&[text]).unwrap());
+        assert!(!json.contains('<') && !json.contains('\u{2028}'), "{json}");
         assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
     }
 }
