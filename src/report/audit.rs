@@ -1,5 +1,6 @@
 //! What an audit of a cluster found, told. The formats that know only findings tell it as a [`Report`] of live objects.
 
+pub mod html;
 pub mod json;
 pub mod text;
 

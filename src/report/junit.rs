@@ -12,7 +12,7 @@ use time::macros::format_description;
 
 use super::place::{Places, file_name};
 use super::rule::{NOT_JUDGED, UNREADABLE};
-use super::visible::{visible, visible_lines};
+use super::visible::{escaped, visible, visible_lines};
 use super::words::whereabouts;
 use super::{Diagnostic, Excerpts, Grade, Location, Object, Report};
 
@@ -218,20 +218,4 @@ impl Complaint {
 /// Several lines as XML.
 fn escaped_lines(text: &str) -> String {
     visible_lines(text).map(|line| escaped(&line) + "\n").collect()
-}
-
-/// A line as XML, in a text or an attribute. What is not visible may not be in XML 1.0 either.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in visible(text).chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

@@ -24,6 +24,22 @@ pub(super) fn visible_char(character: char) -> char {
     }
 }
 
+/// A line as XML or HTML, in a text or an attribute. What is not visible may not be in XML 1.0 either.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in visible(text).chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&apos;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
 /// A JSON text with an escape in the place of each character that JSON lets stand raw and that steers a terminal.
 pub(super) fn safe_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
@@ -38,6 +54,13 @@ pub(super) fn safe_json(json: &str) -> String {
         }
     }
     safe
+}
+
+/// A JSON text that may stand within a `<script>` of HTML: the same, and without any `<`, so that no text in it ends the
+/// script or begins a comment (`</script`, `<!--`).
+pub(super) fn script_json(json: &str) -> String {
+    // Outside of texts JSON has no such character.
+    safe_json(json).replace('<', "\\u003c")
 }
 
 /// Whether a character above ASCII is not seen, but changes how others are: controls, line ends, what turns the
@@ -74,6 +97,14 @@ mod tests {
             !json.chars().any(|character| character != '\n' && visible_char(character) != character),
             "{json}"
         );
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
+    }
+
+    #[test]
+    fn json_in_a_script_says_the_same_and_cannot_end_it() {
+        let text = "</script><!--<script>\u{2028}\\u003c\\";
+        let json = script_json(&serde_json::to_string(&[text]).unwrap());
+        assert!(!json.contains('<') && !json.contains('\u{2028}'), "{json}");
         assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
     }
 }

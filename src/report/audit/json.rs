@@ -23,9 +23,10 @@ pub struct Context<'c> {
     pub since: Option<&'c Since>,
 }
 
+/// The document, as the page holds it too.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     version: u32,
     tool: Tool,
     taken_at: &'a str,
@@ -187,7 +188,7 @@ pub fn write(audit: &Audit, context: &Context<'_>, out: &mut dyn Write) -> io::R
     writeln!(out, "{}", safe_json(&serde_json::to_string_pretty(&document(audit, context))?))
 }
 
-fn document<'a>(audit: &'a Audit, context: &Context<'a>) -> Document<'a> {
+pub(super) fn document<'a>(audit: &'a Audit, context: &Context<'a>) -> Document<'a> {
     let Audit { releases, served, missing } = audit;
     Document {
         version: VERSION,
