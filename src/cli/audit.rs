@@ -21,6 +21,7 @@ use crate::cluster::{ApiError, Connection, ConnectionError};
 use crate::config::{self, ConfigError};
 use crate::policy::Settings;
 use crate::report::Grade;
+use crate::report::audit::html;
 use crate::report::audit::json::{self, Context};
 use crate::report::audit::text::{self, View};
 use crate::report::audit::{NoFiles, report};
@@ -113,6 +114,8 @@ enum Format {
     Sarif,
     /// JUnit XML, for CI.
     Junit,
+    /// One page that needs no network.
+    Html,
 }
 
 /// What is asked for by `--what-if`.
@@ -219,6 +222,7 @@ fn tell(args: &AuditArgs, audit: &Audit, since: Option<&Since>, out: &mut impl W
             let options = JunitOptions { timestamp: now, fail_on: args.fail_on.grade() };
             junit::write(&report(audit), &NoFiles, &options, out)
         }
+        Format::Html => html::write(audit, &context, out),
     }
 }
 
