@@ -4,6 +4,8 @@
 //! table has for it are then refused, and no other. So a grant without a need fails here as well as a need without a
 //! grant.
 
+mod scanner;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
