@@ -1,10 +1,14 @@
 //! What an audit leaves in each namespace: one report, of the first kind of these that the cluster has a CRD for.
 
+use std::vec;
+
 use kube::api::{ApiResource, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
-use kube::core::{DynamicObject, GroupVersionKind};
+use kube::core::{DynamicObject, GroupVersionKind, Request};
 use kube::{Api, Client, ResourceExt};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::pages::{Page, Size};
 use super::{ApiError, FIELD_MANAGER, in_time};
 
 /// What each report is called. A namespace has one.
@@ -12,9 +16,6 @@ pub const NAME: &str = "chartgate";
 
 /// The label by which ours are found.
 pub const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", FIELD_MANAGER);
-
-/// How many reports are read at a time. Each may be as large as an object can be.
-const PAGE: u32 = 20;
 
 /// A kind of report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +45,17 @@ pub struct Stored {
 }
 
 /// Some of the reports.
-#[derive(Debug)]
-pub struct Page {
-    /// Ours, each the only one of its namespace.
-    pub reports: Vec<Stored>,
+pub struct Listed {
+    items: vec::IntoIter<Box<RawValue>>,
     /// What to ask for the next page with, if there is one.
-    pub next: Option<String>,
+    pub next: Option<Next>,
+}
+
+/// Where to go on with a list.
+#[derive(Debug, Clone)]
+pub struct Next {
+    token: String,
+    limit: u32,
 }
 
 // === impl Kind ===
@@ -122,23 +128,19 @@ impl Reports {
         self.kind
     }
 
-    /// Our reports after those that led to `next`.
-    pub async fn page(&self, next: Option<&str>) -> Result<Page, ApiError> {
-        let api = Api::<DynamicObject>::all_with(self.client.clone(), &self.resource);
+    /// Our reports after those that led to `next`. Each may be as large as an object can be, so few are read at a time.
+    pub async fn page(&self, next: Option<Next>) -> Result<Listed, ApiError> {
         let (key, value) = LABEL;
-        let asked = ListParams { continue_token: next.map(str::to_owned), ..ListParams::default() };
-        let list = in_time(api.list(&asked.labels(&format!("{key}={value}")).limit(PAGE))).await?;
-        // Another name is somebody's copy.
-        let ours = list.items.into_iter().filter(|report| report.name_any() == NAME);
-        let reports = ours.map(|report| Stored {
-            namespace: report.namespace().unwrap_or_default(),
-            preconditions: Preconditions { uid: report.uid(), resource_version: report.resource_version() },
-            content: report.data,
-        });
-        Ok(Page {
-            reports: reports.collect(),
-            next: list.metadata.continue_.filter(|token| !token.is_empty()),
-        })
+        let (token, limit) = next.map(|Next { token, limit }| (token, limit)).unzip();
+        let asked = ListParams { continue_token: token, ..ListParams::default() };
+        let asked = asked.labels(&format!("{key}={value}")).limit(limit.unwrap_or(Size::Small.first()));
+        let resource = Request::new(format!("/apis/{}/{}", self.kind.api_version(), self.kind.plural()));
+        let request = resource.list(&asked).map_err(kube::Error::BuildRequest).map_err(Box::new)?;
+        let page = in_time(self.client.request::<Page>(request)).await?;
+        let limit = Size::Small.next(&page);
+        let Page { metadata, items } = page;
+        let token = metadata.continue_.filter(|token| !token.is_empty());
+        Ok(Listed { items: items.into_iter(), next: token.map(|token| Next { token, limit }) })
     }
 
     /// Makes the report of a namespace so; whoever else wrote fields that we write loses them. False where the namespace is
@@ -174,6 +176,23 @@ impl Reports {
 
     fn of(&self, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &self.resource)
+    }
+}
+
+// === impl Listed ===
+
+impl Iterator for Listed {
+    type Item = Stored;
+
+    fn next(&mut self) -> Option<Stored> {
+        let read = |item: Box<RawValue>| serde_json::from_str::<DynamicObject>(item.get()).ok();
+        // Another name is somebody's copy.
+        let report = self.items.by_ref().filter_map(read).find(|report| report.name_any() == NAME)?;
+        Some(Stored {
+            namespace: report.namespace().unwrap_or_default(),
+            preconditions: Preconditions { uid: report.uid(), resource_version: report.resource_version() },
+            content: report.data,
+        })
     }
 }
 

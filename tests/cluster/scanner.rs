@@ -433,7 +433,7 @@ const LARGE: usize = 300;
 
 /// Probes are answered by the very thread that answers reviews.
 #[test]
-fn reviews_do_not_wait_while_a_scan_reads_and_judges() {
+fn a_scan_of_large_releases_takes_little_memory_and_lets_reviews_pass() {
     let Some(cluster) = Cluster::start(NEWEST) else { return };
     let Some(installation) = installed(&cluster) else { return };
     let namespace = cluster.namespace("large");
@@ -459,6 +459,9 @@ fn reviews_do_not_wait_while_a_scan_reads_and_judges() {
         line.map(|seconds| Duration::from_secs_f64(seconds.parse().expect("it is a number")))
             .ok_or_else(|| installation.logs())
     });
-    say(&format!("a scan of {took:?}, and {longest:?} for the slowest answer meanwhile"));
+    let peak = installation.footprints()[0].peak;
+    say(&format!("a scan of {took:?}, {longest:?} for the slowest answer meanwhile, and {peak} KiB at most"));
     assert!(longest < took / 3, "{longest:?} of {took:?}");
+    // What the Deployment allows, code of a debug build included.
+    assert!(peak < 64 * 1024, "{peak} KiB");
 }

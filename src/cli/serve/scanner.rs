@@ -21,7 +21,7 @@ use super::settings::InForce;
 use crate::audit::{Audit, Source};
 use crate::cluster::facts::{Fact, Status, Store};
 use crate::cluster::lease::{Candidate, Term, Turn};
-use crate::cluster::pages::{Effort, Selection};
+use crate::cluster::pages::{Effort, Selection, Size};
 use crate::cluster::{ApiError, Connection};
 use crate::policy::{Facts, Level, Settings};
 use crate::scan::scan;
@@ -280,7 +280,8 @@ async fn whole(
 ) -> Result<Done, ScanError> {
     let began = Instant::now();
     let mut effort = Effort::default();
-    let auditor = scan(client, &Selection::default(), settings, facts, &mut effort, &|_| {}).await;
+    let all = Selection { size: Size::Small, ..Selection::default() };
+    let auditor = scan(client, &all, settings, facts, &mut effort, &|_| {}).await;
     let audit = auditor.map_err(ScanError::List)?.into_audit(Vec::new());
     let wrote = |_: &str| metrics.scans().wrote_report();
     let reports = reports::keep(client, &audit, term, &wrote).await?;

@@ -77,22 +77,21 @@ impl Keeper<'_> {
     async fn compare(&mut self, releases: &[&[Release]]) -> Result<(), ScanError> {
         let (mut next, mut attempt) = (None, 1);
         loop {
-            let page = match self.reports.page(next.as_deref()).await {
+            let mut page = match self.reports.page(next.take()).await {
                 Ok(page) => page,
                 Err(ApiError::Refused(error)) if attempt < ATTEMPTS && is_expired(&error) => {
                     attempt += 1;
-                    next = None;
                     continue;
                 }
                 Err(error) => return Err(ScanError::Reports(error)),
             };
-            for stored in page.reports {
+            for stored in page.by_ref() {
                 if self.seen.insert(stored.namespace.clone()) {
                     self.put_right(&stored, releases).await?;
                 }
             }
             match page.next {
-                Some(token) => next = Some(token),
+                Some(more) => next = Some(more),
                 None => return Ok(()),
             }
         }
