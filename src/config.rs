@@ -1,4 +1,4 @@
-//! `chartgate.yaml`: what is chosen about the judgement, and about our own certificates, read from a file.
+//! `chartgate.yaml`: what is chosen about the judgement, about our own certificates and about scanning, read from a file.
 //!
 //! - [`reload`] notices that the file has changed.
 
@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ use crate::policy::{
 
 /// How alike a word must be to one that is known to be suggested in its place (1 is the same).
 const ALIKE: f64 = 0.7;
+
+/// The shortest time between the starts of two scans: `0s` would be one without a pause, and is no way to say "never".
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +64,12 @@ pub enum ConfigError {
         /// What is wrong.
         source: LifetimesError,
     },
+    /// It asks for scans without a pause.
+    #[error("{}: audit: interval must be at least {} s", .path.display(), SHORTEST_INTERVAL.as_secs())]
+    Interval {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// Everything that the file can say.
@@ -69,6 +79,15 @@ pub struct Configuration {
     pub settings: Settings,
     /// How long certificates live that chartgate makes for a cluster.
     pub certificates: Lifetimes,
+    /// Whether, and how, what a cluster holds is scanned.
+    pub audit: Audit,
+}
+
+/// What is chosen about scanning a cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// From the start of one scan to that of the next; without it, there is none.
+    pub interval: Option<Duration>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -81,6 +100,7 @@ struct File {
     heal: Heal,
     exemptions: bool,
     certificates: Certificates,
+    audit: AuditSection,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -91,6 +111,13 @@ struct Certificates {
     renew_before: Option<Period>,
 }
 
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct AuditSection {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval: Option<Period>,
+}
+
 /// Reads a configuration file; what it leaves out is as the defaults have it.
 pub fn read(path: &Path) -> Result<Configuration, ConfigError> {
     parse(&text_of(path)?, path)
@@ -98,7 +125,7 @@ pub fn read(path: &Path) -> Result<Configuration, ConfigError> {
 
 /// A configuration as a file that says everything, and leads to the same.
 pub fn write(configuration: &Configuration) -> String {
-    let Configuration { settings, certificates } = configuration.clone();
+    let Configuration { settings, certificates, audit: Audit { interval } } = configuration.clone();
     let Settings { mode, rules, annotations, chart_ref, heal, exemptions } = settings;
     let (mode, annotations) = (Some(mode), Some(annotations));
     let certificates = Certificates {
@@ -106,7 +133,8 @@ pub fn write(configuration: &Configuration) -> String {
         leaf_lifetime: Some(Period(certificates.leaf())),
         renew_before: Some(Period(certificates.renew_before())),
     };
-    let file = File { mode, rules, annotations, chart_ref, heal, exemptions, certificates };
+    let audit = AuditSection { interval: interval.map(Period) };
+    let file = File { mode, rules, annotations, chart_ref, heal, exemptions, certificates, audit };
     serde_saphyr::to_string(&file).expect("a configuration holds nothing that YAML cannot")
 }
 
@@ -115,7 +143,7 @@ fn text_of(path: &Path) -> Result<String, ConfigError> {
 }
 
 fn parse(text: &str, path: &Path) -> Result<Configuration, ConfigError> {
-    let File { mode, rules, annotations, chart_ref, heal, exemptions, certificates } =
+    let File { mode, rules, annotations, chart_ref, heal, exemptions, certificates, audit } =
         serde_saphyr::from_str::<Option<File>>(text)
             .map_err(|error| invalid(&error, path))?
             .unwrap_or_default();
@@ -136,7 +164,11 @@ fn parse(text: &str, path: &Path) -> Result<Configuration, ConfigError> {
         [ca_lifetime, leaf_lifetime, renew_before].map(|given| given.map(|Period(span)| span));
     let certificates = Lifetimes::new(ca, leaf, before)
         .map_err(|source| ConfigError::Lifetimes { path: path.to_owned(), source })?;
-    Ok(Configuration { settings, certificates })
+    let interval = audit.interval.map(|Period(span)| span);
+    if interval.is_some_and(|interval| interval < SHORTEST_INTERVAL) {
+        return Err(ConfigError::Interval { path: path.to_owned() });
+    }
+    Ok(Configuration { settings, certificates, audit: Audit { interval } })
 }
 
 /// An error on one line: where, what, and what was probably meant.
@@ -176,8 +208,6 @@ pub fn likely<'a>(given: &str, candidates: impl Iterator<Item = &'a str>) -> Str
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::policy::{CrossNamespace, Level};
 
@@ -216,7 +246,7 @@ mod tests {
     #[test]
     fn what_is_written_says_the_same() {
         let text = "mode: warn\nrules: {version-annotation: {mode: audit, level: error}}\nheal: never\n\
-             certificates: {leafLifetime: 36h}\n";
+             certificates: {leafLifetime: 36h}\naudit: {interval: 90m}\n";
         let configuration = all_of(text).unwrap();
         assert_eq!(all_of(&write(&configuration)), Ok(configuration));
     }
@@ -234,7 +264,7 @@ mod tests {
         assert_eq!(
             of("heal: never\nmodes: warn\n"),
             Err("chartgate.yaml:2:1: there is no key \"modes\"; did you mean \"mode\"? (there are mode, rules, \
-                 annotations, chartRef, heal, exemptions, certificates)"
+                 annotations, chartRef, heal, exemptions, certificates, audit)"
                 .to_owned())
         );
     }
@@ -280,5 +310,18 @@ mod tests {
         ] {
             assert_eq!(all_of(text), Err(error.to_owned()));
         }
+    }
+
+    #[test]
+    fn scans_where_an_interval_is_given_and_else_not() {
+        let interval = |text: &str| all_of(text).map(|configuration| configuration.audit.interval);
+        assert_eq!(interval("audit: {interval: 1h}\n"), Ok(Some(Duration::from_hours(1))));
+        for text in ["", "audit: {}\n"] {
+            assert_eq!(interval(text), Ok(None), "{text}");
+        }
+        let error = "chartgate.yaml: audit: interval must be at least 1 s";
+        assert_eq!(interval("audit: {interval: 0s}\n"), Err(error.to_owned()));
+        let error = "chartgate.yaml:1:9: there is no key \"intervall\"; did you mean \"interval\"? (there are interval)";
+        assert_eq!(interval("audit: {intervall: 1h}\n"), Err(error.to_owned()));
     }
 }

@@ -6,6 +6,7 @@ mod decision;
 mod json;
 pub mod metrics;
 pub mod outlet;
+mod scans;
 mod traces;
 
 use std::io::{self, Write};
@@ -20,6 +21,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 pub use decision::log_decision;
 pub use metrics::{Asked, EventLoss, Metrics, Part, Refusal};
 use outlet::{Outlet, OutletGuard};
+pub use scans::{ScanPart, Scanned, Scans};
 pub use traces::{Origin, Traces};
 
 /// How the log is written.

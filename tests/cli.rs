@@ -29,7 +29,7 @@ fn a_configuration_that_can_be_used_is_printed_with_its_defaults_and_can_be_used
         rest,
         "mode: warn\nrules:\n  partial-chart:\n    mode: audit\nannotations:\n  fluxcd.io/version: api-version\n\
          chartRef:\n  fillNamespace: true\n  crossNamespace: allow\nheal: leftovers\nexemptions: false\n\
-         certificates:\n  caLifetime: 10y\n  leafLifetime: 90d\n  renewBefore: 30d\n"
+         certificates:\n  caLifetime: 10y\n  leafLifetime: 90d\n  renewBefore: 30d\naudit: {}\n"
     );
     fs::write(&file, &printed).expect("it can be written");
     assert_eq!(output_of(&["config", "check", path]), printed);
@@ -42,7 +42,7 @@ fn a_configuration_that_cannot_be_used_has_exit_code_2_and_its_default_name() {
     let mut check = chartgate(&["config", "check"]);
     check.current_dir(place.path()).assert().code(2).stdout("").stderr(
         "error: chartgate.yaml:1:1: there is no key \"heel\"; did you mean \"heal\"? (there are mode, rules, annotations, \
-         chartRef, heal, exemptions, certificates)\n",
+         chartRef, heal, exemptions, certificates, audit)\n",
     );
 }
 

@@ -15,11 +15,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use chartgate::admission::Endpoint;
-use chartgate::telemetry::Metrics;
+use chartgate::policy::Level;
+use chartgate::telemetry::{Metrics, Scanned};
 use chartgate::webhook::Judge;
 use serde_json::{Value, json};
 use support::{Real, both_set};
 use tempfile::TempDir;
+use time::OffsetDateTime;
 
 /// What Prometheus adds to each sample, as the `ServiceMonitor` has it.
 const TARGET_LABELS: [&str; 5] = ["job", "namespace", "pod", "service", "instance"];
@@ -96,6 +98,13 @@ fn shown() -> (String, BTreeMap<String, BTreeSet<String>>) {
     }
     metrics.fact_is_synced("namespaces", true);
     metrics.prefilter_mismatches("mutate", false);
+    metrics.scans().every(Some(Duration::from_hours(1)));
+    metrics.scans().scanned(&Scanned {
+        findings: vec![("chart-ref-kind", Level::Error, 1)],
+        releases: vec![("chartRef", 1)],
+        at: OffsetDateTime::now_utc(),
+        took: Duration::from_millis(40),
+    });
     let text = metrics.render();
     let mut labels = BTreeMap::<_, BTreeSet<_>>::new();
     for sample in text.lines().filter(|line| !line.starts_with('#')) {

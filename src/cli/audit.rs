@@ -192,7 +192,11 @@ async fn audit(args: &AuditArgs, settings: &Settings) -> Result<Audit, AuditErro
     let connection = Connection::of_context(args.context.as_deref()).await?;
     let client = connection.client.clone();
     let snapshot = Box::pin(snapshot(connection)).await?;
-    let selection = Selection { namespace: args.namespace.clone(), labels: args.selector.clone() };
+    let selection = Selection {
+        namespace: args.namespace.clone(),
+        labels: args.selector.clone(),
+        ..Selection::default()
+    };
     let progress = Progress::new("HelmReleases");
     let mut effort = Effort::default();
     let told = |count| progress.reached(count);

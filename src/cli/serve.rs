@@ -8,6 +8,7 @@ mod facts;
 mod namespaces;
 mod prefilter;
 mod running;
+mod scanner;
 mod settings;
 
 use std::io::{self, Write};
@@ -30,6 +31,7 @@ use self::events::EventsSetting;
 use self::namespaces::Namespaces;
 use self::prefilter::Prefilter;
 use self::running::{Running, Signals};
+use self::scanner::Scanner;
 use self::settings::InForce;
 use super::log::LogArgs;
 use crate::admission::{self, Answer, BadReview, Endpoint};
@@ -255,6 +257,7 @@ fn start(
     ready.push(Check::serving(stages.clone()));
     let prefilter =
         Prefilter::new(Arc::clone(&in_force), Arc::clone(&store), config.as_ref().map(ConfigReloader::path));
+    let scanned_by = Arc::clone(&in_force);
     if let Some(reloader) = config {
         ready.push(in_force.detail(&reloader));
         keepers.spawn(settings::keep_current(reloader, in_force, Arc::clone(metrics), stages.clone()));
@@ -262,6 +265,8 @@ fn start(
     if let Some(connection) = connection {
         ready.extend(facts::details(&store));
         ready.extend(prefilter.keep(&mut keepers, metrics, stages.clone()));
+        let scanner = Scanner::new(scanned_by, Arc::clone(&store), connection.clone(), Arc::clone(metrics));
+        ready.push(scanner.keep(&mut keepers, stages.clone()));
         keepers.spawn(facts::keep_current(connection, store, Arc::clone(metrics), stages));
     }
     let limits = Limits { connections: MAX_OBSERVE_CONNECTIONS, ..limits };

@@ -117,7 +117,7 @@ pub fn events(client: Client, counters: Counters) -> (Events, Writer) {
 }
 
 /// In a pod, its name; a name of a machine is nothing to be told to a namespace.
-fn instance() -> String {
+pub(super) fn instance() -> String {
     let in_pod = env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let name = env::var("HOSTNAME").ok().filter(|name| in_pod && !name.is_empty() && name.len() < 128);
     name.unwrap_or_else(|| CONTROLLER.to_owned())

@@ -102,6 +102,12 @@ impl Fact {
         }
     }
 
+    /// The facts that releases are judged by.
+    pub fn judged_by() -> impl Iterator<Item = Self> {
+        let others = Kind::ALL.map(Self::of_conditions);
+        Self::ALL.into_iter().filter(move |fact| !others.contains(fact))
+    }
+
     /// As it is reported and counted.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -145,6 +151,28 @@ impl Status {
     /// How it stands with a fact.
     pub fn of(&self, fact: Fact) -> &State {
         &self.states[fact as usize]
+    }
+
+    /// What is wrong with a fact, if something is.
+    pub fn trouble(&self, fact: Fact) -> Option<String> {
+        match self.of(fact) {
+            State::Troubled(trouble, _) => Some(trouble.to_string()),
+            State::Waiting | State::Synced(_) => None,
+        }
+    }
+
+    /// Whether nothing that releases are judged by is still to come.
+    pub fn is_settled(&self) -> bool {
+        Fact::judged_by().all(|fact| {
+            // The sources of a kind are not asked for before their CRD was read.
+            let crd = match fact {
+                Fact::OciRepositories => Some(Fact::OciRepositoryCrd),
+                Fact::HelmCharts => Some(Fact::HelmChartCrd),
+                Fact::ExternalArtifacts => Some(Fact::ExternalArtifactCrd),
+                _ => None,
+            };
+            *self.of(fact) != State::Waiting || crd.is_some_and(|crd| self.trouble(crd).is_some())
+        })
     }
 
     /// The webhooks of our configuration of a kind, once it was asked for; none where it is not there.

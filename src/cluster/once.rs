@@ -6,8 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::ca_bundle::Kind;
-use super::facts::{Fact, State, Status, Store};
+use super::facts::{Fact, Status, Store};
 use super::{Connection, keep_facts};
 use crate::policy::{Facts, Flux};
 
@@ -38,43 +37,20 @@ pub enum SnapshotError {
 pub async fn snapshot(connection: Connection) -> Result<Snapshot, SnapshotError> {
     let store = Arc::new(Store::new(Flux::default()));
     let mut status = store.status();
-    let told = status.wait_for(|status| wanted().all(|fact| is_settled(status, fact)));
+    let told = status.wait_for(Status::is_settled);
     let told = async { told.await.map(|status| status.clone()) };
     let status = tokio::select! {
         told = timeout(DEADLINE, told) => told.map_err(|_| SnapshotError::Late)?.expect("we hold the store"),
         () = keep_facts(connection, Arc::clone(&store)) => return Err(SnapshotError::Late),
     };
-    if let Some(why) = trouble(&status, Fact::HelmReleaseCrd) {
+    if let Some(why) = status.trouble(Fact::HelmReleaseCrd) {
         return Err(SnapshotError::NoSchemas(why));
     }
     let facts = store.read().clone();
     if facts.helm_release.is_none() {
         return Err(SnapshotError::NoSchemas("there is none; is Flux installed?".to_owned()));
     }
-    let missing = wanted().filter_map(|fact| Some(format!("{}: {}", fact.as_str(), trouble(&status, fact)?)));
+    let missing =
+        Fact::judged_by().filter_map(|fact| Some(format!("{}: {}", fact.as_str(), status.trouble(fact)?)));
     Ok(Snapshot { facts, missing: missing.collect() })
-}
-
-/// What is waited for: what releases are judged by.
-fn wanted() -> impl Iterator<Item = Fact> {
-    let others = Kind::ALL.map(Fact::of_conditions);
-    Fact::ALL.into_iter().filter(move |fact| !others.contains(fact))
-}
-
-/// Whether there is nothing more to wait for. The sources of a kind are not asked for before their CRD was read.
-fn is_settled(status: &Status, fact: Fact) -> bool {
-    let crd = match fact {
-        Fact::OciRepositories => Some(Fact::OciRepositoryCrd),
-        Fact::HelmCharts => Some(Fact::HelmChartCrd),
-        Fact::ExternalArtifacts => Some(Fact::ExternalArtifactCrd),
-        _ => None,
-    };
-    *status.of(fact) != State::Waiting || crd.is_some_and(|crd| trouble(status, crd).is_some())
-}
-
-fn trouble(status: &Status, fact: Fact) -> Option<String> {
-    match status.of(fact) {
-        State::Troubled(trouble, _) => Some(trouble.to_string()),
-        State::Waiting | State::Synced(_) => None,
-    }
 }

@@ -13,8 +13,19 @@ use tokio::time::{sleep, timeout};
 use super::ApiError;
 use crate::policy::HELM_GROUP;
 
-/// How many releases are asked for at a time: as many as kubectl does.
-const PAGE: u32 = 500;
+/// How many objects are asked for at a time at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Size {
+    /// As many as kubectl asks for.
+    #[default]
+    Large,
+    /// Few, and fewer where they are large: for a process with little memory and much time. A page is in memory three times
+    /// while it is read.
+    Small,
+}
+
+/// What a small page is meant to take as JSON.
+const SMALL_BYTES: usize = 2 * 1024 * 1024;
 
 /// How long one page may take. An API server under load queues lists for up to a minute.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -35,6 +46,8 @@ pub struct Selection {
     pub namespace: Option<String>,
     /// A label selector, as kubectl takes it; all releases where it is empty.
     pub labels: String,
+    /// How many are read at a time.
+    pub size: Size,
 }
 
 /// What reading took.
@@ -48,13 +61,13 @@ pub struct Effort {
     pub expired: u32,
 }
 
-/// A page. The items stay the text that they are: most are judged and forgotten.
+/// A page. The items stay the text that they are: most are looked at and forgotten.
 #[derive(Deserialize)]
-struct Page {
+pub(super) struct Page {
     #[serde(default)]
-    metadata: ListMeta,
+    pub(super) metadata: ListMeta,
     #[serde(default)]
-    items: Vec<Box<RawValue>>,
+    pub(super) items: Vec<Box<RawValue>>,
 }
 
 /// What an item is known by: lists are in the order of it.
@@ -83,10 +96,10 @@ pub async fn each(
     effort: &mut Effort,
     mut each: impl FnMut(&RawValue),
 ) -> Result<(), ApiError> {
-    let Selection { namespace, labels } = selection;
+    let Selection { namespace, labels, size } = selection;
     let within = namespace.as_ref().map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
     let resource = Request::new(format!("/apis/{HELM_GROUP}/{version}{within}/helmreleases"));
-    let mut asked = ListParams { limit: Some(PAGE), ..ListParams::default() };
+    let mut asked = ListParams { limit: Some(size.first()), ..ListParams::default() };
     if !labels.is_empty() {
         asked.label_selector = Some(labels.clone());
     }
@@ -109,10 +122,31 @@ pub async fn each(
                 last = Some(key);
             }
         }
+        asked.limit = Some(size.next(&page));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => asked.continue_token = Some(token),
             None => return Ok(()),
         }
+    }
+}
+
+// === impl Size ===
+
+impl Size {
+    /// How many to ask for first, when nothing is known of them.
+    pub(super) const fn first(self) -> u32 {
+        match self {
+            Self::Large => 500,
+            Self::Small => 8,
+        }
+    }
+
+    /// How many to ask for after a page, by what its objects took.
+    pub(super) fn next(self, page: &Page) -> u32 {
+        let Self::Small = self else { return self.first() };
+        let bytes: usize = page.items.iter().map(|item| item.get().len()).sum();
+        let mean = bytes / page.items.len().max(1);
+        u32::try_from(SMALL_BYTES / mean.max(1)).unwrap_or(u32::MAX).clamp(1, 50)
     }
 }
 
@@ -211,5 +245,19 @@ mod tests {
             key(&RawValue::from_string(item.to_string()).expect("it is JSON")).expect("it has a name")
         };
         assert!(key("a-b") < key("a"), "as etcd has them");
+    }
+
+    #[test]
+    fn small_pages_hold_fewer_of_large_objects() {
+        let page = |count: usize, bytes: usize| {
+            let item = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes - 2))).unwrap();
+            Page { metadata: ListMeta::default(), items: vec![item; count] }
+        };
+        for (count, bytes, next) in
+            [(8, 1024, 50), (50, 100 * 1024, 20), (8, 1024 * 1024, 2), (8, 3 * 1024 * 1024, 1), (0, 2, 50)]
+        {
+            assert_eq!(Size::Small.next(&page(count, bytes)), next, "{bytes}");
+            assert_eq!(Size::Large.next(&page(count, bytes)), 500);
+        }
     }
 }

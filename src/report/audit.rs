@@ -2,12 +2,13 @@
 
 pub mod html;
 pub mod json;
+pub mod openreports;
 pub mod text;
 
 use std::collections::HashMap;
 
 use super::{Diagnostic, Excerpts, Grade, Judged, Object, Report, Summary};
-use crate::audit::{Audit, Release};
+use crate::audit::{Audit, Finding, Release};
 use crate::policy::HELM_GROUP;
 
 /// There are no files: nothing of a report about live objects has a place in one.
@@ -27,12 +28,9 @@ impl Excerpts for NoFiles {
 /// The findings of an audit, for the formats that know findings only.
 pub fn report(audit: &Audit) -> Report {
     let mut diagnostics = Vec::new();
-    let mut alike: HashMap<String, usize> = HashMap::new();
+    let mut fingerprints = Fingerprints::default();
     for (release, finding) in audit.findings() {
-        let identity = [finding.rule, &release.namespace, &release.name, &finding.field].join("\0");
-        let number = alike.entry(identity.clone()).or_default();
-        let fingerprint = super::fingerprint(&format!("{identity}\0{number}"));
-        *number += 1;
+        let fingerprint = fingerprints.next(release, finding);
         diagnostics.push(Diagnostic {
             why: finding.why.to_string(),
             help: finding.help.to_string(),
@@ -47,6 +45,25 @@ pub fn report(audit: &Audit) -> Report {
         diagnostics,
         judged: judged.collect(),
         summary: Summary { releases: audit.releases.len(), ..Summary::default() },
+    }
+}
+
+/// Tells findings from each other, the same in every run and format.
+#[derive(Debug, Default)]
+struct Fingerprints {
+    alike: HashMap<String, usize>,
+}
+
+// === impl Fingerprints ===
+
+impl Fingerprints {
+    /// That of the next finding; findings come in their order.
+    fn next(&mut self, release: &Release, finding: &Finding) -> String {
+        let identity = [finding.rule, &release.namespace, &release.name, &finding.field].join("\0");
+        let number = self.alike.entry(identity.clone()).or_default();
+        let fingerprint = super::fingerprint(&format!("{identity}\0{number}"));
+        *number += 1;
+        fingerprint
     }
 }
 

@@ -13,6 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use time::OffsetDateTime;
 
+use super::scans::Scans;
 use crate::admission::{Decision, Mode, Operation, Record};
 
 /// The media type of what [`Metrics::render`] returns.
@@ -50,6 +51,7 @@ pub struct Metrics {
     facts_synced: Family<FactLabels, Gauge>,
     prefilter_mismatch: Family<WebhookLabels, Gauge>,
     unknown_modes: Gauge,
+    scans: Scans,
     events: Counter,
     /// One for each [`EventLoss`], in its order.
     events_dropped: [Counter; EventLoss::ALL.len()],
@@ -180,6 +182,7 @@ impl Metrics {
             facts_synced: Family::default(),
             prefilter_mismatch: Family::default(),
             unknown_modes: Gauge::default(),
+            scans: Scans::default(),
             events: Counter::default(),
             events_dropped: EventLoss::ALL
                 .map(|loss| losses.get_or_create_owned(&ReasonLabels { reason: loss.as_str() })),
@@ -191,6 +194,7 @@ impl Metrics {
         metrics.register_shared_certificate(rotations, failures);
         metrics.register_settings();
         metrics.register_facts();
+        metrics.scans.register(&mut metrics.registry);
         metrics
     }
 
@@ -422,6 +426,11 @@ impl Metrics {
     /// Notes how many namespaces ask for a mode in words that are none.
     pub fn namespaces_ask_for_unknown_modes(&self, count: usize) {
         self.unknown_modes.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// What scanning the cluster comes to.
+    pub fn scans(&self) -> &Scans {
+        &self.scans
     }
 
     /// Counts a handshake that came to nothing.

@@ -24,6 +24,7 @@ mod outages;
 mod phases;
 mod prefilter;
 mod reviews;
+mod scanner;
 #[path = "../check/scene.rs"]
 mod scene;
 mod selfcert;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::cluster::ca_bundle::Kind;
 use crate::cluster::facts::{Fact, State, Status, Store};
 use crate::cluster::{Connection, keep_facts};
 use crate::telemetry::Metrics;
@@ -15,8 +14,7 @@ use crate::webhook::observe::Check;
 /// request alone is judged.
 pub(super) fn details(store: &Store) -> impl Iterator<Item = Check> + use<> {
     let status = store.status();
-    let others = Kind::ALL.map(Fact::of_conditions);
-    Fact::ALL.into_iter().filter(move |fact| !others.contains(fact)).map(move |fact| {
+    Fact::judged_by().map(move |fact| {
         let status = status.clone();
         Check::detail(fact.as_str(), move || match status.borrow().of(fact) {
             State::Synced(what) => Ok(what.clone()),

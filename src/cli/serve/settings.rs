@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::admission::Settings;
 use crate::certs::shared::Lifetimes;
 use crate::config::reload::{POLL_INTERVAL, Polled, Reloader};
-use crate::config::{ConfigError, Configuration};
+use crate::config::{Audit, ConfigError, Configuration};
 use crate::telemetry::Metrics;
 use crate::webhook::Stage;
 use crate::webhook::observe::Check;
@@ -21,6 +21,7 @@ use crate::webhook::observe::Check;
 pub(super) struct InForce {
     /// A review takes one snapshot and keeps to it.
     pub(super) settings: ArcSwap<Settings>,
+    audit: ArcSwap<Audit>,
     /// Read once: who keeps the certificate was told at the start.
     certificates: Lifetimes,
     failure: ArcSwapOption<String>,
@@ -34,17 +35,23 @@ impl InForce {
         metrics: &Metrics,
     ) -> Result<(Arc<Self>, Option<Reloader>), ConfigError> {
         let opened = file.map(|file| Reloader::open(&file)).transpose()?;
-        let (Configuration { settings, certificates }, reloader) =
+        let (Configuration { settings, certificates, audit }, reloader) =
             opened.map_or_else(Default::default, |(configuration, it)| (configuration, Some(it)));
         metrics.loaded_config_at(OffsetDateTime::now_utc());
         let settings = ArcSwap::from_pointee(settings);
+        let audit = ArcSwap::from_pointee(audit);
         let (failure, replaced) = (ArcSwapOption::empty(), watch::Sender::new(()));
-        Ok((Arc::new(Self { settings, certificates, failure, replaced }), reloader))
+        Ok((Arc::new(Self { settings, audit, certificates, failure, replaced }), reloader))
     }
 
     /// Changes whenever other settings come in force.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.replaced.subscribe()
+    }
+
+    /// Whether, and how, what the cluster holds is scanned.
+    pub(super) fn audit(&self) -> Audit {
+        **self.audit.load()
     }
 
     /// How long certificates live that are made here. A change of it waits for the next start.
@@ -64,13 +71,14 @@ impl InForce {
     fn take_up(&self, polled: Polled, metrics: &Metrics) {
         match polled {
             Polled::Unchanged => {}
-            Polled::Replaced(Configuration { settings, certificates }) => {
+            Polled::Replaced(Configuration { settings, certificates, audit }) => {
                 metrics.loaded_config_at(OffsetDateTime::now_utc());
                 tracing::info!(mode = settings.mode.as_str(), "using a changed configuration");
                 if certificates != self.certificates {
                     tracing::warn!("changed lifetimes of certificates count from the next start on");
                 }
                 self.settings.store(Arc::new(settings));
+                self.audit.store(Arc::new(audit));
                 self.replaced.send_replace(());
                 self.failure.store(None);
             }

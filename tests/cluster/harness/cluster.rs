@@ -112,7 +112,7 @@ impl Cluster {
         self.api_server.id().expect("it has answered, so it was started")
     }
 
-    /// The lines of the audit log about one namespace: writes of its HelmReleases.
+    /// The lines of the audit log about one namespace: writes of its HelmReleases, and of its reports.
     pub(crate) fn audit_log(&self, namespace: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.api_server.dir().join("audit.log")).expect("the server writes it");
         let about = format!("\"namespace\":\"{namespace}\"");
@@ -283,7 +283,7 @@ fn client(kubeconfig: &Path) -> Client {
     })
 }
 
-/// Who writes a HelmRelease is logged, with what webhooks had to note about it, and nothing else.
+/// Who writes a HelmRelease is logged, with what webhooks had to note about it, who writes a report, and nothing else.
 fn audit_policy() -> String {
     json!({
         "apiVersion": "audit.k8s.io/v1",
@@ -293,6 +293,13 @@ fn audit_policy() -> String {
             "level": "Metadata",
             "verbs": ["create", "update", "patch"],
             "resources": [{"group": "helm.toolkit.fluxcd.io", "resources": ["helmreleases"]}],
+        }, {
+            "level": "Metadata",
+            "verbs": ["create", "update", "patch", "delete"],
+            "resources": [
+                {"group": "openreports.io", "resources": ["reports"]},
+                {"group": "wgpolicyk8s.io", "resources": ["policyreports"]},
+            ],
         }, {"level": "None"}],
     })
     .to_string()

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::cluster::Cluster;
 use super::request::{Write, read};
 use super::wait::eventually;
-use super::{binaries, unique};
+use super::{binaries, skipped, unique};
 
 /// Serving a new CRD takes a second or two.
 const SERVED: Duration = Duration::from_mins(1);
@@ -82,6 +82,16 @@ pub(crate) fn of_components() -> Result<Vec<Value>, String> {
     Ok(definitions.filter(is_wanted).collect())
 }
 
+/// The CRDs of reports in a folder of the schemas, such as `openreports`.
+fn of_reports(group: &str) -> Result<Vec<Value>, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/schemas").join(group);
+    if folder.is_dir() {
+        Ok(in_folder(&folder))
+    } else {
+        Err(format!("no schemas: there is no ../shared/schemas/{group}"))
+    }
+}
+
 fn of_module((module, sum): (&str, &str)) -> Result<Vec<Value>, String> {
     binaries::module_source(module, sum).map(|source| in_folder(&source.join("config/crd/bases")))
 }
@@ -106,6 +116,18 @@ impl Cluster {
     /// Whether the CRDs of a Flux minor can be had here.
     pub(crate) fn has_crds(flux: &str) -> bool {
         flux == NEWEST || corpus_of(flux).is_dir()
+    }
+
+    /// Whether the CRDs of reports can be had here; `false` is said aloud.
+    pub(crate) fn has_report_crds() -> bool {
+        ["openreports", "wgpolicyk8s"]
+            .iter()
+            .all(|group| of_reports(group).inspect_err(|why| skipped(why)).is_ok())
+    }
+
+    /// Creates the CRDs of the reports of a group, such as `openreports`.
+    pub(crate) fn install_report_crds(&self, group: &str) {
+        self.install_missing(&of_reports(group).expect("the caller has seen that they are there"));
     }
 
     /// Replaces the CRDs, and with them deletes every `HelmRelease` and source, by those of another Flux minor.

@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) struct Footprint {
     /// Resident memory, in KiB. Code and files are part of it, and the kernel may take them back at any time.
     pub(crate) resident: u64,
+    /// The most that was ever resident, in KiB.
+    pub(crate) peak: u64,
     /// Memory that the process has written itself, resident or swapped out, in KiB.
     pub(crate) own: u64,
     /// Open descriptors that are no connection of a caller.
@@ -35,6 +37,7 @@ impl Footprint {
         let connections = established(listen)?;
         Ok(Self {
             resident: size("VmRSS:")?,
+            peak: size("VmHWM:")?,
             own: size("RssAnon:")? + size("VmSwap:")?,
             descriptors: open.saturating_sub(connections),
             connections,

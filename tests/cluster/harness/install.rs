@@ -149,6 +149,17 @@ impl<'a> Installation<'a> {
         old.terminate(&self.deployment["spec"]["template"]);
     }
 
+    /// SIGKILL to the replica that has run longest, and no new one.
+    pub(crate) fn kill_oldest(&self) {
+        let old = self.replicas.borrow_mut().remove(0);
+        old.kill();
+    }
+
+    /// A signal to the replica that has run longest, such as `STOP`.
+    pub(crate) fn signal_oldest(&self, name: &str) {
+        self.replicas.borrow()[0].signal(name);
+    }
+
     /// SIGKILL to every replica, and no new one.
     pub(crate) fn kill_all(&self) {
         for replica in self.replicas.borrow_mut().drain(..) {

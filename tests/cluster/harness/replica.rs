@@ -196,6 +196,11 @@ impl Replica {
         self.process.id().expect("the watchdog wrote it before the addresses were printed")
     }
 
+    /// Sends its process a signal, such as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
     /// Ends it as the kubelet does, within the grace period of the pod; new connections still come for a moment.
     pub(crate) fn terminate(mut self, template: &Value) {
         self.stop_probing();

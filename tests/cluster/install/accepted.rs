@@ -86,7 +86,7 @@ fn one_overlay_is_applied_over_the_other_in_both_directions_and_removed() {
         assert_eq!(policy("validatingwebhookconfigurations"), if enforces { "Fail" } else { "Ignore" });
         let config = system.objects("v1", "configmaps").get("chartgate").accepted();
         let config = config["data"]["chartgate.yaml"].as_str().map(str::trim_end);
-        assert_eq!(config, Some(&*format!("mode: {overlay}")));
+        assert_eq!(config, Some(&*format!("mode: {overlay}\naudit: {{interval: 1h}}")));
         let deployment = &system.objects("apps/v1", "deployments").get("chartgate").accepted()["spec"];
         assert_eq!(deployment["replicas"], if enforces { 2 } else { 1 });
         let pod = &deployment["template"]["spec"];

@@ -4,6 +4,8 @@
 //! table has for it are then refused, and no other. So a grant without a need fails here as well as a need without a
 //! grant.
 
+mod scanner;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -46,6 +48,8 @@ const WEBHOOKS: &str = "admissionregistration.k8s.io";
 const SYSTEM: Option<&str> = Some("chartgate-system");
 const OURS: Option<&str> = Some("chartgate");
 
+const LEASES: (&str, &str) = ("coordination.k8s.io", "leases");
+
 const CRDS: &str = "apiextensions.k8s.io";
 const CRD: &str = "customresourcedefinitions";
 
@@ -60,13 +64,19 @@ const NEEDS: &[Need] = &[
     need("fact ocirepositories", (SOURCES, "ocirepositories"), None, None, WATCHED),
     need("fact helmcharts", (SOURCES, "helmcharts"), None, None, WATCHED),
     need("fact externalartifacts", (SOURCES, "externalartifacts"), None, None, WATCHED),
-    need("warning on a new mode", ("helm.toolkit.fluxcd.io", "helmreleases"), None, None, &["list"]),
+    need("scan, and warning on a new mode", ("helm.toolkit.fluxcd.io", "helmreleases"), None, None, &["list"]),
     need("fact prefilter-mutate", (WEBHOOKS, "mutatingwebhookconfigurations"), OURS, None, WATCHED),
     need("fact prefilter-validate", (WEBHOOKS, "validatingwebhookconfigurations"), OURS, None, WATCHED),
     // After the facts: what follows a configuration for either purpose loses the same right.
     need("live /mutate", (WEBHOOKS, "mutatingwebhookconfigurations"), OURS, None, &["get", "list", "watch", "patch"]),
     need("live /validate", (WEBHOOKS, "validatingwebhookconfigurations"), OURS, None, &["get", "list", "watch", "patch"]),
     need("events", ("events.k8s.io", "events"), None, None, &["create", "patch"]),
+    need("scanning", LEASES, Some("chartgate-audit"), SYSTEM, &["get", "update"]),
+    need("first scan", LEASES, None, SYSTEM, &["create"]),
+    need("reports", ("openreports.io", "reports"), None, None, &["list", "create"]),
+    need("a report", ("openreports.io", "reports"), OURS, None, &["patch", "delete"]),
+    need("policy reports", ("wgpolicyk8s.io", "policyreports"), None, None, &["list", "create"]),
+    need("a policy report", ("wgpolicyk8s.io", "policyreports"), OURS, None, &["patch", "delete"]),
     need("shared certificate", ("", "secrets"), Some("chartgate-tls"), SYSTEM, &["get", "list", "watch", "update"]),
     need("first certificate", ("", "secrets"), None, SYSTEM, &["create"]),
 ];
