@@ -190,7 +190,7 @@ fn variables_come_from_config_maps_of_the_cluster_and_secrets_stay_closed() {
         webs,
         [
             r#"Kustomization base: flux-system/web {"a":"2.0.0-o","b":"x${ELSE:=d}","c":"y${ELSE}"}"#,
-            r#"Kustomization base: flux-system/web {"a":"1.0.0-o","b":"xd","c":"y"}"#,
+            r#"Kustomization base: flux-system/web {"a":"1.0.0-o","b":"xd","c":true}"#,
         ]
     );
 }
