@@ -2,6 +2,7 @@
 
 mod corpus;
 mod generated;
+mod instances;
 mod oracle;
 mod scalars;
 mod walk;

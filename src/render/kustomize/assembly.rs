@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::documents;
 use super::engine::{Build, Kustomize, Named, Read, To};
+use super::kustomization::Patch;
 use super::metadata;
 use super::patches;
 use super::replacements;
@@ -35,6 +36,20 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
     pub(super) fn of(kustomize: &'k Kustomize<'t, 'a>, folder: &str, read: &Read<'a>) -> Build<'a> {
         let mut this = Self { kustomize, build: Build::default() };
         this.take(folder, read, 0);
+        this.build
+    }
+
+    /// What patches make of one object, where there are others that are not here.
+    pub(super) fn patched(
+        kustomize: &'k Kustomize<'t, 'a>,
+        resource: Resource<'a>,
+        patches: &[Patch<'a>],
+    ) -> Build<'a> {
+        let build = Build { resources: vec![resource], incomplete: Some(Reason::Remote), ..Build::default() };
+        let mut this = Self { kustomize, build };
+        for patch in patches {
+            patches::apply(&mut this, "", patch);
+        }
         this.build
     }
 
