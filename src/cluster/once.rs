@@ -55,10 +55,10 @@ pub async fn snapshot(connection: Connection) -> Result<Snapshot, SnapshotError>
     Ok(Snapshot { facts, missing: missing.collect() })
 }
 
-/// What is waited for: what releases are judged by.
+/// What is waited for: what releases are judged by. Namespaces say how a webhook is to act, and nothing about what is right.
 fn wanted() -> impl Iterator<Item = Fact> {
     let others = Kind::ALL.map(Fact::of_conditions);
-    Fact::ALL.into_iter().filter(move |fact| !others.contains(fact))
+    Fact::ALL.into_iter().filter(move |fact| !others.contains(fact) && *fact != Fact::Namespaces)
 }
 
 /// Whether there is nothing more to wait for. The sources of a kind are not asked for before their CRD was read.

@@ -22,11 +22,12 @@ pub struct Variables<'a> {
     pub always: bool,
 }
 
-/// Whether a text is not what the cluster will see, because it has a variable in it that is known there only: of Flux (`${NAME}`) or of a
-/// `ResourceSet` (`<< inputs.name >>`). What such a text says cannot be judged.
+/// What starts and what ends a part of a text that is filled in elsewhere: by Flux, by the Flux Operator, by Helm, or by SOPS.
+const OPAQUE: [(&str, &str); 4] = [("${", "}"), ("<<", ">>"), ("{{", "}}"), ("ENC[", "]")];
+
+/// Whether a text is not what the cluster will see, because a part of it is known there only. What such a text says cannot be judged.
 pub fn is_opaque(text: &str) -> bool {
-    let between = |start: &str, end: &str| text.find(start).is_some_and(|at| text[at..].contains(end));
-    between("${", "}") || between("<<", ">>")
+    OPAQUE.iter().any(|(start, end)| text.find(start).is_some_and(|at| text[at..].contains(end)))
 }
 
 // === impl Variables ===
@@ -223,8 +224,12 @@ mod tests {
             substituted("{a: '${S:=b}', b: '${A}-${S}', c: '${A}'}", &variables(&[("A", "1")], true));
         assert_eq!(json, r#"{"a":"${S:=b}","b":"1-${S}","c":1}"#);
         assert!(
-            is_opaque("1-${S}") && is_opaque("<< inputs.name >>-x") && !is_opaque("} ${") && !is_opaque("$S")
+            is_opaque("1-${S}")
+                && is_opaque("<< inputs.name >>-x")
+                && is_opaque("{{ .Name }}")
+                && is_opaque("ENC[AES256,x]")
         );
+        assert!(!is_opaque("} ${") && !is_opaque("$S") && !is_opaque("a <= b"));
     }
 
     #[test]
