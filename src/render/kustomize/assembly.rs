@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
+use super::configurations;
 use super::documents;
 use super::engine::{Build, Kustomize, Named, Read, To};
 use super::kustomization::Patch;
@@ -16,6 +17,10 @@ use crate::yaml::Span;
 
 /// How deep components may name components.
 const MAX_DEPTH: usize = 100;
+
+/// The fields that are not rendered and make objects, which a patch or a replacement may be about.
+const MAKES_OBJECTS: &[&str] =
+    &["configMapGenerator", "secretGenerator", "generators", "helmCharts", "helmChartInflationGenerator"];
 
 /// A build under way.
 pub(super) struct Assembly<'k, 't, 'a> {
@@ -58,6 +63,11 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         for skipped in read.kustomization.skipped.iter().filter(|skipped| skipped.matters) {
             self.note(skipped.at, Reason::Unsupported, format!("{} is not rendered", skipped.field));
         }
+        if read.kustomization.skipped.iter().any(|skipped| MAKES_OBJECTS.contains(&skipped.field)) {
+            self.build.incomplete.get_or_insert(Reason::Unsupported);
+        }
+        let configurations = &read.kustomization.configurations;
+        configurations::note(self.kustomize.tree, folder, configurations, &mut self.build.notes);
         self.gather(folder, read);
         for named in &read.components {
             self.apply_component(folder, named, depth);
