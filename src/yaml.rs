@@ -15,4 +15,5 @@ mod tests;
 pub use layout::{Form, Layout, Pair, Style, Trail, Written};
 pub use lines::{Lines, Position};
 pub use node::{Entry, Key, Mapping, Node, Overridden, Scalar, Sequence, Span, Value};
+pub(crate) use node::{boolean, is_endless, number};
 pub use reader::{Error, comments, documents, documents_without_values};

@@ -15,6 +15,7 @@ use super::output::{FailOn, When, found_above};
 use super::progress::Progress;
 use crate::audit::Audit;
 use crate::audit::since::{Earlier, EarlierError, Since};
+use crate::cluster::facts::Fact;
 use crate::cluster::once::{SnapshotError, snapshot};
 use crate::cluster::pages::{Effort, Selection};
 use crate::cluster::{ApiError, Connection, ConnectionError};
@@ -192,6 +193,8 @@ async fn audit(args: &AuditArgs, settings: &Settings) -> Result<Audit, AuditErro
     let connection = Connection::of_context(args.context.as_deref()).await?;
     let client = connection.client.clone();
     let snapshot = Box::pin(snapshot(connection)).await?;
+    let told = |(fact, why): &(Fact, String)| format!("{}: {why}", fact.as_str());
+    let missing = snapshot.missing.iter().map(told).collect();
     let selection = Selection {
         namespace: args.namespace.clone(),
         labels: args.selector.clone(),
@@ -201,7 +204,7 @@ async fn audit(args: &AuditArgs, settings: &Settings) -> Result<Audit, AuditErro
     let mut effort = Effort::default();
     let told = |count| progress.reached(count);
     let auditor = scan(&client, &selection, settings, snapshot.facts, &mut effort, &told).await;
-    Ok(auditor.map_err(AuditError::List)?.into_audit(snapshot.missing))
+    Ok(auditor.map_err(AuditError::List)?.into_audit(missing))
 }
 
 fn tell(args: &AuditArgs, audit: &Audit, since: Option<&Since>, out: &mut impl Write) -> io::Result<()> {

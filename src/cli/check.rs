@@ -13,6 +13,7 @@ use time::UtcDateTime;
 use super::EXIT_USAGE;
 use super::output::{FailOn, When, counted, found_above, width};
 use super::progress::Progress;
+use crate::cluster::facts::Fact;
 use crate::cluster::once::{SnapshotError, snapshot};
 use crate::cluster::{Access, Connection, ConnectionError, schemas_of};
 use crate::config::{self, ConfigError};
@@ -321,8 +322,9 @@ fn of_cluster() -> Result<Facts, CheckError> {
         let connection = Connection::open(Access::Required).await?.expect("it is required");
         let snapshot = Box::pin(snapshot(connection)).await?;
         let mut err = io::stderr().lock();
-        for missing in &snapshot.missing {
-            writeln!(err, "warning: not known of the cluster: {missing}")?;
+        // Namespaces say how a webhook is to act, and nothing about what is right.
+        for (fact, why) in snapshot.missing.iter().filter(|(fact, _)| *fact != Fact::Namespaces) {
+            writeln!(err, "warning: not known of the cluster: {}: {why}", fact.as_str())?;
         }
         Ok(snapshot.facts)
     })

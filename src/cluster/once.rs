@@ -18,8 +18,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Snapshot {
     /// What is known.
     pub facts: Facts,
-    /// What is not, and why, in a line each.
-    pub missing: Vec<String>,
+    /// What is not, and why.
+    pub missing: Vec<(Fact, String)>,
 }
 
 /// The cluster cannot be judged by.
@@ -50,7 +50,6 @@ pub async fn snapshot(connection: Connection) -> Result<Snapshot, SnapshotError>
     if facts.helm_release.is_none() {
         return Err(SnapshotError::NoSchemas("there is none; is Flux installed?".to_owned()));
     }
-    let missing =
-        Fact::judged_by().filter_map(|fact| Some(format!("{}: {}", fact.as_str(), status.trouble(fact)?)));
+    let missing = Fact::judged_by().filter_map(|fact| Some((fact, status.trouble(fact)?)));
     Ok(Snapshot { facts, missing: missing.collect() })
 }

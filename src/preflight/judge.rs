@@ -3,10 +3,8 @@
 use crate::helmrelease::{Field, HelmRelease};
 use crate::json::Reader;
 use crate::policy::{self, Case, Facts, Finding, Mode, Operation, Settings, Subject};
+use crate::render::flux::is_opaque;
 use crate::yaml::Node;
-
-/// What marks a text that is filled in elsewhere: by Flux, by the Flux Operator, by Helm, or by SOPS.
-const OPAQUE: [&str; 4] = ["${", "<<", "{{", "ENC["];
 
 /// Judges a HelmRelease as if it were created: what a field is filled in with later is not guessed.
 ///
@@ -29,11 +27,6 @@ pub(super) fn judge(object: &Node<'_>, settings: &Settings, facts: &Facts) -> Ve
     let mut findings = policy::evaluate(&case);
     findings.retain(|finding| is_said(finding, object, settings) && !depends_on_opaque(finding, object));
     findings
-}
-
-/// Whether a text is, or holds, something that is filled in elsewhere.
-pub(super) fn is_opaque(text: &str) -> bool {
-    OPAQUE.iter().any(|mark| text.contains(mark))
 }
 
 /// Only what rules read: a release may carry 200 KB of values.

@@ -108,7 +108,7 @@ pub fn all<'a>(tree: &Tree<'a>, roots: &[String]) -> Rendered<'a> {
     let roots = Roots::of(&index, roots);
     let mut graph = Graph::of(&index, &roots);
     let tops = Tops::of(&index, &roots);
-    graph.follow(tops.raw.iter().filter_map(|raw| What::of(&index.raw[*raw].node)));
+    graph.follow(tops.raw.iter().filter_map(|raw| What::of(&index.raw[*raw].node, tree)));
     let mut reached = Reached::by(&graph);
     graph.follow(
         tops.leading.iter().filter(|top| !reached.kustomizations[**top]).map(|top| index.folder(*top)),
@@ -117,7 +117,7 @@ pub fn all<'a>(tree: &Tree<'a>, roots: &[String]) -> Rendered<'a> {
     // Kustomizations that lead to each other, and to which nothing else leads: the first one stands for all.
     for raw in &tops.circular {
         if !reached.resources[index.raw[*raw].file as usize] {
-            graph.follow(What::of(&index.raw[*raw].node));
+            graph.follow(What::of(&index.raw[*raw].node, tree));
             reached = Reached::by(&graph);
         }
     }

@@ -27,6 +27,7 @@
 //! Every value knows where it was set last, and what it took the place of there (`Node::over`).
 
 mod assembly;
+mod configurations;
 mod documents;
 mod engine;
 mod inline;

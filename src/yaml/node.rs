@@ -274,19 +274,15 @@ impl PartialEq for Scalar<'_> {
 }
 
 impl Scalar<'_> {
-    /// What it means: the core schema of YAML 1.2, and the booleans of YAML 1.1, which the API machinery of Kubernetes
-    /// (`sigs.k8s.io/yaml`) still takes for such.
+    /// What it means to the API machinery of Kubernetes (`sigs.k8s.io/yaml`): YAML 1.1 without its numbers of base 60 and its times.
     pub fn kind(&self) -> Kind {
         if !self.plain {
             return Kind::String;
         }
         match &*self.text {
             "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
-            "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => Kind::Boolean,
-            "yes" | "Yes" | "YES" | "no" | "No" | "NO" | "on" | "On" | "ON" | "off" | "Off" | "OFF" => {
-                Kind::Boolean
-            }
-            text if is_number(text) => Kind::Number,
+            text if boolean(text).is_some() => Kind::Boolean,
+            text if is_endless(text) || number(text).is_some() => Kind::Number,
             _ => Kind::String,
         }
     }
@@ -295,10 +291,9 @@ impl Scalar<'_> {
         match self.kind() {
             Kind::Null => out.extend_from_slice(b"null"),
             Kind::Boolean => {
-                let yes = matches!(self.text.to_ascii_lowercase().as_str(), "true" | "yes" | "on");
-                out.extend_from_slice(if yes { b"true" } else { b"false" });
+                out.extend_from_slice(boolean(&self.text).unwrap_or_default().as_bytes());
             }
-            Kind::Number => match json_number(&self.text) {
+            Kind::Number => match number(&self.text) {
                 Some(number) => out.extend_from_slice(number.as_bytes()),
                 // JSON has no word for infinity; the API server refuses it, and no rule reads a number.
                 None => write_text(&self.text, out),
@@ -333,57 +328,68 @@ impl PartialEq for Key<'_> {
     }
 }
 
-/// `12`, `-1.5e3`, `.5`, `0x1f`, `0o17`, `.inf`, `.NaN`
-fn is_number(text: &str) -> bool {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    // Most plain scalars are words: one look at the first byte is all that they cost.
-    let Some(first) = unsigned.bytes().next() else { return false };
-    if !(first.is_ascii_digit() || first == b'.') {
-        return false;
+/// The boolean that YAML 1.1 takes a text for, as JSON has it.
+pub(crate) fn boolean(text: &str) -> Option<&'static str> {
+    match text {
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => Some("true"),
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "n" | "N" => Some("false"),
+        _ => None,
     }
-    if let Some(digits) = unsigned.strip_prefix("0x") {
-        return !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    }
-    if let Some(digits) = unsigned.strip_prefix("0o") {
-        return !digits.is_empty() && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
-    }
-    if matches!(unsigned, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN") {
-        return true;
-    }
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
-        None => (unsigned, None),
-    };
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    digits(whole)
-        && digits(fraction)
-        && (whole.len() + fraction.len() > 0)
-        && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent))
 }
 
-/// A number as JSON has it; `None` for what it has no word for.
-fn json_number(text: &str) -> Option<Cow<'_, str>> {
-    if serde_json::from_str::<serde_json::Number>(text).is_ok() {
-        return Some(Cow::Borrowed(text));
+/// `.inf`, `.NaN`: numbers that JSON has no word for.
+pub(crate) fn is_endless(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN")
+}
+
+/// The number that the YAML readers of Kubernetes and kustomize take a text for, as JSON has it: `12`, `-1.5e3`, `.5`, `010`, `0o10`, `0x1f`, `0b11`, `1_000`.
+pub(crate) fn number(text: &str) -> Option<Cow<'_, str>> {
+    // Most plain scalars are words: one look at the first byte is all that they cost.
+    let first = *text.as_bytes().first()?;
+    if !(first.is_ascii_digit() || matches!(first, b'.' | b'-' | b'+')) {
+        return None;
     }
-    let (sign, unsigned) = match text.strip_prefix('-') {
-        Some(unsigned) => ("-", unsigned),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    let digits: Cow<'_, str> = if !text.contains('_') {
+        Cow::Borrowed(text)
+    } else if first == b'.' && text.split('_').any(|part| !part.ends_with(|it: char| it.is_ascii_digit())) {
+        return None;
+    } else {
+        Cow::Owned(text.replace('_', ""))
     };
-    let whole = |digits: &str, base| u64::from_str_radix(digits, base).ok().map(|it| format!("{sign}{it}"));
-    if let Some(digits) = unsigned.strip_prefix("0x") {
-        return whole(digits, 16).map(Cow::Owned);
+    let (sign, unsigned) = match first {
+        b'-' => ("-", &digits[1..]),
+        b'+' => ("", &digits[1..]),
+        _ => ("", &*digits),
+    };
+    let whole = |digits: &str, base: u32| {
+        let is_unsigned = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let number = is_unsigned.then(|| u64::from_str_radix(digits, base).ok()).flatten();
+        number.map(|number| Cow::Owned(format!("{sign}{number}")))
+    };
+    match unsigned.get(..2).unwrap_or_default() {
+        "0x" | "0X" => return whole(&unsigned[2..], 16),
+        "0b" | "0B" => return whole(&unsigned[2..], 2),
+        "0o" | "0O" => return whole(&unsigned[2..], 8),
+        _ => {}
     }
-    if let Some(digits) = unsigned.strip_prefix("0o") {
-        return whole(digits, 8).map(Cow::Owned);
+    if unsigned.bytes().all(|byte| byte.is_ascii_digit()) && !unsigned.is_empty() {
+        let is_octal = unsigned.len() > 1 && unsigned.starts_with('0');
+        if !is_octal {
+            return Some(if first == b'+' { Cow::Owned(unsigned.to_owned()) } else { digits });
+        }
+        if let Some(number) = whole(&unsigned[1..], 8) {
+            return Some(number);
+        }
     }
-    // `007`, `.5`, `1.` and the like.
-    if unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
-        return whole(unsigned, 10).map(Cow::Owned);
-    }
-    let number: f64 = unsigned.parse().ok()?;
-    number.is_finite().then(|| Cow::Owned(format!("{sign}{number:?}")))
+    let is_float = unsigned.bytes().next().is_some_and(|byte| byte.is_ascii_digit() || byte == b'.')
+        && unsigned.bytes().any(|byte| byte.is_ascii_digit())
+        && unsigned.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte));
+    let value: f64 = if is_float { unsigned.parse().ok()? } else { return None };
+    value.is_finite().then(|| {
+        let is_json = serde_json::from_str::<serde_json::Number>(&digits).is_ok();
+        if is_json { digits } else { Cow::Owned(format!("{sign}{value:?}")) }
+    })
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {

@@ -141,7 +141,20 @@ fn what_the_account_may_not_read_is_an_error_or_a_warning_and_never_a_finding() 
                 .find(|line| line.starts_with(&format!("warning: not known of the cluster: {fact}: ")));
             assert!(warning.is_some_and(|line| line.contains("is forbidden")), "{fact}: {}", said.err);
         }
+        assert!(!said.err.contains(": namespaces: "), "nothing is judged by them: {}", said.err);
     }
+    // Who may read what is judged by is told nothing.
+    let mut rules = crds(&all);
+    rules.as_array_mut().expect("it is a list").push(json!({
+        "apiGroups": ["source.toolkit.fluxcd.io"],
+        "resources": ["ocirepositories", "helmcharts", "externalartifacts", "helmrepositories"],
+        "verbs": ["list", "watch"],
+    }));
+    scene.beside(account_with(cluster, &rules));
+    let said = scene.check(&["--cluster", "--quiet"]);
+    let finding =
+        "release.yaml:8:3: warning[chart-ref-source-missing]: OCIRepository \"apps/nowhere\" is not there\n";
+    assert_eq!((&*said.out, &*said.err), (finding, ""));
     assert!(begun.elapsed() < 3 * AT_ONCE, "{:?}", begun.elapsed());
 }
 

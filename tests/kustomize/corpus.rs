@@ -28,7 +28,7 @@ struct Tally {
     unequal: Vec<String>,
 }
 
-fn trees() -> Option<Vec<PathBuf>> {
+pub(crate) fn trees() -> Option<Vec<PathBuf>> {
     let trees = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus/trees");
     let entries = |folder: &Path| -> Vec<PathBuf> {
         let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -39,7 +39,7 @@ fn trees() -> Option<Vec<PathBuf>> {
 }
 
 /// The files below a folder, with their paths in it.
-fn files(root: &Path) -> Vec<(String, String)> {
+pub(crate) fn files(root: &Path) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut stack = vec![root.to_owned()];
     while let Some(folder) = stack.pop() {
@@ -102,7 +102,7 @@ impl Tally {
 
 /// What objects of kind `ConfigMap` and `Secret` are called that may be generated, with and without the hash of their content. Generators are not rendered, and
 /// most of the files that they read are not in the corpus.
-fn generated(objects: &[Value]) -> BTreeMap<String, String> {
+pub(crate) fn generated(objects: &[Value]) -> BTreeMap<String, String> {
     let kinds = objects.iter().filter(|object| object["kind"] == "ConfigMap" || object["kind"] == "Secret");
     let names = kinds.filter_map(|object| object["metadata"]["name"].as_str());
     let mut hashed = BTreeMap::new();
@@ -120,7 +120,7 @@ fn is_hash(text: &str) -> bool {
 }
 
 /// Takes the hashes out of the names of generated objects, and says how many there were.
-fn without_hashes(value: &mut Value, generated: &BTreeMap<String, String>) -> usize {
+pub(crate) fn without_hashes(value: &mut Value, generated: &BTreeMap<String, String>) -> usize {
     match value {
         Value::String(text) => match generated.get(text) {
             Some(bare) => {
@@ -136,8 +136,9 @@ fn without_hashes(value: &mut Value, generated: &BTreeMap<String, String>) -> us
 }
 
 /// What an error of kustomize is about, in few words.
-fn reason(error: &str) -> String {
+pub(crate) fn reason(error: &str) -> String {
     let known = [
+        "another source",
         "must specify --enable-helm",
         "unable to load builtin",
         "external plugins disabled",

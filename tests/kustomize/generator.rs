@@ -1,9 +1,12 @@
 //! Kustomizations that nobody wrote: every field that is rendered, in every combination that chance brings.
 
+mod flux;
 mod patches;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+pub(crate) use flux::FluxCase;
 
 /// A tree with a folder to build.
 #[derive(Debug)]

@@ -7,6 +7,7 @@
 #![allow(clippy::format_collect, reason = "it is short, and a test may be slow")]
 
 mod corpus;
+mod flux;
 mod generated;
 mod generator;
 #[path = "../support/go_tools.rs"]

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Criteria, plain};
 use crate::policy::{CHART_REF_KINDS, Facts, Flux, Names};
-use crate::preflight::judge::is_opaque;
 use crate::preflight::place;
 use crate::render::Reason;
 use crate::render::ends::{End, EndKind, Kind, Object, Rendered};
+use crate::render::flux::is_opaque;
 use crate::report::rule::{DUPLICATE_SOURCE, OCI_TAG_MISMATCH, UNUSED_HELM_REPOSITORY};
 use crate::report::{Diagnostic, Grade, Related};
 use crate::yaml::{Node, Span};

@@ -147,7 +147,7 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
                 self.clusters[cluster].config_maps.insert(place, map.clone());
             }
         }
-        let leads_to = self.instances[number].leads_to();
+        let leads_to = self.instances[number].leads_to(self.index.tree);
         if depth < MAX_DEPTH {
             next.extend(leads_to.into_iter().map(|what| Task { cluster, parent: Some(number), what }));
         } else if !leads_to.is_empty() {

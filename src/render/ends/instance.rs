@@ -6,7 +6,7 @@ use super::roots::{Found, Place};
 use super::{EndKind, Step};
 use crate::render::flux::{self, FluxKustomization, Printed, Variables};
 use crate::render::kustomize::Id;
-use crate::render::{Note, Reason};
+use crate::render::{Note, Reason, Tree};
 use crate::yaml::{Node, Span};
 
 /// How often a Kustomization may print itself anew with other content.
@@ -198,9 +198,9 @@ impl<'a> Graph<'_, '_, 'a> {
 
 impl<'a> Instance<'a> {
     /// What it prints that prints something itself.
-    pub(super) fn leads_to(&self) -> Vec<What<'a>> {
+    pub(super) fn leads_to(&self, tree: &Tree<'a>) -> Vec<What<'a>> {
         let others = self.printed.resources.iter().filter(|it| self.key.node.as_ref() != Some(&it.node));
-        let all = others.filter_map(|resource| What::of(&resource.node));
+        let all = others.filter_map(|resource| What::of(&resource.node, tree));
         all.filter(|what| !(self.is_endless && self.is(what))).collect()
     }
 
@@ -213,15 +213,17 @@ impl<'a> Instance<'a> {
 
 impl<'a> What<'a> {
     /// What an object leads to, if it leads to anything.
-    pub(super) fn of(node: &Node<'a>) -> Option<Self> {
-        let read = |node: Node<'a>| {
-            let kustomization = FluxKustomization::read(&node)?;
+    pub(super) fn of(node: &Node<'a>, tree: &Tree<'a>) -> Option<Self> {
+        let mut notes = Vec::new();
+        let read = |node: Node<'a>, notes| {
+            let mut kustomization = FluxKustomization::read(&node)?;
+            kustomization.notes = notes;
             Some(Self::Kustomization(Box::new(kustomization), node))
         };
         if FluxKustomization::is_one(node) {
-            read(node.clone())
+            read(node.clone(), notes)
         } else if flux::is_flux_instance(node) {
-            read(flux::sync_of(node)?)
+            read(flux::sync_of(node, tree, &mut notes)?, notes)
         } else {
             flux::is_resource_set(node).then(|| Self::ResourceSet(node.clone()))
         }

@@ -190,9 +190,29 @@ fn variables_come_from_config_maps_of_the_cluster_and_secrets_stay_closed() {
         webs,
         [
             r#"Kustomization base: flux-system/web {"a":"2.0.0-o","b":"x${ELSE:=d}","c":"y${ELSE}"}"#,
-            r#"Kustomization base: flux-system/web {"a":"1.0.0-o","b":"xd","c":"y"}"#,
+            r#"Kustomization base: flux-system/web {"a":"1.0.0-o","b":"xd","c":true}"#,
         ]
     );
+}
+
+#[test]
+fn patches_of_a_flux_instance_change_what_it_follows() {
+    let instance = "apiVersion: fluxcd.controlplane.io/v1\nkind: FluxInstance\nmetadata: {name: flux, namespace: flux-system}\nspec:\n  \
+                    sync: {kind: GitRepository, path: clusters/x}\n  kustomize:\n    patches:\n    \
+                    - target: {kind: Deployment}\n      patch: '[{op: add, path: /spec/replicas, value: 2}]'\n    \
+                    - patch: '{apiVersion: v1, kind: Service, metadata: {name: source-controller, namespace: flux-system}}'\n    \
+                    - target: {kind: Kustomization, name: flux-system}\n      patch: |\n        \
+                    - {op: add, path: /spec/postBuild, value: {substitute: {A: b}}}\n        \
+                    - {op: add, path: /spec/targetNamespace, value: apps}\n    \
+                    - target: {kind: Kustomization}\n      patch: '[{op: remove, path: /spec/nothing}]'\n";
+    let files =
+        [("flux.yaml", instance), ("clusters/x/web.yaml", &*release("web", "{values: {a: 'x-${A}'}}"))];
+    assert_eq!(ends(&files, &[]), [r#"Kustomization clusters/x: apps/web {"values":{"a":"x-b"}}"#]);
+    let mut tree = Tree::default();
+    files.iter().for_each(|(path, text)| tree.add(path, text));
+    let rendered = all(&tree, &[]);
+    let notes: Vec<_> = rendered.ends[0].notes.iter().map(|note| &*note.message).collect();
+    assert_eq!(notes, ["there is no /spec/nothing to remove (Kustomization flux-system in flux-system)"]);
 }
 
 #[test]

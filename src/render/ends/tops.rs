@@ -37,7 +37,9 @@ impl Tops {
         }
         let mut leads_to_it = vec![Led::default(); index.raw.len()];
         for (number, raw) in index.raw.iter().enumerate() {
-            let Some(What::Kustomization(kustomization, _)) = What::of(&raw.node) else { continue };
+            let Some(What::Kustomization(kustomization, _)) = What::of(&raw.node, index.tree) else {
+                continue;
+            };
             let found = Found { folder: index.tree.files()[raw.file as usize].folder(), parent: None };
             let Ok(place) = roots.place(index, &kustomization.path, &kustomization.source, found) else {
                 continue;

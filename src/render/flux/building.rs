@@ -37,7 +37,7 @@ impl<'a> FluxKustomization<'a> {
         folder: &str,
         variables: &Variables<'_>,
     ) -> Printed<'a> {
-        let mut notes = Vec::new();
+        let mut notes = self.notes.clone();
         if let Some(post_build) = &self.post_build {
             post_build.check(&mut notes);
         }

@@ -37,6 +37,8 @@ pub struct FluxKustomization<'a> {
     pub common_annotations: Vec<Entry<'a>>,
     /// `spec.postBuild`.
     pub post_build: Option<PostBuild<'a>>,
+    /// What was refused before it was what it is.
+    pub notes: Vec<Note>,
     /// `spec`. Its patches are read when they are applied, which is once, and costs more than all the rest.
     spec: Option<Node<'a>>,
 }
@@ -124,6 +126,7 @@ impl<'a> FluxKustomization<'a> {
             common_labels: common("labels"),
             common_annotations: common("annotations"),
             post_build: field("postBuild").map(PostBuild::read),
+            notes: Vec::new(),
             spec: spec.cloned(),
             name,
             namespace,

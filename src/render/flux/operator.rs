@@ -2,8 +2,8 @@
 
 use super::building::supply_namespace;
 use super::substitution::is_opaque;
-use crate::render::kustomize::{Resource, Text};
-use crate::render::{Note, Reason};
+use crate::render::kustomize::{Kustomize, Patch, Resource, Text};
+use crate::render::{Note, Reason, Tree};
 use crate::yaml::{Entry, Key, Node, Span};
 
 /// The API group of the Flux Operator.
@@ -26,7 +26,24 @@ fn is_one(object: &Node<'_>, kind: &str) -> bool {
 }
 
 /// The Kustomization that the Flux Operator makes of `spec.sync` of a `FluxInstance`; nothing where there is none.
-pub fn sync_of<'a>(instance: &Node<'a>) -> Option<Node<'a>> {
+///
+/// `spec.kustomize.patches` are for all that the operator makes, and so for the Kustomization, too (`generate` and `kustomizationTmpl` in its
+/// `internal/builder`). Patches of what else it makes, the controllers, say nothing about what is judged. What kustomize would refuse is noted.
+pub fn sync_of<'a>(instance: &Node<'a>, tree: &Tree<'a>, notes: &mut Vec<Note>) -> Option<Node<'a>> {
+    let sync = unpatched(instance)?;
+    let patches = instance.at(&["spec", "kustomize", "patches"]).map(Node::items).unwrap_or_default();
+    let patches: Vec<_> = patches.iter().filter_map(|item| Patch::read(item, notes)).collect();
+    if patches.is_empty() {
+        return Some(sync);
+    }
+    let resource = Resource { document: instance.at, node: sync, layers: Vec::new(), previous: Vec::new() };
+    let mut build = Kustomize::of(tree).patched(resource, &patches);
+    // That somewhere else is what a patch is for is no news.
+    notes.extend(build.notes.drain(..).filter(|note| note.reason != Reason::Remote));
+    build.printed().pop().map(|resource| resource.node)
+}
+
+fn unpatched<'a>(instance: &Node<'a>) -> Option<Node<'a>> {
     let sync = instance.at(&["spec", "sync"])?;
     let path = sync.get("path")?;
     let namespace = instance.at(&["metadata", "namespace"]);
@@ -96,6 +113,7 @@ mod tests {
                     spec: {sync: {kind: GitRepository, path: clusters/prod}}\n";
         let instance = node(text);
         assert!(is_flux_instance(&instance) && !is_resource_set(&instance));
+        let sync_of = |instance| sync_of(instance, &Tree::default(), &mut Vec::new());
         let sync = sync_of(&instance).unwrap();
         assert_eq!(sync.text_of(&["metadata", "name"]), Some("flux-system"));
         assert_eq!(sync.text_of(&["spec", "path"]), Some("clusters/prod"));

@@ -3,9 +3,96 @@
 //! Quotes that YAML does not need are gone by then, so `"${PORT}"` becomes a number, and `${LIST}` may become a list.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::json::Kind;
 use crate::yaml::{self, Entry, Key, Mapping, Node, Scalar, Sequence, Span, Value};
+
+/// How a text is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Without quotes.
+    Plain,
+    /// In single quotes.
+    Single,
+    /// In double quotes.
+    Double,
+    /// Line by line in a block.
+    Literal,
+}
+
+/// Where a text stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is a key.
+    Key,
+    /// It is the value of a key.
+    Value,
+    /// It is an item of a list.
+    Item,
+}
+
+/// How kustomize-controller writes a text with a variable in it.
+pub(super) fn style(text: &str, place: Place) -> Style {
+    if is_plain(text) {
+        return Style::Plain;
+    }
+    let has_special = text.contains(|it: char| it != '\n' && !is_printable(it));
+    if text.contains('\n') {
+        let is_block = place != Place::Key && !has_special && !text.ends_with(' ') && !text.contains(" \n");
+        return if is_block { Style::Literal } else { Style::Double };
+    }
+    if has_special { Style::Double } else { Style::Single }
+}
+
+fn is_printable(it: char) -> bool {
+    !it.is_control() && it != '\u{feff}' || it == '\u{85}'
+}
+
+/// A text in a style, as it stands behind the key `k` at the start of a line.
+pub(super) fn written(text: &str, style: Style) -> String {
+    match style {
+        Style::Plain => text.to_owned(),
+        Style::Single => format!("'{}'", text.replace('\'', "''")),
+        Style::Double => {
+            let mut written = String::from("\"");
+            for it in text.chars() {
+                match it {
+                    '"' => written.push_str("\\\""),
+                    '\\' => written.push_str("\\\\"),
+                    '\n' => written.push_str("\\n"),
+                    '\t' => written.push_str("\\t"),
+                    it if is_printable(it) => written.push(it),
+                    it => write!(written, "\\U{:08X}", u32::from(it)).expect("memory can be written"),
+                }
+            }
+            written.push('"');
+            written
+        }
+        Style::Literal => {
+            let hint = if text.starts_with([' ', '\n']) { "2" } else { "" };
+            let chomps = match text.strip_suffix('\n') {
+                None => "-",
+                Some(rest) if rest.is_empty() || rest.ends_with('\n') => "+",
+                Some(_) => "",
+            };
+            let mut written = format!("|{hint}{chomps}");
+            for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
+                let indent = if line.is_empty() { "" } else { "  " };
+                write!(written, "\n{indent}{line}").expect("memory can be written");
+            }
+            written
+        }
+    }
+}
+
+/// Whether what variables become can change how a block is read: at its start, where the indent is told, and at its end, which may get lost.
+pub(super) fn is_open_block(text: &str) -> bool {
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    first.starts_with('$') || lines.last().is_some_and(|last| last.starts_with('$'))
+}
 
 /// Whether a text with a variable in it is printed without quotes, and on one line.
 pub(super) fn is_plain(text: &str) -> bool {
@@ -29,8 +116,8 @@ pub(super) fn is_plain(text: &str) -> bool {
         })
 }
 
-/// What a text means that stands without quotes: as the value of a key, or as an item of a list. Nothing, where it is no YAML there.
-pub(super) fn read<'a>(text: &str, is_item: bool, at: Span) -> Option<Node<'a>> {
+/// What a text means as it is written: as the value of a key, or as an item of a list. Nothing, where it is no YAML there, or none that JSON has a word for.
+pub(super) fn read<'a>(text: &str, place: Place, at: Span) -> Option<Node<'a>> {
     let plain = |text: &str| {
         Some(Node {
             value: Value::Scalar(Scalar { text: text.to_owned().into(), plain: true }),
@@ -38,21 +125,45 @@ pub(super) fn read<'a>(text: &str, is_item: bool, at: Span) -> Option<Node<'a>> 
             over: None,
         })
     };
-    let text = text.trim_matches(' ');
+    let trimmed = text.trim_matches(' ');
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
-    if text.bytes().all(is_word) && !text.starts_with(['-', '.']) {
-        return plain(text);
+    if trimmed.bytes().all(is_word) && !trimmed.starts_with(['-', '.']) {
+        return plain(trimmed);
     }
+    let is_item = place == Place::Item;
     let document = if is_item { format!("- {text}\n") } else { format!("k: {text}\n") };
     let root = yaml::documents(&document, at.file).into_iter().next()?.ok()?;
-    match &root.value {
-        Value::Sequence(sequence) if is_item && sequence.items.len() == 1 => {
-            Some(moved(&sequence.items[0], at))
-        }
+    let node = match &root.value {
+        Value::Sequence(sequence) if is_item && sequence.items.len() == 1 => moved(&sequence.items[0], at),
         Value::Mapping(mapping) if !is_item && mapping.entries.len() == 1 => {
-            Some(moved(&mapping.entries[0].value, at))
+            moved(&mapping.entries[0].value, at)
         }
-        _ => None,
+        _ => return None,
+    };
+    is_json(&node).then_some(node)
+}
+
+/// What a text means as it is written for a key: numbers and booleans become the texts that JSON has for them. Nothing, where it is no key.
+pub(super) fn read_key(text: &str) -> Option<String> {
+    let document = format!("{text}: x\n");
+    let root = yaml::documents(&document, 0).into_iter().next()?.ok()?;
+    let [entry] = root.entries() else { return None };
+    let plain = !text.trim_start().starts_with(['\'', '"']);
+    let key = Scalar { text: entry.key.text.clone(), plain };
+    match key.kind() {
+        Kind::Null => None,
+        Kind::Boolean => yaml::boolean(&key.text).map(str::to_owned),
+        Kind::Number => yaml::number(&key.text).map(Cow::into_owned),
+        _ => Some(key.text.into_owned()),
+    }
+}
+
+/// Whether JSON has a word for all of it.
+fn is_json(node: &Node<'_>) -> bool {
+    match &node.value {
+        Value::Scalar(scalar) => !(scalar.plain && yaml::is_endless(&scalar.text)),
+        Value::Sequence(sequence) => sequence.items.iter().all(is_json),
+        Value::Mapping(mapping) => mapping.entries.iter().all(|entry| is_json(&entry.value)),
     }
 }
 
@@ -101,9 +212,9 @@ mod tests {
 
     #[test]
     fn what_is_put_in_is_read_again() {
-        let json = |text: &str, is_item| {
+        let json = |text: &str, place| {
             let mut json = Vec::new();
-            read(text, is_item, AT)?.write_json(&mut json);
+            read(text, place, AT)?.write_json(&mut json);
             Some(String::from_utf8(json).unwrap())
         };
         for (text, said) in [
@@ -112,16 +223,51 @@ mod tests {
             ("", "null"),
             (" a ", "\"a\""),
             ("-1", "-1"),
+            ("010", "8"),
+            ("y", "true"),
             ("[a, {b: 1}]", r#"["a",{"b":1}]"#),
             ("\"00\"", "\"00\""),
             ("a # b", "\"a\""),
             ("oci://x/y:1", "\"oci://x/y:1\""),
         ] {
-            assert_eq!(json(text, false).as_deref(), Some(said), "{text}");
-            assert_eq!(json(text, true).as_deref(), Some(said), "{text}");
+            assert_eq!(json(text, Place::Value).as_deref(), Some(said), "{text}");
+            assert_eq!(json(text, Place::Item).as_deref(), Some(said), "{text}");
         }
-        assert_eq!(json("a: b", false), None);
-        assert_eq!(json("a: b", true).as_deref(), Some(r#"{"a":"b"}"#));
-        assert_eq!(read("[a]", false, AT).unwrap().items()[0].at, AT);
+        assert_eq!(json("a: b", Place::Value), None);
+        assert_eq!(json(".inf", Place::Value), None);
+        assert_eq!(json("a: b", Place::Item).as_deref(), Some(r#"{"a":"b"}"#));
+        assert_eq!(read("[a]", Place::Value, AT).unwrap().items()[0].at, AT);
+    }
+
+    #[test]
+    fn quotes_and_blocks_are_read_as_they_are_written() {
+        for (text, place, how, as_written) in [
+            ("a: ${A}", Place::Value, Style::Single, "'a: ${A}'"),
+            ("- 'x ${A}", Place::Value, Style::Single, "'- ''x ${A}'"),
+            ("\t${A}\\", Place::Value, Style::Double, r#""\t${A}\\""#),
+            ("a\n${A}", Place::Value, Style::Literal, "|-\n  a\n  ${A}"),
+            (" a\n\n${A}\n\n", Place::Value, Style::Literal, "|2+\n   a\n\n  ${A}\n"),
+            ("a \n${A}", Place::Value, Style::Double, r#""a \n${A}""#),
+            ("a\n${A}", Place::Key, Style::Double, r#""a\n${A}""#),
+        ] {
+            assert_eq!(style(text, place), how, "{text:?}");
+            assert_eq!(written(text, how), as_written);
+            assert_eq!(read(as_written, Place::Value, AT).unwrap().text(), Some(text), "{as_written}");
+        }
+        assert!(is_open_block("${A}\nx\n") && is_open_block("x\n${A}\n") && !is_open_block("a\n${A}\nb\n"));
+    }
+
+    #[test]
+    fn a_key_is_a_text_in_the_end() {
+        for (text, key) in [
+            ("a", Some("a")),
+            ("010", Some("8")),
+            ("y", Some("true")),
+            ("'y'", Some("y")),
+            ("~", None),
+            ("a: b", None),
+        ] {
+            assert_eq!(read_key(text).as_deref(), key, "{text}");
+        }
     }
 }

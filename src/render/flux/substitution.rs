@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::envsubst::{self, Variable};
-use super::printed;
+use super::printed::{self, Place, Style};
 use crate::render::{Note, Reason};
 use crate::yaml::{Entry, Key, Node, Span, Value};
 
@@ -22,11 +22,12 @@ pub struct Variables<'a> {
     pub always: bool,
 }
 
-/// Whether a text is not what the cluster will see, because it has a variable in it that is known there only: of Flux (`${NAME}`) or of a
-/// `ResourceSet` (`<< inputs.name >>`). What such a text says cannot be judged.
+/// What starts and what ends a part of a text that is filled in elsewhere: by Flux, by the Flux Operator, by Helm, or by SOPS.
+const OPAQUE: [(&str, &str); 4] = [("${", "}"), ("<<", ">>"), ("{{", "}}"), ("ENC[", "]")];
+
+/// Whether a text is not what the cluster will see, because a part of it is known there only. What such a text says cannot be judged.
 pub fn is_opaque(text: &str) -> bool {
-    let between = |start: &str, end: &str| text.find(start).is_some_and(|at| text[at..].contains(end));
-    between("${", "}") || between("<<", ">>")
+    OPAQUE.iter().any(|(start, end)| text.find(start).is_some_and(|at| text[at..].contains(end)))
 }
 
 // === impl Variables ===
@@ -65,17 +66,17 @@ impl<'a> Variables<'a> {
         if is_disabled || !self.count() {
             return object.clone();
         }
-        self.node(object, false, notes).unwrap_or_else(|| object.clone())
+        self.node(object, Place::Value, notes).unwrap_or_else(|| object.clone())
     }
 
     /// What a value becomes; nothing if it stays as it is.
-    fn node<'n>(&self, node: &Node<'n>, is_item: bool, notes: &mut Vec<Note>) -> Option<Node<'n>> {
+    fn node<'n>(&self, node: &Node<'n>, place: Place, notes: &mut Vec<Note>) -> Option<Node<'n>> {
         match &node.value {
-            Value::Scalar(scalar) => self.scalar(node, &scalar.text, is_item, notes),
+            Value::Scalar(scalar) => self.scalar(node, &scalar.text, place, notes),
             Value::Sequence(sequence) => {
                 let mut changed = None;
                 for (index, item) in sequence.items.iter().enumerate() {
-                    if let Some(new) = self.node(item, true, notes) {
+                    if let Some(new) = self.node(item, Place::Item, notes) {
                         changed.get_or_insert_with(|| node.clone()).sequence_mut()?[index] = new;
                     }
                 }
@@ -85,7 +86,7 @@ impl<'a> Variables<'a> {
                 let mut changed = None;
                 for (index, Entry { key, value }) in mapping.entries.iter().enumerate() {
                     let new_key = self.key(key, notes);
-                    let new_value = self.node(value, false, notes);
+                    let new_value = self.node(value, Place::Value, notes);
                     if new_key.is_some() || new_value.is_some() {
                         let entry = &mut changed.get_or_insert_with(|| node.clone()).mapping_mut()?[index];
                         entry.key = new_key.unwrap_or_else(|| key.clone());
@@ -101,26 +102,55 @@ impl<'a> Variables<'a> {
         &self,
         node: &Node<'n>,
         text: &str,
-        is_item: bool,
+        place: Place,
         notes: &mut Vec<Note>,
     ) -> Option<Node<'n>> {
         let (new, is_opaque) = self.text(text, node.at, notes)?;
-        let mut replaced = if is_opaque || !printed::is_plain(text) {
+        let style = printed::style(text, place);
+        let stays_text = match style {
+            Style::Plain | Style::Double => false,
+            Style::Single => !text.contains('\'') && !new.contains('\''),
+            Style::Literal => !printed::is_open_block(text),
+        };
+        let mut replaced = if is_opaque || stays_text {
             Node::text_at(new, node.at)
-        } else if let Some(read) = printed::read(&new, is_item, node.at) {
-            read
         } else {
-            let message = format!("{text:?} becomes {new:?}, which is no YAML there");
-            notes.push(Note { at: node.at, reason: Reason::Refused, message });
-            Node::text_at(new, node.at)
+            let written = self.written(text, style, new);
+            printed::read(&written, place, node.at).unwrap_or_else(|| {
+                let message = format!("{text:?} becomes {written:?}, which is no YAML there");
+                notes.push(Note { at: node.at, reason: Reason::Refused, message });
+                Node::text_at(written, node.at)
+            })
         };
         replaced.over.clone_from(&node.over);
         Some(replaced)
     }
 
     fn key<'n>(&self, key: &Key<'n>, notes: &mut Vec<Note>) -> Option<Key<'n>> {
-        let (text, _) = self.text(&key.text, key.at, notes)?;
+        let (new, is_opaque) = self.text(&key.text, key.at, notes)?;
+        let text = if is_opaque {
+            new
+        } else {
+            let written = self.written(&key.text, printed::style(&key.text, Place::Key), new);
+            printed::read_key(&written).unwrap_or_else(|| {
+                let message = format!("{:?} becomes {written:?}, which is no key", key.text);
+                notes.push(Note { at: key.at, reason: Reason::Refused, message });
+                written
+            })
+        };
         Some(Key { text: text.into(), at: key.at })
+    }
+
+    /// What a text is written as, once its variables are replaced in there; `plain` is what it becomes without any quotes.
+    fn written(&self, text: &str, style: Style, plain: String) -> String {
+        if style == Style::Plain {
+            return plain;
+        }
+        let written = printed::written(text, style);
+        match envsubst::evaluate(&written, &|name| self.get(name)) {
+            Ok(evaluated) => evaluated.text.into_owned(),
+            Err(_) => plain,
+        }
     }
 
     /// What a text becomes, and whether an unknown variable is left in it; nothing if it stays as it is.
@@ -194,8 +224,12 @@ mod tests {
             substituted("{a: '${S:=b}', b: '${A}-${S}', c: '${A}'}", &variables(&[("A", "1")], true));
         assert_eq!(json, r#"{"a":"${S:=b}","b":"1-${S}","c":1}"#);
         assert!(
-            is_opaque("1-${S}") && is_opaque("<< inputs.name >>-x") && !is_opaque("} ${") && !is_opaque("$S")
+            is_opaque("1-${S}")
+                && is_opaque("<< inputs.name >>-x")
+                && is_opaque("{{ .Name }}")
+                && is_opaque("ENC[AES256,x]")
         );
+        assert!(!is_opaque("} ${") && !is_opaque("$S") && !is_opaque("a <= b"));
     }
 
     #[test]

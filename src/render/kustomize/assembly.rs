@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
+use super::configurations;
 use super::documents;
 use super::engine::{Build, Kustomize, Named, Read, To};
+use super::kustomization::Patch;
 use super::metadata;
 use super::patches;
 use super::replacements;
@@ -15,6 +17,10 @@ use crate::yaml::Span;
 
 /// How deep components may name components.
 const MAX_DEPTH: usize = 100;
+
+/// The fields that are not rendered and make objects, which a patch or a replacement may be about.
+const MAKES_OBJECTS: &[&str] =
+    &["configMapGenerator", "secretGenerator", "generators", "helmCharts", "helmChartInflationGenerator"];
 
 /// A build under way.
 pub(super) struct Assembly<'k, 't, 'a> {
@@ -38,11 +44,30 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         this.build
     }
 
+    /// What patches make of one object, where there are others that are not here.
+    pub(super) fn patched(
+        kustomize: &'k Kustomize<'t, 'a>,
+        resource: Resource<'a>,
+        patches: &[Patch<'a>],
+    ) -> Build<'a> {
+        let build = Build { resources: vec![resource], incomplete: Some(Reason::Remote), ..Build::default() };
+        let mut this = Self { kustomize, build };
+        for patch in patches {
+            patches::apply(&mut this, "", patch);
+        }
+        this.build
+    }
+
     fn take(&mut self, folder: &str, read: &Read<'a>, depth: usize) {
         self.build.notes.extend(read.notes.iter().cloned());
         for skipped in read.kustomization.skipped.iter().filter(|skipped| skipped.matters) {
             self.note(skipped.at, Reason::Unsupported, format!("{} is not rendered", skipped.field));
         }
+        if read.kustomization.skipped.iter().any(|skipped| MAKES_OBJECTS.contains(&skipped.field)) {
+            self.build.incomplete.get_or_insert(Reason::Unsupported);
+        }
+        let configurations = &read.kustomization.configurations;
+        configurations::note(self.kustomize.tree, folder, configurations, &mut self.build.notes);
         self.gather(folder, read);
         for named in &read.components {
             self.apply_component(folder, named, depth);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::assembly::Assembly;
-use super::kustomization::{Kustomization, Text};
+use super::kustomization::{Kustomization, Patch, Text};
 use super::printing;
 use super::resource::Resource;
 use crate::render::tree::{Note, Reason, Tree, folder_of, join};
@@ -88,6 +88,12 @@ impl<'t, 'a> Kustomize<'t, 'a> {
         let read = self.resolve(folder, kustomization, Vec::new());
         self.build_below(read.folders());
         Assembly::of(self, folder, &read)
+    }
+
+    /// What patches that stand in their own object make of one of the objects that they may be for. That one is for another object is a note with
+    /// [`Reason::Remote`].
+    pub fn patched(&self, resource: Resource<'a>, patches: &[Patch<'a>]) -> Build<'a> {
+        Assembly::patched(self, resource, patches)
     }
 
     /// The kustomization of a folder as its file has it, with what kustomize would refuse about it.

@@ -38,6 +38,8 @@ pub struct Kustomization<'a> {
     pub patches_json6902: Vec<Patch<'a>>,
     /// `replacements`.
     pub replacements: Vec<Replacement<'a>>,
+    /// `configurations`: files.
+    pub configurations: Vec<Text<'a>>,
     /// What is there and not rendered.
     pub skipped: Vec<Skipped>,
 }
@@ -189,6 +191,7 @@ impl Kustomization<'_> {
             patches_strategic_merge: Vec::new(),
             patches_json6902: Vec::new(),
             replacements: Vec::new(),
+            configurations: Vec::new(),
             skipped: Vec::new(),
         }
     }

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::printing::{Reading, boolean, settled_scalar, words};
+use super::printing::{Reading, settled_scalar, words};
 use crate::json::Kind;
-use crate::yaml::{Entry, Mapping, Node, Scalar, Span, Value};
+use crate::yaml::{Entry, Mapping, Node, Scalar, Span, Value, boolean};
 
 /// The key of a map in a patch that says what the map is for.
 const DIRECTIVE: &str = "$patch";

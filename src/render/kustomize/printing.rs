@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::metadata::with_texts;
 use super::resource::Resource;
 use crate::json::Kind;
-use crate::yaml::{Entry, Node, Scalar, Value};
+use crate::yaml::{Entry, Node, Scalar, Value, boolean, number};
 
 /// The annotation of what is for kustomize alone.
 const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
@@ -117,54 +117,6 @@ pub(super) fn settled_scalar<'a>(scalar: &Scalar<'a>, reading: Reading) -> Optio
         }
         _ => otherwise(),
     }
-}
-
-/// What YAML 1.1 takes for a boolean. In YAML 1.2 it is one only if it says `true` or `false`.
-pub(super) fn boolean(text: &str) -> Option<&'static str> {
-    match text {
-        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => Some("true"),
-        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" | "n" | "N" => Some("false"),
-        _ => None,
-    }
-}
-
-/// What the YAML reader of kustomize takes for a number, as JSON has it.
-fn number(text: &str) -> Option<String> {
-    let digits: Cow<'_, str> =
-        if text.contains('_') { Cow::Owned(text.replace('_', "")) } else { Cow::Borrowed(text) };
-    let (sign, unsigned) = match digits.as_bytes().first()? {
-        b'-' => ("-", &digits[1..]),
-        b'+' => ("", &digits[1..]),
-        _ => ("", &*digits),
-    };
-    let whole = |digits: &str, base: u32| {
-        let is_unsigned = digits.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        is_unsigned.then(|| u64::from_str_radix(digits, base).ok()).flatten().map(|it| format!("{sign}{it}"))
-    };
-    let prefix = unsigned.get(..2).unwrap_or_default();
-    match prefix {
-        "0x" | "0X" => return whole(&unsigned[2..], 16),
-        "0b" | "0B" => return whole(&unsigned[2..], 2),
-        "0o" | "0O" => return whole(&unsigned[2..], 8),
-        _ => {}
-    }
-    if unsigned.bytes().all(|byte| byte.is_ascii_digit()) && !unsigned.is_empty() {
-        let is_octal = unsigned.len() > 1 && unsigned.starts_with('0');
-        if !is_octal {
-            return Some(format!("{sign}{unsigned}"));
-        }
-        if let Some(number) = whole(&unsigned[1..], 8) {
-            return Some(number);
-        }
-    }
-    let is_float = unsigned.bytes().next().is_some_and(|byte| byte.is_ascii_digit() || byte == b'.')
-        && unsigned.bytes().any(|byte| byte.is_ascii_digit())
-        && unsigned.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte));
-    let value: f64 = if is_float { unsigned.parse().ok()? } else { return None };
-    value.is_finite().then(|| {
-        let written = serde_json::from_str::<serde_json::Number>(&digits).is_ok();
-        if written { digits.clone().into_owned() } else { format!("{sign}{value:?}") }
-    })
 }
 
 /// What the YAML reader of kustomize takes for a time, as it writes it: a date without quotes.

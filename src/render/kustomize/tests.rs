@@ -158,3 +158,21 @@ fn a_kustomization_that_is_in_no_file_is_built_in_a_folder() {
     let namespace = build.printed()[0].node.at(&["metadata", "namespace"]).unwrap().clone();
     assert_eq!((namespace.text(), namespace.at), (Some("prod"), at));
 }
+
+#[test]
+fn a_patch_may_be_for_what_a_generator_makes() {
+    let files = format!(
+        "{RELEASE}
+# base/kustomization.yaml
+resources: [release.yaml]
+configMapGenerator: [{{name: settings, literals: [a=b]}}]
+patches: [{{patch: '{{apiVersion: v1, kind: ConfigMap, metadata: {{name: settings}}, data: {{a: c}}}}'}}]
+"
+    );
+    let (printed, notes) = build(&files, "base");
+    assert_eq!(printed.len(), 1);
+    assert_eq!(
+        notes,
+        [(Reason::Unsupported, "there is no ConfigMap settings that the patch can be for".to_owned())]
+    );
+}

@@ -32,9 +32,18 @@ impl Generator {
     }
 
     pub(super) fn patch(&mut self, folder: &str) -> String {
+        self.patch_of(Some(folder))
+    }
+
+    /// A patch as Flux takes it: in the object itself, and without options.
+    pub(super) fn inline_patch(&mut self) -> String {
+        self.patch_of(None)
+    }
+
+    fn patch_of(&mut self, folder: Option<&str>) -> String {
         let is_steps = self.chance.percent(40);
         let has_target = is_steps || self.chance.percent(60);
-        let frees = !is_steps && self.chance.percent(20);
+        let frees = folder.is_some() && !is_steps && self.chance.percent(20);
         let body = if is_steps {
             self.feature("JSON patches");
             self.steps()
@@ -47,11 +56,12 @@ impl Generator {
             let kind = frees.then_some("Renamed");
             self.merge_patch(kind.filter(|_| has_target), has_target)
         };
-        let mut text = if self.chance.percent(40) {
-            self.feature("patches in files");
-            format!("- path: {}\n", self.write(folder, &body))
-        } else {
-            format!("- patch: |-\n{}\n", indented(&body, 4))
+        let mut text = match folder.filter(|_| self.chance.percent(40)) {
+            Some(folder) => {
+                self.feature("patches in files");
+                format!("- path: {}\n", self.write(folder, &body))
+            }
+            None => format!("- patch: |-\n{}\n", indented(&body, 4)),
         };
         if has_target {
             let target = match self.chance.below(10) {
