@@ -209,7 +209,9 @@ fn patches_of_a_flux_instance_change_what_it_follows() {
         [("flux.yaml", instance), ("clusters/x/web.yaml", &*release("web", "{values: {a: 'x-${A}'}}"))];
     assert_eq!(ends(&files, &[]), [r#"Kustomization clusters/x: apps/web {"values":{"a":"x-b"}}"#]);
     let mut tree = Tree::default();
-    files.iter().for_each(|(path, text)| tree.add(path, text));
+    for (path, text) in &files {
+        tree.add(path, text);
+    }
     let rendered = all(&tree, &[]);
     let notes: Vec<_> = rendered.ends[0].notes.iter().map(|note| &*note.message).collect();
     assert_eq!(notes, ["there is no /spec/nothing to remove (Kustomization flux-system in flux-system)"]);

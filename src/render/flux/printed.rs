@@ -91,7 +91,7 @@ pub(super) fn written(text: &str, style: Style) -> String {
 pub(super) fn is_open_block(text: &str) -> bool {
     let mut lines = text.lines().filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default();
-    first.starts_with('$') || lines.last().is_some_and(|last| last.starts_with('$'))
+    first.starts_with('$') || lines.next_back().is_some_and(|last| last.starts_with('$'))
 }
 
 /// Whether a text with a variable in it is printed without quotes, and on one line.

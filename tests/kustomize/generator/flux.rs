@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 
 use super::{Case, Chance, Generator};
 
+/// A `ConfigMap` or a Secret: its kind, its name, and the variables in it.
+type Config = (&'static str, &'static str, BTreeMap<&'static str, &'static str>);
+
 /// A Kustomization of Flux and the tree that it builds.
 #[derive(Debug)]
 pub(crate) struct FluxCase {
@@ -13,7 +16,7 @@ pub(crate) struct FluxCase {
     /// The object.
     pub(crate) kustomization: String,
     /// The `ConfigMaps` and Secrets that are there, each with the variables in it.
-    pub(crate) config: Vec<(&'static str, &'static str, BTreeMap<&'static str, &'static str>)>,
+    pub(crate) config: Vec<Config>,
     /// Whether variables without a value are refused.
     pub(crate) strict: bool,
 }
@@ -313,9 +316,7 @@ impl Generator {
         if patches.is_empty() { patches } else { format!("  patches:\n{patches}") }
     }
 
-    fn post_build(
-        &mut self,
-    ) -> (Vec<(&'static str, &'static str, BTreeMap<&'static str, &'static str>)>, String) {
+    fn post_build(&mut self) -> (Vec<Config>, String) {
         let mut config = Vec::new();
         if !self.chance.percent(85) {
             return (config, String::new());
@@ -359,7 +360,7 @@ impl Generator {
             writeln!(text, "    substituteStrategy: {strategy}").unwrap();
         }
         if text == "  postBuild:\n" {
-            text = "  postBuild: {}\n".to_owned();
+            return (config, "  postBuild: {}\n".to_owned());
         }
         (config, text)
     }
@@ -437,7 +438,7 @@ impl Generator {
             let is_refused = ["${A-d}", "${A+d}", "${A", "${", "${}", "${A b}", "${A!}", "${a.b}", "${A/x}"]
                 .contains(form);
             if !is_refused || self.chance.percent(15) {
-                return *form;
+                return form;
             }
         }
         "${A}"
