@@ -53,6 +53,9 @@ enum Command {
     /// The same, and the parser's events of every file that names what a check is about.
     #[command(hide = true)]
     Events { folder: PathBuf },
+    /// Build the folders in a list with the library of kustomize.
+    #[command(hide = true)]
+    Kustomize { program: PathBuf, list: PathBuf },
 }
 
 fn main() -> Result<()> {
@@ -60,6 +63,7 @@ fn main() -> Result<()> {
     match command {
         Some(Command::Search { folder }) => floor::run(&folder, floor::Depth::Search),
         Some(Command::Events { folder }) => floor::run(&folder, floor::Depth::Events),
+        Some(Command::Kustomize { program, list }) => tools::build(&program, &list)?,
         None if !corpus.is_dir() => {
             println!("skipped: no corpus at {}", corpus.display());
             return Ok(());
@@ -72,8 +76,9 @@ fn main() -> Result<()> {
 fn compare(corpus: &Path, rounds: usize, alone: bool) -> Result<()> {
     let corpus = corpus.canonicalize().context("the corpus cannot be found")?;
     let mut programs = vec![check(&corpus), floor("search", &corpus)?, floor("events", &corpus)?];
+    let lists = tempfile::tempdir()?;
     if !alone {
-        programs.extend(tools::all(&corpus)?);
+        programs.extend(tools::all(&corpus, lists.path())?);
     }
     let turns = run::in_turn(&programs, rounds)?;
     println!("{:<42} {:>9} {:>9} {:>9} {:>9} {:>8}", "", "min s", "median s", "max s", "CPU s", "peak MiB");

@@ -197,7 +197,9 @@ pub(super) fn run(args: &CheckArgs, out: &mut impl Write) -> Result<ExitCode, Ch
         let progress = Progress::new("files");
         collect(&args.paths, &|_| progress.one_more())?
     };
-    let criteria = Criteria { settings: &settings, facts: &facts, baseline: baseline.as_ref() };
+    // One line for each finding has no room for fixes.
+    let fixes = args.fix || args.diff || !(args.quiet && args.format == Format::Text);
+    let criteria = Criteria { settings: &settings, facts: &facts, baseline: baseline.as_ref(), fixes };
     let checked = check(&collected, criteria);
     if let Some(path) = &args.write_baseline {
         let baseline = Baseline::of(checked.fingerprints.iter().cloned());

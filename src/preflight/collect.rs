@@ -1,13 +1,14 @@
 //! Reads the files of repositories: which there are, and what is in those that can matter.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
 use memchr::memmem;
+use rayon::prelude::*;
 use thiserror::Error;
 
 /// The path that stands for the standard input.
@@ -114,9 +115,10 @@ pub fn collect(paths: &[PathBuf], progress: Progress<'_>) -> Result<Collected, N
     if paths.iter().any(|path| path == Path::new(STDIN)) {
         let mut bytes = Vec::new();
         let read = io::stdin().lock().read_to_end(&mut bytes).map_err(Why::from).and_then(|_| text_of(bytes));
+        let read = read.map(|text| if matters(STDIN, &text) { text } else { String::new() });
         collected.add(STDIN.to_owned(), "<stdin>".to_owned(), read);
     }
-    collected.sources.sort_by(|one, other| one.key.cmp(&other.key));
+    collected.sources.par_sort_by(|one, other| one.key.cmp(&other.key));
     collected.sources.dedup_by(|one, other| one.key == other.key);
     collected.unreadable.sort_by(|one, other| one.path.cmp(&other.path));
     collected.repositories.sort();
@@ -216,16 +218,27 @@ fn refused(error: ignore::Error, found: &Mutex<Collected>) {
 
 fn take(path: &Path, shown: String, top: &Path, found: &Mutex<Collected>) {
     let key = key_of(path, top);
-    let read = read(path);
+    // All that takes long is done before the others have to wait.
+    let read = read(path).map(|text| if matters(&key, &text) { text } else { String::new() });
     found.lock().expect("no reader panics").add(key, shown, read);
 }
 
 fn read(path: &Path) -> Result<String, Why> {
-    let bytes = fs::metadata(path)?.len();
-    if bytes > MAX_BYTES {
-        return Err(Why::TooLong { bytes });
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    if length > MAX_BYTES {
+        return Err(Why::TooLong { bytes: length });
     }
-    text_of(fs::read(path)?)
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.read_to_end(&mut bytes)?;
+    text_of(bytes)
+}
+
+/// Whether what is in a file can decide about a HelmRelease.
+fn matters(key: &str, text: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or_default();
+    KUSTOMIZATIONS.contains(&name)
+        || WORDS.iter().any(|word| memmem::find(text.as_bytes(), word.as_bytes()).is_some())
 }
 
 fn text_of(bytes: Vec<u8>) -> Result<String, Why> {
@@ -251,13 +264,7 @@ fn key_of(path: &Path, top: &Path) -> String {
 impl Collected {
     fn add(&mut self, key: String, path: String, read: Result<String, Why>) {
         match read {
-            Ok(text) => {
-                let name = key.rsplit('/').next().unwrap_or_default();
-                let matters = KUSTOMIZATIONS.contains(&name)
-                    || WORDS.iter().any(|word| memmem::find(text.as_bytes(), word.as_bytes()).is_some());
-                let text = if matters { text } else { String::new() };
-                self.sources.push(Source { key, path, text });
-            }
+            Ok(text) => self.sources.push(Source { key, path, text }),
             Err(why) => self.unreadable.push(Unreadable { path, why }),
         }
     }
@@ -271,6 +278,8 @@ impl Collected {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const RELEASE: &str = "kind: HelmRelease\n";

@@ -1,17 +1,23 @@
 //! The files that are rendered.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use crate::yaml::{self, Error, Node, Span};
+
+/// The names that kustomize looks for, the first one first.
+const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// The files below one folder, by their paths, which are relative to it and have `/` between their parts.
 #[derive(Debug, Default)]
 pub struct Tree<'a> {
     without_values: bool,
     files: Vec<File<'a>>,
-    by_path: BTreeMap<&'a str, usize>,
+    by_path: HashMap<&'a str, usize>,
+    /// The kustomization file of each folder that has one.
+    kustomizations: HashMap<&'a str, usize>,
+    /// The files in the order of their paths, once somebody asks.
+    sorted: OnceLock<Vec<usize>>,
 }
 
 /// A file, and what it holds once somebody asks.
@@ -66,6 +72,14 @@ impl<'a> Tree<'a> {
             let id = u32::try_from(index).expect("there are fewer than four billion files");
             let without_values = self.without_values;
             self.files.push(File { path, text, id, without_values, documents: OnceLock::new() });
+            self.sorted = OnceLock::new();
+            let rank = |path: &str| KUSTOMIZATIONS.iter().position(|name| name_of(path) == *name);
+            if let Some(own) = rank(path) {
+                let first = self.kustomizations.entry(folder_of(path)).or_insert(index);
+                if rank(self.files[*first].path).is_some_and(|known| own < known) {
+                    *first = index;
+                }
+            }
         }
     }
 
@@ -86,14 +100,15 @@ impl<'a> Tree<'a> {
 
     /// The files in a folder and below it, in the order of their paths. The empty path is the whole tree.
     pub fn below(&self, folder: &str) -> impl Iterator<Item = &File<'a>> {
+        let sorted = self.sorted.get_or_init(|| {
+            let mut sorted: Vec<usize> = (0..self.files.len()).collect();
+            sorted.sort_by_key(|index| self.files[*index].path);
+            sorted
+        });
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-        let start = prefix.clone();
-        self.by_path
-            .range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded))
-            .take_while(move |(path, _)| path.starts_with(&prefix))
-            .map(|(_, index)| &self.files[*index])
-            .collect::<Vec<_>>()
-            .into_iter()
+        let start = sorted.partition_point(|index| self.files[*index].path < prefix.as_str());
+        let files = sorted[start..].iter().map(|index| &self.files[*index]);
+        files.take_while(move |file| file.path.starts_with(&prefix))
     }
 
     /// Whether there is a file below a folder.
@@ -103,9 +118,7 @@ impl<'a> Tree<'a> {
 
     /// The kustomization file of a folder, by the names that kustomize looks for.
     pub fn kustomization(&self, folder: &str) -> Option<&File<'a>> {
-        ["kustomization.yaml", "kustomization.yml", "Kustomization"]
-            .iter()
-            .find_map(|name| self.file(&join(folder, name)?))
+        self.kustomizations.get(folder).map(|index| &self.files[*index])
     }
 }
 
@@ -131,17 +144,29 @@ pub fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
+/// The name of a file, without its folder.
+fn name_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
 /// A path that is relative to a folder, as one of the tree; `None` where it leads out of it.
 pub fn join(folder: &str, path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = if folder.is_empty() { Vec::new() } else { folder.split('/').collect() };
+    let mut joined = String::with_capacity(folder.len() + 1 + path.len());
+    joined.push_str(folder);
     for part in path.split('/') {
         match part {
             "" | "." => {}
-            ".." => _ = parts.pop()?,
-            part => parts.push(part),
+            ".." if joined.is_empty() => return None,
+            ".." => joined.truncate(folder_of(&joined).len()),
+            part => {
+                if !joined.is_empty() {
+                    joined.push('/');
+                }
+                joined.push_str(part);
+            }
         }
     }
-    Some(parts.join("/"))
+    Some(joined)
 }
 
 #[cfg(test)]

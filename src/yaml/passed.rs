@@ -3,49 +3,84 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use granit_parser::Event;
-
 use super::Span;
 
+/// From this many keys on, a map looks them up by hash to find one that is there twice.
+const MANY_KEYS: usize = 24;
+
+/// The collections that are open in what is passed over; none where nothing is.
+#[derive(Default)]
+pub(super) struct Passing<'a> {
+    open: Vec<Passed<'a>>,
+    /// The keys of all maps that are open, with their places, those of the innermost last.
+    keys: Vec<(Cow<'a, str>, Span)>,
+}
+
 /// A collection that is passed over.
-pub(super) struct Passed<'a> {
+struct Passed<'a> {
     awaits: Awaits,
-    /// The keys that were there so far, with their places.
-    keys: HashMap<Cow<'a, str>, Span>,
+    /// Where its keys begin.
+    start: usize,
+    /// Its keys again, once they are many.
+    many: HashMap<Cow<'a, str>, Span>,
 }
 
 /// What comes next in a collection that is passed over.
+#[derive(Clone, Copy, PartialEq)]
 enum Awaits {
     Item,
     Key,
     Value,
 }
 
-impl<'a> Passed<'a> {
-    /// What an event opens.
-    pub(super) fn of(event: &Event<'_>) -> Self {
-        let awaits = if matches!(event, Event::MappingStart(..)) { Awaits::Key } else { Awaits::Item };
-        Self { awaits, keys: HashMap::new() }
+impl<'a> Passing<'a> {
+    /// Whether anything is passed over.
+    pub(super) fn is_on(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Opens a list or a map.
+    pub(super) fn begin(&mut self, is_map: bool) {
+        let awaits = if is_map { Awaits::Key } else { Awaits::Item };
+        self.open.push(Passed { awaits, start: self.keys.len(), many: HashMap::new() });
+    }
+
+    /// Closes the innermost collection, if one is open.
+    pub(super) fn end(&mut self) {
+        if let Some(passed) = self.open.pop() {
+            self.keys.truncate(passed.start);
+        }
     }
 
     /// Whether a key comes next.
     pub(super) fn awaits_key(&self) -> bool {
-        matches!(self.awaits, Awaits::Key)
+        self.open.last().is_some_and(|passed| passed.awaits == Awaits::Key)
     }
 
-    /// Passes over an item, a value or a key; `key` is its text, if it can be one that must not be there twice. Returns where such a key was
-    /// before.
-    pub(super) fn take(&mut self, key: Option<&Cow<'a, str>>, at: Span) -> Option<Span> {
-        match self.awaits {
-            Awaits::Item => None,
+    /// Passes over an item, a value or a key; `key` is its text, if it can be one that must not be there twice. Returns such a key that was there
+    /// before, and where.
+    pub(super) fn take(&mut self, key: Option<Cow<'a, str>>, at: Span) -> Option<(Cow<'a, str>, Span)> {
+        let passed = self.open.last_mut()?;
+        match passed.awaits {
+            Awaits::Item => return None,
             Awaits::Value => {
-                self.awaits = Awaits::Key;
-                None
+                passed.awaits = Awaits::Key;
+                return None;
             }
-            Awaits::Key => {
-                self.awaits = Awaits::Value;
-                self.keys.insert(key?.clone(), at)
-            }
+            Awaits::Key => passed.awaits = Awaits::Value,
         }
+        let key = key?;
+        let keys = &self.keys[passed.start..];
+        let first = if keys.len() < MANY_KEYS {
+            keys.iter().find(|(known, _)| *known == key).map(|(_, first)| *first)
+        } else {
+            passed.many.extend(keys[passed.many.len()..].iter().cloned());
+            passed.many.get(&key).copied()
+        };
+        if first.is_none() {
+            self.keys.push((key, at));
+            return None;
+        }
+        first.map(|first| (key, first))
     }
 }

@@ -83,7 +83,8 @@ fn corpus() -> Option<PathBuf> {
 fn told(root: &Path, flux: Flux) -> Told {
     let collected = collect(&[root.to_owned()], &|_| {}).expect("the folder is there");
     let (settings, facts) = (Settings::default(), Facts::of(flux));
-    let checked = check(&collected, Criteria { settings: &settings, facts: &facts, baseline: None });
+    let checked =
+        check(&collected, Criteria { settings: &settings, facts: &facts, baseline: None, fixes: true });
     let place = |file: u32| {
         let path = Path::new(checked.files.path(file));
         path.strip_prefix(root).expect("it is in the folder").display().to_string()

@@ -13,6 +13,7 @@ mod errors;
 mod events;
 mod facts;
 #[path = "../support/go_tools.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of it")]
 mod go_tools;
 #[allow(dead_code, reason = "a few steps wait for the tests of lost CRD versions and of modes by namespace")]
 mod harness;

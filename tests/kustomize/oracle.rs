@@ -8,15 +8,7 @@ use std::process::{Command, Stdio};
 use chartgate::render::kustomize::Resource;
 use serde_json::Value;
 
-use crate::go_tools::{GoTools, insist};
-
-const KUSTOMIZE: GoTools = GoTools {
-    folder: "kustomize",
-    module: "sigs.k8s.io/kustomize/kustomize/v5",
-    what: "kustomize",
-    minutes: "1",
-    ldflags: "-s -w",
-};
+use crate::go_tools::{KUSTOMIZE, insist};
 
 /// What kustomize prints for a folder, or why it prints nothing.
 pub(crate) type Printed = Result<Vec<Value>, String>;

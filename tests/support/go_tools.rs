@@ -26,6 +26,15 @@ pub(crate) struct GoTools {
     pub(crate) ldflags: &'static str,
 }
 
+/// kustomize, and a program that builds many folders with the library that it is made of.
+pub(crate) const KUSTOMIZE: GoTools = GoTools {
+    folder: "kustomize",
+    module: "sigs.k8s.io/kustomize/kustomize/v5",
+    what: "kustomize",
+    minutes: "1",
+    ldflags: "-s -w",
+};
+
 /// Where these tests have to run, something missing is a failure.
 pub(crate) fn insist(missing: &str) {
     assert!(std::env::var_os("CHARTGATE_REQUIRE_CLUSTER").is_none(), "{missing}");

@@ -37,7 +37,9 @@ pub(super) fn judge_all(
         let identity = (place::of(node, &finding.at), finding.rule.id, finding.what.clone());
         once.entry(identity).or_default().push(found);
     }
-    once.into_iter().map(|((span, ..), found)| diagnostic(span, &found, criteria, files)).collect()
+    // Most of it goes into fixes.
+    let once: Vec<_> = once.into_iter().collect();
+    once.par_iter().map(|((span, ..), found)| diagnostic(*span, found, criteria, files)).collect()
 }
 
 /// The releases of an end that are judged.
@@ -89,7 +91,7 @@ fn diagnostic(span: Span, found: &[Found<'_, '_>], criteria: Criteria<'_>, files
     let (finding, grade, object, _) = &found[0];
     let (settings, installed) = (criteria.settings, criteria.facts.serving(""));
     let scope = Scope { object, selectors: &[], settings, installed, files };
-    let fix = fix::fix(finding, &scope).and_then(Result::ok);
+    let fix = criteria.fixes.then(|| fix::fix(finding, &scope)).flatten().and_then(Result::ok);
     Diagnostic {
         rule: finding.rule.id,
         grade: *grade,

@@ -155,9 +155,8 @@ impl<'a> Variables<'a> {
 
     /// What a text becomes, and whether an unknown variable is left in it; nothing if it stays as it is.
     fn text(&self, text: &str, at: Span, notes: &mut Vec<Note>) -> Option<(String, bool)> {
-        if !text.contains('$') {
-            return None;
-        }
+        // Most texts have none.
+        memchr::memchr(b'$', text.as_bytes())?;
         match envsubst::evaluate(text, &|name| self.get(name)) {
             Ok(evaluated) => {
                 (evaluated.text != text).then(|| (evaluated.text.into_owned(), evaluated.is_opaque))

@@ -182,6 +182,10 @@ impl<'a> Writer<'_, 'a> {
         expect(node, Kind::Object)?;
         let mut is_new = false;
         if node.get(key).is_none() {
+            // What was passed over may have it, and nobody asks for what is in there.
+            if matches!(&node.value, Value::Mapping(mapping) if mapping.elided) {
+                return Ok(1);
+            }
             let Some(at) = self.create else { return Ok(0) };
             let blank = self.blank_for(rest, at);
             node.set(Key { text: key.to_owned().into(), at }, blank);

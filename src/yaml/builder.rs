@@ -1,0 +1,358 @@
+//! From what a reader tells of, to trees.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::passed::Passing;
+use super::reader::Reading;
+use super::{Entry, Error, Key, Lines, Mapping, Node, Scalar, Sequence, Span, Value};
+
+/// How many values the aliases of a document may expand to. The longest honest document that is known has 40,000; a short one can ask for
+/// billions.
+const MAX_EXPANDED: usize = 4_000_000;
+
+/// How deep a document may be, aliases followed. The parser stops at 255 of what is written; what reads a tree recurses.
+const MAX_DEPTH: usize = 1_000;
+
+/// From this many keys on, a map looks them up by hash to find one that is there twice.
+const MANY_KEYS: usize = 24;
+
+/// What is said of a key that is none in JSON.
+const NO_TEXT: &str = "a key that is a list or a map; Kubernetes takes texts only";
+
+/// One collection that is being read.
+struct Frame<'a> {
+    open: Open<'a>,
+    at: Span,
+    anchor: usize,
+    extent: Extent,
+}
+
+/// How much a value holds.
+#[derive(Clone, Copy)]
+struct Extent {
+    /// How many values, all the way down, itself included.
+    size: usize,
+    /// How deep they are.
+    depth: usize,
+}
+
+/// What is open. What it holds so far lies on the builder's piles, from `start` on, until it is known how much there is.
+enum Open<'a> {
+    Sequence {
+        start: usize,
+        flow: bool,
+    },
+    Mapping {
+        start: usize,
+        flow: bool,
+        elided: bool,
+        key: Option<Key<'a>>,
+        is_merge: bool,
+        merged: Vec<Node<'a>>,
+        seen: Seen,
+    },
+}
+
+/// The keys of a map that is being read, once they are many.
+#[derive(Default)]
+struct Seen(HashMap<String, usize>);
+
+/// Makes a tree of what is read, front to back.
+pub(super) struct Builder<'a> {
+    text: &'a str,
+    reading: Reading,
+    passing: Passing<'a>,
+    /// Whether an anchor was passed over.
+    passed_anchor: bool,
+    stack: Vec<Frame<'a>>,
+    items: Vec<Node<'a>>,
+    entries: Vec<Entry<'a>>,
+    /// The finished values of anchors, by the parser's numbers.
+    anchors: HashMap<usize, (Node<'a>, Extent)>,
+    root: Option<Node<'a>>,
+    expanded: usize,
+}
+
+/// Why a document ends early.
+pub(super) enum Stop {
+    /// It is faulty.
+    Fault(Error),
+    /// An alias leads into what was passed over.
+    Passed,
+}
+
+// === impl Builder ===
+
+impl<'a> Builder<'a> {
+    /// One that was told nothing yet of a document in a text.
+    pub(super) fn of(text: &'a str, reading: Reading) -> Self {
+        Self {
+            text,
+            reading,
+            passing: Passing::default(),
+            passed_anchor: false,
+            stack: Vec::new(),
+            items: Vec::new(),
+            entries: Vec::new(),
+            anchors: HashMap::new(),
+            root: None,
+            expanded: 0,
+        }
+    }
+
+    /// Takes a scalar; an anchor of zero is none.
+    pub(super) fn scalar(
+        &mut self,
+        text: Cow<'a, str>,
+        plain: bool,
+        at: Span,
+        anchor: usize,
+    ) -> Result<(), Stop> {
+        if self.is_passing() {
+            self.passed_anchor |= anchor != 0;
+            let is_merge = plain && text == "<<";
+            return self.pass_value(Some(text).filter(|_| !is_merge), at);
+        }
+        let node = Node { value: Value::Scalar(Scalar { text, plain }), at, over: None };
+        self.finish(node, anchor, Extent::ONE)
+    }
+
+    /// Takes the start of a list.
+    pub(super) fn begin_sequence(&mut self, flow: bool, at: Span, anchor: usize) -> Result<(), Stop> {
+        if self.is_passing() {
+            return self.pass_start(false, at, anchor);
+        }
+        self.open(Open::Sequence { start: self.items.len(), flow }, at, anchor)
+    }
+
+    /// Takes the start of a map.
+    pub(super) fn begin_mapping(&mut self, flow: bool, at: Span, anchor: usize) -> Result<(), Stop> {
+        if self.is_passing() {
+            return self.pass_start(true, at, anchor);
+        }
+        let elided = self.begins_what_is_passed();
+        if elided {
+            self.passing.begin(true);
+        }
+        let open = Open::Mapping {
+            start: self.entries.len(),
+            flow,
+            elided,
+            key: None,
+            is_merge: false,
+            merged: Vec::new(),
+            seen: Seen::default(),
+        };
+        self.open(open, at, anchor)
+    }
+
+    /// Takes the end of a list or a map; the last one of what is passed over ends that.
+    pub(super) fn end(&mut self, at: Span) -> Result<(), Stop> {
+        self.passing.end();
+        if self.is_passing() { Ok(()) } else { self.close(at) }
+    }
+
+    /// Takes an alias to an anchor, by its number.
+    pub(super) fn alias(&mut self, id: usize, at: Span) -> Result<(), Stop> {
+        if self.is_passing() {
+            return self.pass_value(None, at);
+        }
+        let Some((node, extent)) = self.anchors.get(&id).cloned() else {
+            if self.passed_anchor {
+                return Err(Stop::Passed);
+            }
+            return Err(fault(at, "an alias to a value that holds it"));
+        };
+        self.expanded += extent.size;
+        let depth = self.stack.len() + extent.depth;
+        if self.expanded > MAX_EXPANDED || depth > MAX_DEPTH {
+            let message =
+                format!("aliases that expand to more than {MAX_EXPANDED} values, or {MAX_DEPTH} levels");
+            return Err(fault(at, message));
+        }
+        self.finish(node, 0, extent)
+    }
+
+    /// Whether what comes next is passed over: nobody asks for it, but it has to be YAML all the same.
+    pub(super) fn is_passing(&self) -> bool {
+        self.passing.is_on()
+    }
+
+    /// The document, once all of it was taken.
+    pub(super) fn into_root(self) -> Option<Node<'a>> {
+        self.root
+    }
+
+    fn pass_start(&mut self, is_map: bool, at: Span, anchor: usize) -> Result<(), Stop> {
+        self.passed_anchor |= anchor != 0;
+        if self.passing.awaits_key() {
+            return Err(fault(at, NO_TEXT));
+        }
+        self.pass_value(None, at)?;
+        self.passing.begin(is_map);
+        Ok(())
+    }
+
+    /// Passes over a value of the innermost collection, which is a key where one comes next.
+    fn pass_value(&mut self, key: Option<Cow<'a, str>>, at: Span) -> Result<(), Stop> {
+        match self.passing.take(key, at) {
+            Some((key, first)) => Err(self.twice(&key, at, first.start as usize)),
+            None => Ok(()),
+        }
+    }
+
+    fn twice(&self, key: &str, at: Span, first: usize) -> Stop {
+        let line = Lines::of(self.text).position(first).line;
+        fault(at, format!("the key {key:?} is there already, on line {line}"))
+    }
+
+    /// Whether what begins now are the values of a HelmRelease, or the schemas of a definition. Its kind has to stand above them, as it does
+    /// wherever people write it.
+    fn begins_what_is_passed(&self) -> bool {
+        if self.reading == Reading::Whole {
+            return false;
+        }
+        let key_of = |frame: &'_ Frame<'a>| match &frame.open {
+            Open::Mapping { key: Some(key), is_merge: false, .. } => Some(key.text.clone()),
+            _ => None,
+        };
+        let is_kind = |kind: &str| {
+            let Some(Frame { open: Open::Mapping { start, .. }, .. }) = self.stack.first() else {
+                return false;
+            };
+            let mut entries = self.entries[*start..].iter();
+            entries.any(|entry| entry.key.text == "kind" && entry.value.text() == Some(kind))
+        };
+        match &self.stack[..] {
+            [root] => key_of(root).is_some_and(|key| key == "spec") && is_kind("CustomResourceDefinition"),
+            [root, spec] => {
+                key_of(spec).is_some_and(|key| key == "values")
+                    && key_of(root).is_some_and(|key| key == "spec")
+                    && is_kind("HelmRelease")
+            }
+            _ => false,
+        }
+    }
+
+    fn open(&mut self, open: Open<'a>, at: Span, anchor: usize) -> Result<(), Stop> {
+        if let Some(Frame { open: Open::Mapping { key: None, .. }, .. }) = self.stack.last() {
+            return Err(fault(at, NO_TEXT));
+        }
+        self.stack.push(Frame { open, at, anchor, extent: Extent::ONE });
+        Ok(())
+    }
+
+    fn close(&mut self, end: Span) -> Result<(), Stop> {
+        let Some(Frame { open, mut at, anchor, extent }) = self.stack.pop() else { return Ok(()) };
+        let (value, flow, last) = match open {
+            Open::Sequence { start, flow } => {
+                let items: Vec<_> = self.items.drain(start..).collect();
+                let last = items.last().map(|item| item.at.end);
+                (Value::Sequence(Arc::new(Sequence { items, flow })), flow, last)
+            }
+            Open::Mapping { start, flow, elided, merged, .. } => {
+                let entries: Vec<_> = self.entries.drain(start..).collect();
+                let last = entries.last().map(|entry| entry.value.at.end.max(entry.key.at.end));
+                let mut mapping = Mapping { entries, flow, elided };
+                merge(&mut mapping, &merged);
+                (Value::Mapping(Arc::new(mapping)), flow, last)
+            }
+        };
+        // The end of a block is told where the next one begins; its own is that of its last value.
+        at.end = if flow { end.end } else { last.unwrap_or(at.end).max(at.start) };
+        self.finish(Node { value, at, over: None }, anchor, extent)
+    }
+
+    /// Puts a value where it belongs: it is a key, the value of one, an item, or the whole document.
+    fn finish(&mut self, node: Node<'a>, anchor: usize, extent: Extent) -> Result<(), Stop> {
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), extent));
+        }
+        let Some(frame) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        frame.extent.add(extent);
+        match &mut frame.open {
+            Open::Sequence { .. } => self.items.push(node),
+            Open::Mapping { start, key, is_merge, merged, seen, .. } => match key.take() {
+                Some(_) if *is_merge => {
+                    *is_merge = false;
+                    if let Some(wrong) = not_mergeable(&node) {
+                        return Err(fault(wrong, "a merge key (<<) that is given no map"));
+                    }
+                    merged.push(node);
+                }
+                Some(key) => self.entries.push(Entry { key, value: node }),
+                None => {
+                    let at = node.at;
+                    let Value::Scalar(Scalar { text, plain }) = node.value else {
+                        return Err(fault(at, NO_TEXT));
+                    };
+                    *is_merge = plain && text == "<<";
+                    if !*is_merge && let Some(first) = seen.before(&text, &self.entries[*start..]) {
+                        return Err(self.twice(&text, at, first));
+                    }
+                    *key = Some(Key { text, at });
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+// === impl Extent ===
+
+impl Extent {
+    const ONE: Self = Self { size: 1, depth: 1 };
+
+    fn add(&mut self, child: Self) {
+        self.size += child.size;
+        self.depth = self.depth.max(child.depth + 1);
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// The place of a key that is there already.
+    fn before(&mut self, key: &str, entries: &[Entry<'_>]) -> Option<usize> {
+        if entries.len() < MANY_KEYS {
+            let same = entries.iter().find(|entry| entry.key.text == key);
+            return same.map(|entry| entry.key.at.start as usize);
+        }
+        for entry in &entries[self.0.len()..] {
+            self.0.insert(entry.key.text.to_string(), entry.key.at.start as usize);
+        }
+        self.0.get(key).copied()
+    }
+}
+
+/// What is not a map, nor a list of maps, and so cannot be merged.
+fn not_mergeable(node: &Node<'_>) -> Option<Span> {
+    let is_map = |node: &Node<'_>| matches!(node.value, Value::Mapping(_));
+    match &node.value {
+        Value::Mapping(_) => None,
+        Value::Sequence(sequence) => sequence.items.iter().find(|item| !is_map(item)).map(|item| item.at),
+        Value::Scalar(_) => Some(node.at),
+    }
+}
+
+/// Adds what merge keys bring: what the map says itself counts, and of several the first.
+fn merge<'a>(mapping: &mut Mapping<'a>, merged: &[Node<'a>]) {
+    let maps = merged.iter().flat_map(|node| match &node.value {
+        Value::Sequence(sequence) => sequence.items.as_slice(),
+        _ => std::slice::from_ref(node),
+    });
+    for entry in maps.flat_map(Node::entries) {
+        if !mapping.entries.iter().any(|own| own.key.text == entry.key.text) {
+            mapping.entries.push(entry.clone());
+        }
+    }
+}
+
+fn fault(at: Span, message: impl Into<String>) -> Stop {
+    Stop::Fault(Error { offset: at.start as usize, message: message.into() })
+}
