@@ -107,7 +107,7 @@ impl Candidate {
             return Ok(self.taken(created, asked));
         };
         let holder = holder(&found).to_owned();
-        let is_free = self.observe(found, asked);
+        let is_free = observe(&mut self.seen, found, asked);
         if !is_free && holder != self.identity {
             return Ok(Turn::Theirs(holder));
         }
@@ -158,17 +158,6 @@ impl Candidate {
         raced(soon(self.api.replace(&self.name, &parameters(), &lease)).await).map(drop)
     }
 
-    /// Takes note of a record, and says whether it may be taken.
-    fn observe(&mut self, lease: Lease, now: Instant) -> bool {
-        let at = self.seen.take().filter(|seen| seen.lease.spec == lease.spec).map_or(now, |seen| seen.at);
-        let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
-        let lasts =
-            seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(DURATION, Duration::from_secs);
-        let is_free = holder(&lease).is_empty() || now.duration_since(at) >= lasts;
-        self.seen = Some(Seen { lease, at });
-        is_free
-    }
-
     /// The record that says that we hold it from now on, in place of another.
     fn record(&self, before: Option<&Lease>) -> Lease {
         let now = Some(MicroTime(Timestamp::now()));
@@ -217,6 +206,17 @@ impl Term {
     }
 }
 
+/// Takes note of a record, and says whether it may be taken: whether nobody holds it, or its holder has not changed it for as
+/// long as it says.
+fn observe(seen: &mut Option<Seen>, lease: Lease, now: Instant) -> bool {
+    let at = seen.take().filter(|seen| seen.lease.spec == lease.spec).map_or(now, |seen| seen.at);
+    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+    let lasts = seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(DURATION, Duration::from_secs);
+    let is_free = holder(&lease).is_empty() || now.duration_since(at) >= lasts;
+    *seen = Some(Seen { lease, at });
+    is_free
+}
+
 fn holder(lease: &Lease) -> &str {
     lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
 }
@@ -229,5 +229,59 @@ async fn soon<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, Api
     match timeout(REQUEST, answer).await {
         Ok(answer) => answer.map_err(|error| Box::new(error).into()),
         Err(_) => Err(ApiError::Late),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record of a holder whose clock says so many seconds after 1970.
+    fn record(holder: &str, clock: i64, lasts: i32) -> Lease {
+        let spec = LeaseSpec {
+            holder_identity: Some(holder.to_owned()),
+            lease_duration_seconds: Some(lasts),
+            renew_time: Some(MicroTime(Timestamp::from_second(clock).unwrap())),
+            ..LeaseSpec::default()
+        };
+        Lease { spec: Some(spec), ..Lease::default() }
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_record_lasts_from_when_it_was_seen_whatever_the_clock_of_its_holder_says() {
+        for clock in [0, 32_503_680_000] {
+            let (mut seen, start) = (None, Instant::now());
+            let mut at =
+                |after, clock| observe(&mut seen, record("other", clock, 20), start + seconds(after));
+            assert!(!at(0, clock));
+            assert!(!at(19, clock));
+            assert!(!at(20, clock + 1), "it was renewed");
+            assert!(!at(39, clock + 1));
+            assert!(at(40, clock + 1));
+        }
+    }
+
+    #[test]
+    fn what_nobody_holds_is_free_at_once_and_a_label_is_no_sign_of_life() {
+        assert!(observe(&mut None, record("", 0, 20), Instant::now()));
+        let (mut seen, start) = (None, Instant::now());
+        assert!(!observe(&mut seen, record("other", 0, 20), start));
+        let mut labelled = record("other", 0, 20);
+        labelled.metadata.resource_version = Some("2".to_owned());
+        assert!(observe(&mut seen, labelled, start + seconds(20)));
+    }
+
+    #[test]
+    fn a_term_that_is_over_is_not_ours_until_it_is_lengthened() {
+        let now = Instant::now();
+        let term = Term { end: Arc::new(Mutex::new(now)) };
+        assert!(!term.is_ours());
+        let copy = term.clone();
+        term.lengthen(now + RENEW_DEADLINE);
+        assert!(copy.is_ours());
     }
 }

@@ -4,7 +4,6 @@
 //! The report of a namespace is about many releases, so it has no `scope`: Policy Reporter would take that for the object of
 //! every result.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
@@ -36,8 +35,8 @@ struct Limits {
     bytes: usize,
 }
 
-/// What became of a rule, from the least to the worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What became of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Pass,
     Skip,
@@ -94,22 +93,19 @@ fn is_same_result(ours: &Value, stored: &Value) -> bool {
 }
 
 fn within(releases: &[Release], limits: Limits) -> Value {
-    let mut fingerprints = Fingerprints::default();
-    let mut all: Vec<(Verdict, Value)> =
-        releases.iter().flat_map(|release| results(release, &mut fingerprints)).collect();
-    // It is stable: what is equally bad stays in the order of the releases.
-    all.sort_by_key(|(verdict, _)| Reverse(*verdict));
-
     let (mut counts, mut left_out) = (Counts::default(), Counts::default());
     let (mut kept, mut bytes) = (Vec::new(), 0);
-    for (verdict, result) in all {
-        counts.add(verdict);
-        bytes += result.to_string().len() + TIMESTAMP_BYTES;
-        // One place is kept for the word about what is left out.
-        if left_out.sum() > 0 || kept.len() + 1 >= limits.results || bytes > limits.bytes {
-            left_out.add(verdict);
-        } else {
-            kept.push(result);
+    for verdict in Verdict::ALL {
+        for said in releases.iter().flat_map(said).filter(|said| said.verdict == verdict) {
+            counts.add(verdict);
+            // One place is kept for the word about what is left out. What is, is not made: there may be ten times as much.
+            let fits = left_out.sum() == 0 && kept.len() + 1 < limits.results;
+            let result = fits.then(|| said.result());
+            bytes += result.as_ref().map_or(0, |result| result.to_string().len() + TIMESTAMP_BYTES);
+            match result {
+                Some(result) if bytes <= limits.bytes => kept.push(result),
+                _ => left_out.add(verdict),
+            }
         }
     }
     if left_out.sum() > 0 {
@@ -119,10 +115,20 @@ fn within(releases: &[Release], limits: Limits) -> Value {
     json!({"source": SOURCE, "summary": counts.summary(), "results": kept})
 }
 
-/// What is said about a release.
-fn results(release: &Release, fingerprints: &mut Fingerprints) -> Vec<(Verdict, Value)> {
+/// Something to be said about a release.
+struct Said<'r> {
+    release: &'r Release,
+    verdict: Verdict,
+    /// What was found, and its fingerprint; nothing where the release passes.
+    finding: Option<(&'r Finding, String)>,
+}
+
+/// What is said about a release, in the order of its findings.
+fn said(release: &Release) -> Vec<Said<'_>> {
     let is_exempt = release.mode == Mode::Off || release.outcome() == Outcome::Skipped;
-    let mut results = Vec::new();
+    // A release is part of what tells its findings from all others.
+    let mut fingerprints = Fingerprints::default();
+    let mut all = Vec::new();
     for finding in &release.findings {
         let id = fingerprints.next(release, finding);
         let verdict = match finding.level {
@@ -131,12 +137,24 @@ fn results(release: &Release, fingerprints: &mut Fingerprints) -> Vec<(Verdict, 
             Level::Warning => Verdict::Warn,
             Level::Error => Verdict::Fail,
         };
-        results.push((verdict, found(release, finding, verdict, &id)));
+        all.push(Said { release, verdict, finding: Some((finding, id)) });
     }
-    if results.is_empty() {
-        results.push((Verdict::Pass, passed(release)));
+    if all.is_empty() {
+        all.push(Said { release, verdict: Verdict::Pass, finding: None });
     }
-    results
+    all
+}
+
+// === impl Said ===
+
+impl Said<'_> {
+    fn result(&self) -> Value {
+        let Self { release, verdict, finding } = self;
+        match finding {
+            Some((finding, id)) => found(release, finding, *verdict, id),
+            None => passed(release),
+        }
+    }
 }
 
 fn found(release: &Release, finding: &Finding, verdict: Verdict, id: &str) -> Value {
@@ -229,6 +247,7 @@ fn result(
 // === impl Verdict ===
 
 impl Verdict {
+    /// The worst first.
     const ALL: [Self; 4] = [Self::Fail, Self::Warn, Self::Skip, Self::Pass];
 
     const fn as_str(self) -> &'static str {
