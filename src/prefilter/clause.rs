@@ -1,15 +1,15 @@
-//! One thing that is true of a clean release, in CEL.
+//! One thing that is not true of a clean release, in CEL.
 
 use std::fmt;
 
-/// A part of the expression; all parts have to hold.
+/// A part of the expression; where one holds, we are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clause {
     /// The rules that could find something without it.
     pub rules: &'static [&'static str],
-    /// What it asks for, in words; empty where it goes on with what the clause before it says.
+    /// What it tells of the release, in words; empty where it goes on with what the clause before it says.
     pub says: &'static str,
-    /// It asks so in CEL; lines after the first are indented by two.
+    /// The same in CEL; lines after the first are indented by two.
     pub cel: String,
 }
 
@@ -29,19 +29,19 @@ impl Clause {
     }
 }
 
-/// That there is an object at `path`, whose parent is one.
-pub(super) fn map_at(path: &str) -> String {
-    format!("has({path}) && type({path}) == map")
+/// What is at a `path` with optional parts, and an empty text where it ends before.
+pub(super) fn or_empty(path: &str) -> String {
+    format!("{path}.orValue('')")
 }
 
-/// That there is a text at `path`, whose parent is an object.
-pub(super) fn text_at(path: &str) -> String {
-    format!("has({path}) && type({path}) == string")
+/// That there is no text in `field` of the object at `path`.
+pub(super) fn no_text(path: &str, field: &str) -> String {
+    format!("type({path}.?{field}.orValue(null)) != string")
 }
 
-/// That there is a text at `path` which is not empty.
-pub(super) fn filled_text_at(path: &str) -> String {
-    format!("{} && {path} != ''", text_at(path))
+/// That there is none, or an empty one.
+pub(super) fn no_filled_text(path: &str, field: &str) -> String {
+    format!("{} || {path}.{field} == ''", no_text(path, field))
 }
 
 /// A list of texts.

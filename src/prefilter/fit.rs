@@ -207,6 +207,6 @@ mod tests {
         let (name, text) = written_for(&settings, Cluster::AnyFlux).remove(1);
         let flat = [(name, essence(&text))];
         assert_eq!(fit(&flat, &settings, &live("2.9")), Fit::Fits);
-        assert_eq!(fit(&[(name, text.replace("100", "1000"))], &settings, &live("2.9")), Fit::Mismatch);
+        assert_eq!(fit(&[(name, text.replace("253", "2530"))], &settings, &live("2.9")), Fit::Mismatch);
     }
 }

@@ -27,6 +27,16 @@ type Edit = (&'static str, Option<Value>);
 
 #[allow(dead_code, reason = "the tests at the API server send objects, and get their reviews from there")]
 impl Case {
+    /// Whether a condition can come to see it, and nobody refuse it whatever we say.
+    pub(crate) fn is_possible(&self) -> bool {
+        let Self { object, old } = self;
+        let is_there = |at| object.pointer(at).is_some();
+        // The API server sees to it that every object has them.
+        ["/apiVersion", "/metadata/namespace"].into_iter().all(is_there)
+            && is_well_typed(object)
+            && (old.is_null() || old.is_object() && is_well_typed(old))
+    }
+
     /// The AdmissionReview that the API server would send.
     pub(crate) fn review(&self) -> Value {
         let Self { object, old } = self;
@@ -47,6 +57,63 @@ impl Case {
             asked.remove("namespace");
         }
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
+    }
+}
+
+/// The type of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Type {
+    Object,
+    List,
+    Text,
+}
+
+/// The type that the schema of HelmRelease, in every Flux, or the API server itself asks for, at every path that a condition
+/// looks at. What is of another one is refused; `cluster::prefilter` shows it.
+#[rustfmt::skip]
+pub(crate) const TYPES: &[(&str, Type)] = &[
+    ("/apiVersion", Type::Text),
+    ("/metadata", Type::Object),
+    ("/metadata/annotations", Type::Object),
+    ("/metadata/annotations/fluxcd.io~1version", Type::Text),
+    ("/metadata/annotations/example.org~1version", Type::Text),
+    ("/metadata/managedFields", Type::List),
+    ("/metadata/managedFields/0", Type::Object),
+    ("/metadata/managedFields/0/apiVersion", Type::Text),
+    ("/metadata/managedFields/1", Type::Object),
+    ("/metadata/deletionTimestamp", Type::Text),
+    ("/metadata/namespace", Type::Text),
+    ("/spec", Type::Object),
+    ("/spec/chart", Type::Object),
+    ("/spec/chart/spec", Type::Object),
+    ("/spec/chart/spec/chart", Type::Text),
+    ("/spec/chart/spec/sourceRef", Type::Object),
+    ("/spec/chart/spec/sourceRef/kind", Type::Text),
+    ("/spec/chart/spec/sourceRef/name", Type::Text),
+    ("/spec/chart/spec/sourceRef/apiVersion", Type::Text),
+    ("/spec/chartRef", Type::Object),
+    ("/spec/chartRef/kind", Type::Text),
+    ("/spec/chartRef/name", Type::Text),
+    ("/spec/chartRef/namespace", Type::Text),
+    ("/spec/chartRef/apiVersion", Type::Text),
+];
+
+/// Whether all that is there is of its type. A null in the spec is: a server-side apply hands it over. In metadata, which is
+/// decoded, there is none.
+pub(crate) fn is_well_typed(object: &Value) -> bool {
+    let fits = |at: &str, asked: Type, value: &Value| {
+        asked.is_of(value) || value.is_null() && at.starts_with("/spec/")
+    };
+    TYPES.iter().all(|(at, asked)| object.pointer(at).is_none_or(|value| fits(at, *asked, value)))
+}
+
+impl Type {
+    fn is_of(self, value: &Value) -> bool {
+        match self {
+            Self::Object => value.is_object(),
+            Self::List => value.is_array(),
+            Self::Text => value.is_string(),
+        }
     }
 }
 
@@ -213,6 +280,12 @@ fn edits(possible: bool) -> Vec<Edit> {
     }
     add("/apiVersion", served);
     all
+}
+
+/// Gives one field a value.
+#[allow(dead_code, reason = "the tests in process only make what a generator asks for")]
+pub(crate) fn set(object: &mut Value, at: &'static str, value: &Value) {
+    apply(object, &(at, Some(value.clone())));
 }
 
 /// Changes one field. Where its parent is not there, the parent is made; where that is no container, nothing is done.

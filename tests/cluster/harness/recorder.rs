@@ -76,6 +76,11 @@ impl<'a> Recorder<'a> {
         Self { registration, _prefiltered: prefiltered, recorded, server }
     }
 
+    /// Where it is registered.
+    pub(crate) fn cluster(&self) -> &'a Cluster {
+        self.registration.cluster()
+    }
+
     /// A new namespace whose releases are recorded.
     pub(crate) fn namespace(&self, purpose: &str) -> Namespace<'a> {
         self.registration.namespace(purpose, &[])

@@ -93,6 +93,11 @@ impl<'a> Registration<'a> {
         self
     }
 
+    /// Where they are written.
+    pub(crate) fn cluster(&self) -> &'a Cluster {
+        self.cluster
+    }
+
     /// A new namespace that this instance is called for.
     pub(crate) fn namespace(&self, purpose: &str, labels: &[(&str, &str)]) -> Namespace<'a> {
         let mut all = json!({INSTANCE_LABEL: self.instance});
