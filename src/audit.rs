@@ -12,7 +12,7 @@ pub mod since;
 
 use crate::policy::Level;
 
-pub use auditor::Auditor;
+pub use auditor::{Auditor, Detail};
 pub use next::{Change, Next, Outcome};
 pub use readiness::{Blocker, Phase};
 pub use release::{Applier, Finding, Owner, Release, Source};

@@ -9,6 +9,7 @@ mod man;
 mod output;
 pub mod preview;
 mod progress;
+mod reports;
 pub mod serve;
 
 use std::io;

@@ -5,20 +5,17 @@ use kube::Client;
 use crate::audit::Auditor;
 use crate::cluster::ApiError;
 use crate::cluster::pages::{self, Effort, Selection};
-use crate::policy::{Facts, Settings};
 
-/// Judges the selected releases, and counts in `effort` what reading them takes. `progress` hears how many were judged so far.
+/// Has an auditor judge the selected releases, and counts in `effort` what reading them takes. `progress` hears how many were judged so far.
 ///
 /// Of the releases only what is told of them is kept, and no more than one page of them is held at a time.
 pub async fn scan(
     client: &Client,
     selection: &Selection,
-    settings: &Settings,
-    facts: Facts,
+    mut auditor: Auditor,
     effort: &mut Effort,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Auditor, ApiError> {
-    let mut auditor = Auditor::new(settings, facts);
     let version = auditor.version().to_owned();
     pages::each(client, selection, &version, effort, |object| {
         auditor.judge(object);

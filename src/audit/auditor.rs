@@ -28,6 +28,7 @@ type Key = (Arc<str>, Box<str>);
 /// first each release goes to [`Auditor::judge`], then those of [`Auditor::pending`] to [`Auditor::judge_again`].
 #[derive(Debug)]
 pub struct Auditor {
+    detail: Detail,
     settings: Settings,
     /// The same, with everything enforced.
     enforced: Settings,
@@ -39,6 +40,15 @@ pub struct Auditor {
     texts: HashSet<Arc<str>>,
     field_lists: HashSet<Arc<[Box<str>]>>,
     appliers: HashSet<Arc<Applier>>,
+}
+
+/// How much is kept of each release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// All of it.
+    Everything,
+    /// What it is, what was found, and whether its next apply passes: neither patches, nor messages, nor owners.
+    Findings,
 }
 
 /// The labels of an object, which no rule reads.
@@ -58,9 +68,10 @@ struct Labels<'a> {
 
 impl Auditor {
     /// Judges by these settings and facts.
-    pub fn new(settings: &Settings, mut facts: Facts) -> Self {
+    pub fn new(settings: &Settings, mut facts: Facts, detail: Detail) -> Self {
         let modes = std::mem::take(&mut facts.modes);
         Self {
+            detail,
             settings: settings.clone(),
             enforced: Settings { mode: Mode::Enforce, ..settings.clone() },
             facts,
@@ -161,6 +172,10 @@ impl Auditor {
         }
         .phase();
         let version = self.text(version);
+        let (owners, blockers, next) = match self.detail {
+            Detail::Everything => (owners, blockers, next),
+            Detail::Findings => (Vec::new(), Vec::new(), next.map(|next| Box::new(next.in_short()))),
+        };
         let told = Release {
             namespace,
             name,

@@ -161,6 +161,11 @@ impl Next {
         Self { outcome: Outcome::Refused, rules: vec![rule], message, ..Self::default() }
     }
 
+    /// Whether it passes, and nothing else.
+    pub(super) fn in_short(&self) -> Self {
+        Self { outcome: self.outcome, ..Self::default() }
+    }
+
     fn of(foreseen: Foreseen) -> Self {
         let Foreseen { decision, rules, message, patch: _ } = foreseen;
         let outcome = match decision {

@@ -13,8 +13,9 @@ use time::format_description::well_known::Rfc3339;
 use super::EXIT_USAGE;
 use super::output::{FailOn, When, found_above};
 use super::progress::Progress;
-use crate::audit::Audit;
+use super::reports::{KeepError, NO_KIND, keep};
 use crate::audit::since::{Earlier, EarlierError, Since};
+use crate::audit::{Audit, Auditor, Detail};
 use crate::cluster::facts::Fact;
 use crate::cluster::once::{SnapshotError, snapshot};
 use crate::cluster::pages::{Effort, Selection};
@@ -77,6 +78,13 @@ pub(super) struct AuditArgs {
     /// Tell what changed since an earlier audit, by its JSON report.
     #[arg(long, value_name = "FILE", help_heading = "What is told")]
     since: Option<PathBuf>,
+
+    /// Write a report into each namespace that has a HelmRelease, as the scanner of `serve` does.
+    ///
+    /// One of openreports.io, or of wgpolicyk8s.io where only that is installed. Ours in namespaces
+    /// without a HelmRelease are deleted, so it is always about the whole cluster.
+    #[arg(long, conflicts_with_all = ["namespace", "selector"], help_heading = "Output")]
+    write_reports: bool,
 
     /// How it is told. All but text tell everything.
     #[arg(long, value_enum, default_value_t, help_heading = "Output")]
@@ -157,6 +165,9 @@ pub enum AuditError {
     /// The releases cannot be read.
     #[error("cannot list the HelmReleases: {}", .0.told())]
     List(ApiError),
+    /// The reports in the cluster cannot be kept.
+    #[error(transparent)]
+    Reports(#[from] KeepError),
     /// The report cannot be written.
     #[error("cannot write to the standard output")]
     Output(#[from] io::Error),
@@ -168,12 +179,15 @@ pub(super) fn run(args: &AuditArgs, out: &mut impl Write) -> Result<ExitCode, Au
     let settings = found.as_deref().map(config::read).transpose()?.unwrap_or_default().settings;
     let earlier = args.since.as_deref().map(earlier).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let audit = runtime.block_on(audit(args, &settings))?;
+    let (audit, kept) = runtime.block_on(audit(args, &settings))?;
     {
         let mut err = io::stderr().lock();
         for missing in &audit.missing {
             writeln!(err, "warning: not known of the cluster: {missing}")?;
         }
+    }
+    if let Some(kept) = kept {
+        writeln!(io::stderr(), "{kept}")?;
     }
     let since = earlier.map(|earlier| earlier.compare(&audit));
     tell(args, &audit, since.as_ref(), out)?;
@@ -189,7 +203,8 @@ pub(super) fn run(args: &AuditArgs, out: &mut impl Write) -> Result<ExitCode, Au
     Ok(if fails { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-async fn audit(args: &AuditArgs, settings: &Settings) -> Result<Audit, AuditError> {
+/// The audit, and what became of the reports where they are asked for.
+async fn audit(args: &AuditArgs, settings: &Settings) -> Result<(Audit, Option<String>), AuditError> {
     let connection = Connection::of_context(args.context.as_deref()).await?;
     let client = connection.client.clone();
     let snapshot = Box::pin(snapshot(connection)).await?;
@@ -203,8 +218,16 @@ async fn audit(args: &AuditArgs, settings: &Settings) -> Result<Audit, AuditErro
     let progress = Progress::new("HelmReleases");
     let mut effort = Effort::default();
     let told = |count| progress.reached(count);
-    let auditor = scan(&client, &selection, settings, snapshot.facts, &mut effort, &told).await;
-    Ok(auditor.map_err(AuditError::List)?.into_audit(missing))
+    let auditor = Auditor::new(settings, snapshot.facts, Detail::Everything);
+    let auditor = scan(&client, &selection, auditor, &mut effort, &told).await;
+    let audit = auditor.map_err(AuditError::List)?.into_audit(missing);
+    drop(progress);
+    if !args.write_reports {
+        return Ok((audit, None));
+    }
+    let kept = keep(&client, &audit, &|| true, &|_| {}).await?;
+    let kept = kept.map_or_else(|| NO_KIND.to_owned(), |kept| kept.to_string());
+    Ok((audit, Some(kept)))
 }
 
 fn tell(args: &AuditArgs, audit: &Audit, since: Option<&Since>, out: &mut impl Write) -> io::Result<()> {

@@ -84,7 +84,7 @@ pub(crate) const MODULES: &[Module] = &[
     },
     Module {
         name: "scan",
-        knows: &["audit", "cluster", "policy"],
+        knows: &["audit", "cluster"],
         why: "a cluster is read and judged in one way, whoever asked for it",
     },
     Module {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chartgate::audit::since::{Earlier, Since};
-use chartgate::audit::{Audit, Auditor};
+use chartgate::audit::{Audit, Auditor, Detail};
 use chartgate::policy::{Facts, Flux, Settings};
 use chartgate::report::audit::{html, json as report_json};
 use serde_json::value::to_raw_value;
@@ -177,7 +177,7 @@ pub(crate) fn audit(stored: &[Stored]) -> Audit {
     }
     let facts = Facts { helm_release: Some(flux.served().to_vec()), sources, ..Facts::default() };
     let settings = Settings { exemptions: true, ..Settings::default() };
-    let mut auditor = Auditor::new(&settings, facts);
+    let mut auditor = Auditor::new(&settings, facts, Detail::Everything);
     let raw: Vec<_> = stored.iter().map(|Stored(object)| to_raw_value(object).unwrap()).collect();
     for object in &raw {
         auditor.judge(object);

@@ -3,6 +3,7 @@
 mod filling;
 mod readiness;
 mod reading;
+mod reports;
 
 use std::fs;
 use std::process::{Command, Output};

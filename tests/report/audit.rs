@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use chartgate::audit::since::{Earlier, EarlierError};
-use chartgate::audit::{Audit, Auditor};
+use chartgate::audit::{Audit, Auditor, Detail};
 use chartgate::policy::{Facts, Flux, Mode, Settings};
 use chartgate::report::audit::json::Context;
 use chartgate::report::audit::text::{Options, View};
@@ -86,7 +86,7 @@ pub(crate) fn cluster() -> Audit {
         modes: HashMap::from([("team-b".into(), Mode::Audit)]),
         ..Facts::default()
     };
-    let mut auditor = Auditor::new(&Settings::default(), facts);
+    let mut auditor = Auditor::new(&Settings::default(), facts, Detail::Everything);
     for release in releases {
         auditor.judge(&RawValue::from_string(release.to_string()).unwrap());
     }

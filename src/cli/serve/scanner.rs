@@ -1,7 +1,5 @@
 //! Scanning what the cluster holds, on one replica, while `audit.interval` says so.
 
-mod reports;
-
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -16,9 +14,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use self::reports::Kept;
 use super::settings::InForce;
-use crate::audit::{Audit, Source};
+use crate::audit::{Audit, Auditor, Detail, Source};
+use crate::cli::reports::{KeepError, Kept, NO_KIND, keep};
 use crate::cluster::facts::{Fact, Status, Store};
 use crate::cluster::lease::{Candidate, Term, Turn};
 use crate::cluster::pages::{Effort, Selection, Size};
@@ -64,12 +62,9 @@ enum ScanError {
     /// The releases cannot be read.
     #[error("cannot list the HelmReleases: {}", .0.told())]
     List(ApiError),
-    /// A report cannot be read or written.
-    #[error("cannot keep the reports: {}", .0.told())]
-    Reports(ApiError),
-    /// The Lease was lost meanwhile.
-    #[error("another replica may scan by now")]
-    Deposed,
+    /// The reports cannot be kept.
+    #[error(transparent)]
+    Reports(#[from] KeepError),
 }
 
 /// A whole scan.
@@ -208,9 +203,9 @@ impl Scanner {
             Ok(done) => done,
             Err(error) => {
                 match error {
-                    ScanError::Reports(_) => self.metrics.scans().failed(ScanPart::Reports),
+                    ScanError::Reports(KeepError::Api(_)) => self.metrics.scans().failed(ScanPart::Reports),
                     ScanError::List(_) | ScanError::NoFlux => self.metrics.scans().failed(ScanPart::Releases),
-                    ScanError::Deposed => {}
+                    ScanError::Reports(KeepError::Deposed) => {}
                 }
                 tracing::warn!("a scan of the cluster came to nothing: {error}");
                 self.tell(Err(format!("this replica scans: {error}")));
@@ -221,10 +216,8 @@ impl Scanner {
         let milliseconds = u64::try_from(scanned.took.as_millis()).unwrap_or(u64::MAX);
         let Effort { requests, waits, expired } = effort;
         let reports = match reports {
-            Some(Kept { kind, written, deleted, unchanged }) => {
-                format!("{kind}s: {written} written, {unchanged} unchanged, {deleted} deleted")
-            }
-            None => "no reports: neither openreports.io nor wgpolicyk8s.io is installed".to_owned(),
+            Some(kept) => kept.to_string(),
+            None => NO_KIND.to_owned(),
         };
         tracing::info!(
             releases,
@@ -258,11 +251,11 @@ impl Scanner {
             handle.block_on(async {
                 tokio::select! {
                     done = whole(&client, &settings, facts, &term, &metrics) => done,
-                    _ = unwanted => Err(ScanError::Deposed),
+                    _ = unwanted => Err(KeepError::Deposed.into()),
                 }
             })
         });
-        scanned.await.unwrap_or(Err(ScanError::Deposed))
+        scanned.await.unwrap_or(Err(KeepError::Deposed.into()))
     }
 
     fn tell(&self, how: Result<String, String>) {
@@ -281,10 +274,12 @@ async fn whole(
     let began = Instant::now();
     let mut effort = Effort::default();
     let all = Selection { size: Size::Small, ..Selection::default() };
-    let auditor = scan(client, &all, settings, facts, &mut effort, &|_| {}).await;
+    // What is counted and written needs no patches and no owners, and there may be many.
+    let auditor = Auditor::new(settings, facts, Detail::Findings);
+    let auditor = scan(client, &all, auditor, &mut effort, &|_| {}).await;
     let audit = auditor.map_err(ScanError::List)?.into_audit(Vec::new());
     let wrote = |_: &str| metrics.scans().wrote_report();
-    let reports = reports::keep(client, &audit, term, &wrote).await?;
+    let reports = keep(client, &audit, &|| term.is_ours(), &wrote).await?;
     let (findings, releases) = counts(&audit);
     let scanned = Scanned { findings, releases, at: OffsetDateTime::now_utc(), took: began.elapsed() };
     Ok(Done { scanned, size: (audit.releases.len(), audit.findings().count()), effort, reports })

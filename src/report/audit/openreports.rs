@@ -289,12 +289,12 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
-    use crate::audit::Auditor;
+    use crate::audit::{Auditor, Detail};
     use crate::policy::{Facts, Flux, Settings};
 
     /// Releases as an audit has them: of each, its name and the members of its spec.
     fn judged(releases: &[(&str, Value)]) -> Vec<Release> {
-        let mut auditor = Auditor::new(&Settings::default(), Facts::of(Flux::default()));
+        let mut auditor = Auditor::new(&Settings::default(), Facts::of(Flux::default()), Detail::Findings);
         for (name, spec) in releases {
             let object = json!({
                 "apiVersion": "helm.toolkit.fluxcd.io/v2",

@@ -1,15 +1,15 @@
-//! What a scan leaves in the cluster: a report in each namespace that has releases, and none elsewhere.
+//! What an audit leaves in the cluster: a report in each namespace that has releases, and none elsewhere.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use kube::Client;
 use serde_json::Value;
+use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::ScanError;
 use crate::audit::{Audit, Release};
 use crate::cluster::ApiError;
-use crate::cluster::lease::Term;
 use crate::cluster::reports::{Reports, Stored, served};
 use crate::report::audit::openreports::{content, is_same, stamp};
 
@@ -26,20 +26,32 @@ pub(super) struct Kept {
     pub(super) unchanged: usize,
 }
 
-/// Makes the reports say what was found, if the cluster takes any; `wrote` hears of each write, by its namespace.
+/// Why the reports are not kept.
+#[derive(Debug, Error)]
+pub enum KeepError {
+    /// A report cannot be read or written.
+    #[error("cannot keep the reports: {}", .0.told())]
+    Api(ApiError),
+    /// Somebody else writes them by now.
+    #[error("another replica may scan by now")]
+    Deposed,
+}
+
+/// Makes the reports say what was found, if the cluster takes any; `may_write` is asked before each write, and `wrote`
+/// hears of it, by its namespace.
 ///
 /// What a report says already is not written again. Of two kinds that the cluster has, one is written, and ours of the other
 /// are deleted: whoever shows both would show everything twice.
 pub(super) async fn keep(
     client: &Client,
     audit: &Audit,
-    term: &Term,
+    may_write: &(dyn Fn() -> bool + Sync),
     wrote: &(dyn Fn(&str) + Sync),
-) -> Result<Option<Kept>, ScanError> {
-    let mut kinds = served(client).await.map_err(ScanError::Reports)?.into_iter();
+) -> Result<Option<Kept>, KeepError> {
+    let mut kinds = served(client).await.map_err(KeepError::Api)?.into_iter();
     let Some(reports) = kinds.next() else { return Ok(None) };
     let kept = Kept { kind: reports.kind().as_str(), written: 0, deleted: 0, unchanged: 0 };
-    let mut keeper = Keeper { reports, term, wrote, kept, seen: BTreeSet::new() };
+    let mut keeper = Keeper { reports, may_write, wrote, kept, seen: BTreeSet::new() };
     let releases: Vec<&[Release]> = namespaces(audit).collect();
     keeper.compare(&releases).await?;
     for of_one in &releases {
@@ -61,9 +73,20 @@ fn namespaces(audit: &Audit) -> impl Iterator<Item = &[Release]> {
     audit.releases.chunk_by(|one, other| one.namespace == other.namespace)
 }
 
+/// What is said where the cluster takes no reports.
+pub(super) const NO_KIND: &str = "no reports: neither openreports.io nor wgpolicyk8s.io is installed";
+
+/// `Reports: 2 written, 40 unchanged, 0 deleted`
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, written, deleted, unchanged } = self;
+        write!(f, "{kind}s: {written} written, {unchanged} unchanged, {deleted} deleted")
+    }
+}
+
 struct Keeper<'k> {
     reports: Reports,
-    term: &'k Term,
+    may_write: &'k (dyn Fn() -> bool + Sync),
     wrote: &'k (dyn Fn(&str) + Sync),
     kept: Kept,
     /// The namespaces whose report was seen.
@@ -74,7 +97,7 @@ struct Keeper<'k> {
 
 impl Keeper<'_> {
     /// Puts the reports right that there are. Of them no more than a page is held at a time.
-    async fn compare(&mut self, releases: &[&[Release]]) -> Result<(), ScanError> {
+    async fn compare(&mut self, releases: &[&[Release]]) -> Result<(), KeepError> {
         let (mut next, mut attempt) = (None, 1);
         loop {
             let mut page = match self.reports.page(next.take()).await {
@@ -83,7 +106,7 @@ impl Keeper<'_> {
                     attempt += 1;
                     continue;
                 }
-                Err(error) => return Err(ScanError::Reports(error)),
+                Err(error) => return Err(KeepError::Api(error)),
             };
             for stored in page.by_ref() {
                 if self.seen.insert(stored.namespace.clone()) {
@@ -97,11 +120,11 @@ impl Keeper<'_> {
         }
     }
 
-    async fn put_right(&mut self, stored: &Stored, releases: &[&[Release]]) -> Result<(), ScanError> {
+    async fn put_right(&mut self, stored: &Stored, releases: &[&[Release]]) -> Result<(), KeepError> {
         let found = releases.binary_search_by(|of_one| (*of_one[0].namespace).cmp(&stored.namespace));
         let Ok(found) = found else {
             self.may_write()?;
-            if self.reports.delete(stored).await.map_err(ScanError::Reports)? {
+            if self.reports.delete(stored).await.map_err(KeepError::Api)? {
                 self.kept.deleted += 1;
                 (self.wrote)(&stored.namespace);
             }
@@ -126,10 +149,10 @@ impl Keeper<'_> {
         namespace: &str,
         mut content: Value,
         before: Option<&Value>,
-    ) -> Result<(), ScanError> {
+    ) -> Result<(), KeepError> {
         stamp(&mut content, OffsetDateTime::now_utc().unix_timestamp(), before);
         self.may_write()?;
-        if self.reports.apply(namespace, content).await.map_err(ScanError::Reports)? {
+        if self.reports.apply(namespace, content).await.map_err(KeepError::Api)? {
             self.kept.written += 1;
             (self.wrote)(namespace);
         }
@@ -137,8 +160,8 @@ impl Keeper<'_> {
     }
 
     /// Another replica may write by now. What was sent before that is whole, and the other's next scan puts it right.
-    fn may_write(&self) -> Result<(), ScanError> {
-        if self.term.is_ours() { Ok(()) } else { Err(ScanError::Deposed) }
+    fn may_write(&self) -> Result<(), KeepError> {
+        if (self.may_write)() { Ok(()) } else { Err(KeepError::Deposed) }
     }
 }
 
