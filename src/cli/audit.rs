@@ -34,7 +34,7 @@ use crate::scan::scan;
 /// Judge every HelmRelease of a cluster, as its next apply will be judged.
 ///
 /// A webhook judges no object that is stored already. This reads them all, in pages, with the cluster's own CRD, sources and
-/// managedFields, and changes nothing.
+/// managedFields, and changes none of them.
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = "\
 Exit codes:
@@ -42,7 +42,8 @@ Exit codes:
   1  findings
   2  bad usage, a cluster that cannot be read, or no HelmRelease at all (unless --allow-empty)
 
-The account needs to list helmreleases; customresourcedefinitions, namespaces and the sources where it may.")]
+The account needs to list helmreleases and customresourcedefinitions, and should list namespaces and the sources; docs/audit.md
+has more.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct AuditArgs {
     /// The kubeconfig's context.

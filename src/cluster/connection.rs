@@ -35,7 +35,7 @@ pub enum ConnectionError {
     #[error("cannot use the ServiceAccount of this pod: is automountServiceAccountToken off?")]
     ServiceAccount(#[from] InClusterError),
     /// There is no pod, and no kubeconfig that can be used.
-    #[error("this is no pod, and the kubeconfig cannot be used (set KUBECONFIG, or leave out --cluster)")]
+    #[error("this is no pod, and the kubeconfig cannot be used (set KUBECONFIG to one that can)")]
     Kubeconfig(#[from] KubeconfigError),
     /// The kubeconfig cannot be used with the context that was named.
     #[error("cannot use that context of the kubeconfig; `kubectl config get-contexts` lists them")]

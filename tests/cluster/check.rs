@@ -166,7 +166,7 @@ fn without_a_cluster_to_ask_it_says_so_at_once() {
     let said = scene.check(&["--cluster"]);
     assert_eq!(said.code, 2);
     let expected =
-        "error: this is no pod, and the kubeconfig cannot be used (set KUBECONFIG, or leave out --cluster)";
+        "error: this is no pod, and the kubeconfig cannot be used (set KUBECONFIG to one that can)";
     assert!(said.err.starts_with(expected), "{}", said.err);
     // A door that is shut refuses every connection.
     let begun = Instant::now();
