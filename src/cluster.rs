@@ -79,6 +79,22 @@ pub enum Written<T> {
 }
 
 impl ApiError {
+    /// The HTTP status of a refusal.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused(error) => match &**error {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            Self::Unwatched(_) | Self::Late => None,
+        }
+    }
+
+    /// Whether the moment of a list is gone: etcd was compacted since its first page.
+    pub fn is_expired(&self) -> bool {
+        self.code() == Some(410)
+    }
+
     /// The error on one line, with its causes.
     pub fn told(&self) -> String {
         told(self)
@@ -119,9 +135,7 @@ fn raced<T>(answer: Result<T, ApiError>) -> Result<Written<T>, ApiError> {
     match answer {
         Ok(object) => Ok(Written::Done(object)),
         // It exists already, has changed, or has gone.
-        Err(ApiError::Refused(error)) if matches!(&*error, kube::Error::Api(status) if matches!(status.code, 404 | 409)) => {
-            Ok(Written::Raced)
-        }
+        Err(error) if matches!(error.code(), Some(404 | 409)) => Ok(Written::Raced),
         Err(error) => Err(error),
     }
 }

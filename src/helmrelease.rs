@@ -243,6 +243,11 @@ fn annotations<'a>(reader: &mut Reader<'a>) -> Result<Vec<(Cow<'a, str>, Raw<'a>
 // === impl ManagedFields ===
 
 impl<'a> ManagedFields<'a> {
+    /// Whether its manager uses server-side apply; else it replaces or patches the object.
+    pub fn is_apply(&self) -> bool {
+        self.operation.text() == Some("Apply")
+    }
+
     fn read_all(reader: &mut Reader<'a>) -> Result<Vec<Self>, Error> {
         let mut entries = Vec::new();
         reader.array(|reader| {

@@ -13,11 +13,11 @@ mod rules;
 mod settings;
 
 pub use case::{Case, Operation, Subject, helm_version, word};
-pub use chart_ref::{MAX_NAME, MAX_NAMESPACE};
+pub use chart_ref::{MAX_NAME, MAX_NAMESPACE, is_label};
 pub use facts::{Facts, Installed, Names};
 pub use finding::{Finding, Findings, Fix, MAX_WARNING, blocks, field_path};
 pub use flux::{CHART_REF_KINDS, Flux, HELM_GROUP, SOURCE_GROUP, Schema, UnknownFlux};
-pub use owners::fields_owned;
+pub use owners::{fields_owned, owns};
 pub use rules::{Example, Rule, all as rules, find as find_rule};
 pub use settings::{
     AnnotationValue, ChartRefSettings, CrossNamespace, Heal, Level, Mode, RuleSettings, Settings,

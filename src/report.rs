@@ -23,3 +23,4 @@ pub use diagnostic::{
 };
 pub use fingerprint::fingerprint;
 pub use rule::{RuleInfo, find_rule, rules};
+pub use words::counted;

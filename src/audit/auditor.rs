@@ -93,14 +93,15 @@ impl Auditor {
     /// passed over.
     pub fn judge(&mut self, object: &RawValue) {
         let Some(release) = read(object) else { return };
-        let applied_at = release::applier(&release).and_then(version_of).unwrap_or_default().to_owned();
-        let is_elsewhere = applied_at != self.version() && self.serves(&applied_at);
+        let applier = release::applier(&release);
+        let applied_at = applier.and_then(version_of).unwrap_or_default();
+        let is_elsewhere = applied_at != self.version() && self.serves(applied_at);
         if is_elsewhere {
             let key = self.key(&release);
-            let version = self.text(&applied_at);
+            let version = self.text(applied_at);
             self.pending.entry(version).or_default().insert(key);
         } else {
-            self.add(object, &release);
+            self.add(object, &release, applier);
         }
     }
 
@@ -114,7 +115,7 @@ impl Auditor {
         let Some(release) = read(object) else { return };
         let key = self.key(&release);
         if self.pending.get_mut(version).is_some_and(|keys| keys.remove(&key)) {
-            self.add(object, &release);
+            self.add(object, &release, release::applier(&release));
         }
     }
 
@@ -141,10 +142,9 @@ impl Auditor {
         (self.text(release.namespace().unwrap_or_default()), release.name().unwrap_or_default().into())
     }
 
-    fn add(&mut self, object: &RawValue, release: &HelmRelease<'_>) {
+    fn add(&mut self, object: &RawValue, release: &HelmRelease<'_>, applier: Option<&ManagedFields<'_>>) {
         let (namespace, name) = self.key(release);
         let version = release.api_version.text().and_then(policy::helm_version).unwrap_or_default();
-        let applier = release::applier(release);
         let manager = applier.and_then(|entry| entry.manager.text());
         let label = self.modes.get(&*namespace).copied();
         let mode = self.settings.mode_in(label);
@@ -156,7 +156,7 @@ impl Auditor {
         let kustomization = kustomization(object).map(|name| self.text(&name));
         let source = Source::of(release);
         let behind = release.managed_fields().iter().filter_map(|entry| {
-            let version = version_of(entry).filter(|version| *version != "v2")?;
+            let version = version_of(entry).filter(|version| *version != readiness::CURRENT)?;
             Some((text(&entry.manager), version))
         });
         let (phase, blockers) = readiness::Facts {
@@ -168,7 +168,7 @@ impl Auditor {
             kustomization: kustomization.as_deref(),
             owners: &owners,
             behind: behind.collect(),
-            serves_current: self.serves("v2"),
+            serves_current: self.serves(readiness::CURRENT),
         }
         .phase();
         let version = self.text(version);
@@ -212,7 +212,7 @@ impl Auditor {
         let installed = self.facts.serving(request.version);
         let case = Case::new(subject, &self.enforced, &self.facts, installed);
         let found = policy::evaluate(&case);
-        // Nearly every release of a cluster in order; to ask the webhooks' own code costs more than the rules do.
+        // Nearly every release of a cluster is in order; to ask the webhooks' own code costs more than the rules do.
         let next = match refusal(release, applier, &self.facts) {
             Some(refused) => Some(refused),
             None if found.is_empty() => None,
@@ -266,7 +266,7 @@ impl Auditor {
     fn applier(&mut self, entry: &ManagedFields<'_>) -> Arc<Applier> {
         let new = Applier {
             manager: self.text(text(&entry.manager)),
-            applies: is_apply(entry),
+            applies: entry.is_apply(),
             version: self.text(version_of(entry).unwrap_or_default()),
         };
         if let Some(known) = self.appliers.get(&new) {
@@ -292,10 +292,6 @@ fn read(object: &RawValue) -> Option<HelmRelease<'_>> {
     HelmRelease::read(&mut Reader::new(object.get().as_bytes())).ok()?.into_set()
 }
 
-fn is_apply(entry: &ManagedFields<'_>) -> bool {
-    entry.operation.text() == Some("Apply")
-}
-
 /// The version part of an entry's `apiVersion`.
 fn version_of<'e>(entry: &'e ManagedFields<'_>) -> Option<&'e str> {
     entry.api_version.text().and_then(policy::helm_version)
@@ -317,7 +313,7 @@ fn refusal(release: &HelmRelease<'_>, applier: Option<&ManagedFields<'_>>, facts
     let message = format!(
         "managedFields name a version that is gone: request to convert CR to an invalid group/version: {HELM_GROUP}/{gone}"
     );
-    is_apply(applier).then(|| Next::refused("managed-fields-version", message))
+    applier.is_apply().then(|| Next::refused("managed-fields-version", message))
 }
 
 /// `namespace/name` of the Flux Kustomization that an object belongs to, by its labels.

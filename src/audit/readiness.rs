@@ -8,7 +8,7 @@ use super::release::Release;
 use super::{Applier, Owner, Source};
 
 /// The version of HelmRelease that the move ends at.
-const CURRENT: &str = "v2";
+pub(super) const CURRENT: &str = "v2";
 
 /// How far a release is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Blocker, Next, Outcome, Phase};
 use crate::helmrelease::{Field, HelmRelease, ManagedFields};
-use crate::policy::{Level, Mode, fields_owned};
+use crate::policy::{Level, Mode, fields_owned, owns};
 
 /// A HelmRelease of the cluster, judged.
 #[derive(Debug, Clone)]
@@ -124,12 +124,11 @@ impl Source {
     }
 
     pub(super) fn of(release: &HelmRelease<'_>) -> Self {
-        let is_there = |absent: bool| !absent;
-        match (is_there(release.chart().is_absent()), is_there(release.chart_ref().is_absent())) {
-            (true, true) => Self::Both,
-            (true, false) => Self::Chart,
-            (false, true) => Self::ChartRef,
-            (false, false) => Self::None,
+        match (release.chart().is_absent(), release.chart_ref().is_absent()) {
+            (false, false) => Self::Both,
+            (false, true) => Self::Chart,
+            (true, false) => Self::ChartRef,
+            (true, true) => Self::None,
         }
     }
 }
@@ -139,16 +138,11 @@ impl Source {
 /// The entry of who applies the release: of those that own something in `spec`, the last that used server-side apply, else
 /// the last. A controller that only writes status or finalizers owns nothing there.
 pub(super) fn applier<'r, 'a>(release: &'r HelmRelease<'a>) -> Option<&'r ManagedFields<'a>> {
-    let owns_spec = |entry: &&ManagedFields<'_>| {
-        !fields_owned(entry, &["spec"]).is_empty() && entry.manager.text().is_some()
-    };
-    let applies = |entry: &ManagedFields<'_>| entry.operation.text() == Some("Apply");
+    let entries = release.managed_fields().iter();
     // Times are RFC 3339 in UTC, so their order is that of their texts.
-    release
-        .managed_fields()
-        .iter()
-        .filter(owns_spec)
-        .max_by_key(|entry| (applies(entry), entry.time.text().unwrap_or_default().to_owned()))
+    entries
+        .filter(|entry| entry.manager.text().is_some() && owns(entry, &["spec"]))
+        .max_by_key(|entry| (entry.is_apply(), entry.time.text()))
 }
 
 /// What enters `owners`: the fields below `spec.chart` and `spec.chartRef`.

@@ -21,7 +21,7 @@ use crate::cluster::once::{SnapshotError, snapshot};
 use crate::cluster::pages::{Effort, Selection};
 use crate::cluster::{ApiError, Connection, ConnectionError};
 use crate::config::{self, ConfigError};
-use crate::policy::Settings;
+use crate::policy::{Settings, is_label};
 use crate::report::Grade;
 use crate::report::audit::html;
 use crate::report::audit::json::{self, Context};
@@ -265,10 +265,5 @@ fn earlier(path: &Path) -> Result<Earlier, AuditError> {
 
 /// The name of a namespace (RFC 1123 label).
 fn dns_label(name: &str) -> Result<String, String> {
-    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let is_label = (1..=63).contains(&name.len())
-        && name.bytes().all(is_inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-');
-    if is_label { Ok(name.to_owned()) } else { Err("is no name of a namespace".to_owned()) }
+    if is_label(name) { Ok(name.to_owned()) } else { Err("is no name of a namespace".to_owned()) }
 }

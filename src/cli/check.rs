@@ -11,7 +11,7 @@ use thiserror::Error;
 use time::UtcDateTime;
 
 use super::EXIT_USAGE;
-use super::output::{FailOn, When, counted, found_above, width};
+use super::output::{FailOn, When, found_above, width};
 use super::progress::Progress;
 use crate::cluster::facts::Fact;
 use crate::cluster::once::{SnapshotError, snapshot};
@@ -24,7 +24,7 @@ use crate::preflight::fix::{self, WriteError};
 use crate::preflight::{Checked, Criteria, check};
 use crate::report::junit::JunitOptions;
 use crate::report::text::TextOptions;
-use crate::report::{Excerpts as _, Grade, github, json, junit, sarif, text};
+use crate::report::{Excerpts as _, Grade, counted, github, json, junit, sarif, text};
 
 /// Check the HelmReleases of a repository, as clusters will see them.
 ///

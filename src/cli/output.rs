@@ -51,11 +51,6 @@ pub(super) fn found_above(path: &Path) -> Option<PathBuf> {
     None
 }
 
-/// `1 finding`, `2 findings`
-pub(super) fn counted(number: usize, of: &str) -> String {
-    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
-}
-
 /// The width of the terminal that text is told on.
 pub(super) fn width() -> usize {
     let told = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());

@@ -102,7 +102,7 @@ impl Keeper<'_> {
         loop {
             let mut page = match self.reports.page(next.take()).await {
                 Ok(page) => page,
-                Err(ApiError::Refused(error)) if attempt < ATTEMPTS && is_expired(&error) => {
+                Err(error) if attempt < ATTEMPTS && error.is_expired() => {
                     attempt += 1;
                     continue;
                 }
@@ -163,9 +163,4 @@ impl Keeper<'_> {
     fn may_write(&self) -> Result<(), KeepError> {
         if (self.may_write)() { Ok(()) } else { Err(KeepError::Deposed) }
     }
-}
-
-/// Whether the moment of a list is gone.
-fn is_expired(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 410)
 }

@@ -107,7 +107,7 @@ pub async fn each(
     loop {
         let page = match page(client, &resource, &asked, effort).await {
             Ok(page) => page,
-            Err(ApiError::Refused(error)) if is_expired(&error) && asked.continue_token.is_some() => {
+            Err(error) if error.is_expired() && asked.continue_token.is_some() => {
                 effort.expired += 1;
                 // The API server offers to go on at another moment; where it does not, we begin again and pass over what was read.
                 asked.continue_token = continuation(&error);
@@ -193,14 +193,10 @@ fn pause(error: &ApiError, attempt: u32) -> Option<Duration> {
     Some(pause.min(LONGEST_PAUSE))
 }
 
-/// Whether the moment of a list is gone: etcd was compacted since its first page.
-fn is_expired(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 410)
-}
-
 /// The token by which such a list may go on at another moment.
-fn continuation(error: &kube::Error) -> Option<String> {
-    let kube::Error::Api(status) = error else { return None };
+fn continuation(error: &ApiError) -> Option<String> {
+    let ApiError::Refused(error) = error else { return None };
+    let kube::Error::Api(status) = &**error else { return None };
     status.metadata.as_ref()?.continue_.clone().filter(|token| !token.is_empty())
 }
 
@@ -233,8 +229,8 @@ mod tests {
     #[test]
     fn a_list_goes_on_by_the_token_that_comes_with_the_refusal() {
         let gone = serde_json::json!({"code": 410, "reason": "Expired", "metadata": {"continue": "here"}});
-        let ApiError::Refused(error) = answered(&gone) else { unreachable!("it is one") };
-        assert!(is_expired(&error));
+        let error = answered(&gone);
+        assert!(error.is_expired());
         assert_eq!(continuation(&error).as_deref(), Some("here"));
     }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::pages::{Page, Size};
-use super::{ApiError, FIELD_MANAGER, in_time};
+use super::{ApiError, FIELD_MANAGER, Written, in_time, raced};
 
 /// What each report is called. A namespace has one.
 pub const NAME: &str = "chartgate";
@@ -110,7 +110,7 @@ pub async fn served(client: &Client) -> Result<Vec<Reports>, ApiError> {
     for kind in Kind::ALL {
         let listed = match in_time(client.list_api_group_resources(kind.api_version())).await {
             Ok(listed) => listed.resources,
-            Err(ApiError::Refused(error)) if is_absent(&error) => continue,
+            Err(error) if error.code() == Some(404) => continue,
             Err(error) => return Err(error),
         };
         if listed.iter().any(|resource| resource.name == kind.plural()) {
@@ -165,13 +165,8 @@ impl Reports {
         let Stored { namespace, preconditions, content: _ } = report;
         let parameters =
             DeleteParams { preconditions: Some(preconditions.clone()), ..DeleteParams::default() };
-        match in_time(self.of(namespace).delete(NAME, &parameters)).await {
-            Ok(_) => Ok(true),
-            Err(ApiError::Refused(error)) if matches!(&*error, kube::Error::Api(status) if matches!(status.code, 404 | 409)) => {
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        }
+        let deleted = raced(in_time(self.of(namespace).delete(NAME, &parameters)).await)?;
+        Ok(matches!(deleted, Written::Done(_)))
     }
 
     fn of(&self, namespace: &str) -> Api<DynamicObject> {
@@ -194,10 +189,6 @@ impl Iterator for Listed {
             content: report.data,
         })
     }
-}
-
-fn is_absent(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 /// Whether a namespace is gone, or takes no new objects because it is being deleted.

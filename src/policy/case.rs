@@ -163,8 +163,7 @@ impl<'a> Case<'a> {
         let applies = || {
             self.release().managed_fields().iter().any(|entry| {
                 let own = entry.manager.text().is_some_and(|manager| self.is_applier(manager));
-                own && entry.operation.text() == Some("Apply")
-                    && !owners::at(std::slice::from_ref(entry), &["spec", "chartRef"]).is_empty()
+                own && entry.is_apply() && owners::owns(entry, &["spec", "chartRef"])
             })
         };
         self.subject.operation == Operation::Update && applies()

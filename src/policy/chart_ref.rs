@@ -74,7 +74,7 @@ pub(super) fn is_subdomain(name: &str) -> bool {
 }
 
 /// Whether a text is a name as namespaces have it: an RFC 1123 label.
-pub(super) fn is_label(name: &str) -> bool {
+pub fn is_label(name: &str) -> bool {
     name.len() <= MAX_NAMESPACE && is_label_of_any_length(name)
 }
 

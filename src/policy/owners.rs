@@ -53,6 +53,11 @@ pub(super) fn at<'a>(entries: &'a [ManagedFields<'a>], path: &[&str]) -> Vec<Own
     owned.collect()
 }
 
+/// Whether an entry owns something at or below `path`. Far cheaper than to put it into words.
+pub fn owns(entry: &ManagedFields<'_>, path: &[&str]) -> bool {
+    !at(std::slice::from_ref(entry), path).is_empty()
+}
+
 /// The fields at or below `path` that an entry owns, in dotted form; none where it owns nothing there.
 pub fn fields_owned(entry: &ManagedFields<'_>, path: &[&str]) -> Vec<String> {
     let entries = std::slice::from_ref(entry);

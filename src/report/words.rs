@@ -54,7 +54,7 @@ pub(super) fn summary(report: &Report) -> String {
 }
 
 /// `1 file`, `2 files`
-fn counted(count: usize, name: &str) -> String {
+pub fn counted(count: usize, name: &str) -> String {
     format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }
 

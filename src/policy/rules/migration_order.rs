@@ -46,8 +46,7 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     }
     let behind = old.managed_fields().iter().find(|entry| {
         let own = entry.manager.text().is_some_and(|manager| case.is_applier(manager));
-        own && entry.operation.text() == Some("Apply")
-            && entry.api_version.text() != case.release().api_version.text()
+        own && entry.is_apply() && entry.api_version.text() != case.release().api_version.text()
     });
     if let Some(entry) = behind {
         let version =

@@ -274,12 +274,7 @@ impl<'a> OwnerDocument<'a> {
 impl<'a> FindingDocument<'a> {
     fn of(finding: &'a Finding) -> Self {
         let Finding { rule, level, field, what, why, help, denies, is_patched } = finding;
-        let level = match level {
-            Level::Note => "note",
-            Level::Warning => "warning",
-            Level::Error => "error",
-        };
-        Self { rule, level, field, what, why, help, denies: *denies, patched: *is_patched }
+        Self { rule, level: level.as_str(), field, what, why, help, denies: *denies, patched: *is_patched }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::audit::since::Since;
 use crate::audit::{Audit, Change, Finding, Outcome, Phase, Release, Source};
 use crate::policy::Level;
 use crate::report::Grade;
+use crate::report::counted;
 use crate::report::paint::{Colour, Paint, Style};
 use crate::report::visible::{visible, visible_lines};
 use table::Table;
@@ -323,9 +324,4 @@ fn difference(change: &Change) -> Vec<String> {
 
 fn count(number: usize) -> String {
     number.to_string()
-}
-
-/// `1 error`, `2 errors`
-fn counted(number: usize, of: &str) -> String {
-    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
