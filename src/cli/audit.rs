@@ -10,8 +10,7 @@ use thiserror::Error;
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::EXIT_USAGE;
-use super::output::{FailOn, When, found_above};
+use super::output::{Failing, When, settings};
 use super::progress::Progress;
 use super::reports::{KeepError, NO_KIND, keep};
 use crate::audit::since::{Earlier, EarlierError, Since};
@@ -20,7 +19,7 @@ use crate::cluster::facts::Fact;
 use crate::cluster::once::{SnapshotError, snapshot};
 use crate::cluster::pages::{Effort, Selection};
 use crate::cluster::{ApiError, Connection, ConnectionError};
-use crate::config::{self, ConfigError};
+use crate::config::ConfigError;
 use crate::policy::{Settings, is_label};
 use crate::report::Grade;
 use crate::report::audit::html;
@@ -103,13 +102,8 @@ pub(super) struct AuditArgs {
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = "Output")]
     color: When,
 
-    /// From which level on findings make the exit code 1.
-    #[arg(long, value_enum, default_value_t, value_name = "LEVEL", help_heading = "What fails")]
-    fail_on: FailOn,
-
-    /// Pass where there is no HelmRelease at all.
-    #[arg(long, help_heading = "What fails")]
-    allow_empty: bool,
+    #[command(flatten)]
+    failing: Failing,
 }
 
 /// How an audit is told.
@@ -176,8 +170,7 @@ pub enum AuditError {
 
 /// Reads, judges, and tells.
 pub(super) fn run(args: &AuditArgs, out: &mut impl Write) -> Result<ExitCode, AuditError> {
-    let found = args.config.clone().or_else(|| found_above(Path::new(".")));
-    let settings = found.as_deref().map(config::read).transpose()?.unwrap_or_default().settings;
+    let settings = settings(args.config.as_deref(), Some(Path::new(".")))?;
     let earlier = args.since.as_deref().map(earlier).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (audit, kept) = runtime.block_on(audit(args, &settings))?;
@@ -192,16 +185,8 @@ pub(super) fn run(args: &AuditArgs, out: &mut impl Write) -> Result<ExitCode, Au
     }
     let since = earlier.map(|earlier| earlier.compare(&audit));
     tell(args, &audit, since.as_ref(), out)?;
-    if audit.releases.is_empty() && !args.allow_empty {
-        writeln!(
-            io::stderr(),
-            "error: there is no HelmRelease to judge here; --allow-empty makes that fine"
-        )?;
-        return Ok(ExitCode::from(EXIT_USAGE));
-    }
-    let worst = audit.worst().map(Grade::from);
-    let fails = args.fail_on.grade().is_some_and(|from| worst >= Some(from));
-    Ok(if fails { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    args.failing.tell(audit.releases.len())?;
+    Ok(args.failing.exit_code(false, audit.releases.len(), audit.worst().map(Grade::from)))
 }
 
 /// The audit, and what became of the reports where they are asked for.
@@ -250,7 +235,7 @@ fn tell(args: &AuditArgs, audit: &Audit, since: Option<&Since>, out: &mut impl W
         Format::Json => json::write(audit, &context, out),
         Format::Sarif => sarif::write(&report(audit), &NoFiles, out),
         Format::Junit => {
-            let options = JunitOptions { timestamp: now, fail_on: args.fail_on.grade() };
+            let options = JunitOptions { timestamp: now, fail_on: args.failing.grade() };
             junit::write(&report(audit), &NoFiles, &options, out)
         }
         Format::Html => html::write(audit, &context, out),

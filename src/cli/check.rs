@@ -10,14 +10,13 @@ use serde_json::Value;
 use thiserror::Error;
 use time::UtcDateTime;
 
-use super::EXIT_USAGE;
-use super::output::{FailOn, When, found_above, width};
+use super::output::{Failing, When, settings, width};
 use super::progress::Progress;
 use crate::cluster::facts::Fact;
 use crate::cluster::once::{SnapshotError, snapshot};
 use crate::cluster::{Access, Connection, ConnectionError, schemas_of};
-use crate::config::{self, ConfigError};
-use crate::policy::{Facts, Flux, Settings};
+use crate::config::ConfigError;
+use crate::policy::{Facts, Flux};
 use crate::preflight::baseline::{Baseline, BaselineError};
 use crate::preflight::collect::{NoSuchPath, collect};
 use crate::preflight::fix::{self, WriteError};
@@ -71,13 +70,8 @@ pub(super) struct CheckArgs {
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = "Output")]
     color: When,
 
-    /// From which level on findings make the exit code 1.
-    #[arg(long, value_enum, default_value_t, value_name = "LEVEL", help_heading = "What fails")]
-    fail_on: FailOn,
-
-    /// Pass where there is no HelmRelease at all.
-    #[arg(long, help_heading = "What fails")]
-    allow_empty: bool,
+    #[command(flatten)]
+    failing: Failing,
 
     /// Leave out the findings that this file knows.
     #[arg(long, value_name = "FILE", help_heading = "What fails")]
@@ -190,7 +184,7 @@ pub(super) fn run(args: &CheckArgs, out: &mut impl Write) -> Result<ExitCode, Ch
     if args.fix && args.paths.iter().any(|path| path == Path::new("-")) {
         return Err(CheckError::FixOfStdin);
     }
-    let settings = settings(args)?;
+    let settings = settings(args.config.as_deref(), args.paths.first())?;
     let facts = facts(&args.schemas)?;
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let collected = {
@@ -216,7 +210,11 @@ pub(super) fn run(args: &CheckArgs, out: &mut impl Write) -> Result<ExitCode, Ch
             let checked = check(&collected, criteria);
             return tell(args, checked, out);
         }
-        return Ok(exit_code(args, &checked));
+        return Ok(args.failing.exit_code(
+            checked.is_partial,
+            checked.report.summary.releases,
+            checked.worst(),
+        ));
     }
     tell(args, checked, out)
 }
@@ -249,7 +247,7 @@ fn put_right(
 }
 
 fn tell(args: &CheckArgs, mut checked: Checked<'_>, out: &mut impl Write) -> Result<ExitCode, CheckError> {
-    let code = exit_code(args, &checked);
+    let (is_partial, worst) = (checked.is_partial, checked.worst());
     if !(args.verbose || args.format == Format::Json) {
         checked.report.diagnostics.retain(|diagnostic| diagnostic.grade > Grade::Note);
     }
@@ -262,34 +260,13 @@ fn tell(args: &CheckArgs, mut checked: Checked<'_>, out: &mut impl Write) -> Res
         Format::Json => json::write(report, files, out)?,
         Format::Sarif => sarif::write(report, files, out)?,
         Format::Junit => {
-            let options = JunitOptions { timestamp: UtcDateTime::now(), fail_on: args.fail_on.grade() };
+            let options = JunitOptions { timestamp: UtcDateTime::now(), fail_on: args.failing.grade() };
             junit::write(report, files, &options, out)?;
         }
         Format::Github => github::write(report, files, out)?,
     }
-    if report.summary.releases == 0 && !args.allow_empty {
-        writeln!(
-            io::stderr(),
-            "error: there is no HelmRelease to judge here; --allow-empty makes that fine"
-        )?;
-    }
-    Ok(code)
-}
-
-fn exit_code(args: &CheckArgs, checked: &Checked<'_>) -> ExitCode {
-    let is_empty = checked.report.summary.releases == 0 && !args.allow_empty;
-    let fails = args.fail_on.grade().is_some_and(|from| checked.worst() >= Some(from));
-    match (checked.is_partial || is_empty, fails) {
-        (true, _) => ExitCode::from(EXIT_USAGE),
-        (false, true) => ExitCode::from(1),
-        (false, false) => ExitCode::SUCCESS,
-    }
-}
-
-/// The configuration that is named, else the one that is found.
-fn settings(args: &CheckArgs) -> Result<Settings, CheckError> {
-    let found = args.config.clone().or_else(|| found_above(args.paths.first()?));
-    Ok(found.as_deref().map(config::read).transpose()?.unwrap_or_default().settings)
+    args.failing.tell(report.summary.releases)?;
+    Ok(args.failing.exit_code(is_partial, report.summary.releases, worst))
 }
 
 fn facts(schemas: &Schemas) -> Result<Facts, CheckError> {

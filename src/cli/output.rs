@@ -1,11 +1,15 @@
 //! What the commands that tell findings have in common.
 
 use std::env;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
+use super::EXIT_USAGE;
+use crate::config::{self, ConfigError};
+use crate::policy::Settings;
 use crate::report::Grade;
 use crate::report::text::{Colour, DEFAULT_WIDTH};
 
@@ -14,7 +18,7 @@ const CONFIG: &str = "chartgate.yaml";
 
 /// From which level on findings fail a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(super) enum FailOn {
+enum FailOn {
     /// Errors.
     #[default]
     Error,
@@ -22,6 +26,18 @@ pub(super) enum FailOn {
     Warning,
     /// Nothing.
     Never,
+}
+
+/// What makes the exit code of a command that tells findings.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Failing {
+    /// From which level on findings make the exit code 1.
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL", help_heading = "What fails")]
+    fail_on: FailOn,
+
+    /// Pass where there is no HelmRelease at all.
+    #[arg(long, help_heading = "What fails")]
+    allow_empty: bool,
 }
 
 /// When text is coloured.
@@ -36,8 +52,17 @@ pub(super) enum When {
     Never,
 }
 
+/// The settings of the configuration that is named, else of the one that is found from a path upward.
+pub(super) fn settings(
+    named: Option<&Path>,
+    from: Option<impl AsRef<Path>>,
+) -> Result<Settings, ConfigError> {
+    let found = named.map(Path::to_owned).or_else(|| found_above(from?.as_ref()));
+    Ok(found.as_deref().map(config::read).transpose()?.unwrap_or_default().settings)
+}
+
 /// The configuration in the folder of a path or the nearest above it. It is not looked for above the top of a repository.
-pub(super) fn found_above(path: &Path) -> Option<PathBuf> {
+fn found_above(path: &Path) -> Option<PathBuf> {
     let start = if path == Path::new("-") { env::current_dir().ok()? } else { path.canonicalize().ok()? };
     for folder in start.ancestors().filter(|folder| folder.is_dir()) {
         let file = folder.join(CONFIG);
@@ -57,16 +82,39 @@ pub(super) fn width() -> usize {
     told.unwrap_or(DEFAULT_WIDTH)
 }
 
-// === impl FailOn ===
+// === impl Failing ===
 
-impl FailOn {
-    /// The level; nothing where no finding fails.
+impl Failing {
+    /// The level from which on findings fail; nothing where none does.
     pub(super) fn grade(self) -> Option<Grade> {
-        match self {
-            Self::Error => Some(Grade::Error),
-            Self::Warning => Some(Grade::Warning),
-            Self::Never => None,
+        match self.fail_on {
+            FailOn::Error => Some(Grade::Error),
+            FailOn::Warning => Some(Grade::Warning),
+            FailOn::Never => None,
         }
+    }
+
+    /// Says so where nothing was judged and something should have been.
+    pub(super) fn tell(self, releases: usize) -> io::Result<()> {
+        if self.lacks(releases) {
+            let said = "error: there is no HelmRelease to judge here; --allow-empty makes that fine";
+            writeln!(io::stderr(), "{said}")?;
+        }
+        Ok(())
+    }
+
+    /// The exit code, by whether something could not be read, how many releases were judged, and the worst that was found.
+    pub(super) fn exit_code(self, is_partial: bool, releases: usize, worst: Option<Grade>) -> ExitCode {
+        let fails = self.grade().is_some_and(|from| worst >= Some(from));
+        match (is_partial || self.lacks(releases), fails) {
+            (true, _) => ExitCode::from(EXIT_USAGE),
+            (false, true) => ExitCode::from(1),
+            (false, false) => ExitCode::SUCCESS,
+        }
+    }
+
+    fn lacks(self, releases: usize) -> bool {
+        releases == 0 && !self.allow_empty
     }
 }
 
