@@ -1,5 +1,7 @@
 //! Reads the files of repositories: which there are, and what is in those that can matter.
 
+mod relevance;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,7 +9,6 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
-use memchr::memmem;
 use rayon::prelude::*;
 use thiserror::Error;
 
@@ -16,11 +17,6 @@ pub const STDIN: &str = "-";
 
 /// The largest file that is read. The longest manifest that is known has 3 MB; what is larger is no manifest.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
-
-/// What a file holds, one of these at least, if anything in it can decide about a HelmRelease: objects of Flux and of the Flux Operator,
-/// kustomizations, what they are patched and filled in with.
-const WORDS: [&str; 7] =
-    ["fluxcd.io", "HelmRelease", "kustomize.config.k8s.io", "ConfigMap", "fieldPaths", "op:", "\"op\""];
 
 /// The names by which kustomize finds its own files; those need not say what they are.
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -237,8 +233,7 @@ fn read(path: &Path) -> Result<String, Why> {
 /// Whether what is in a file can decide about a HelmRelease.
 fn matters(key: &str, text: &str) -> bool {
     let name = key.rsplit('/').next().unwrap_or_default();
-    KUSTOMIZATIONS.contains(&name)
-        || WORDS.iter().any(|word| memmem::find(text.as_bytes(), word.as_bytes()).is_some())
+    KUSTOMIZATIONS.contains(&name) || relevance::can_decide(text)
 }
 
 fn text_of(bytes: Vec<u8>) -> Result<String, Why> {

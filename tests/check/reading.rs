@@ -105,3 +105,13 @@ fn a_part_that_nothing_completes_and_a_template_are_told_as_such_and_not_counted
     scene.write("whole.yaml", release(""));
     assert!(scene.check(&["--verbose"]).out.contains("1 HelmRelease judged; 1 place not judged"));
 }
+
+#[test]
+fn a_flux_instance_alone_in_its_file_leads_on() {
+    let instance = "apiVersion: fluxcd.controlplane.io/v1\nkind: FluxInstance\nmetadata: {name: flux, namespace: flux-system}\n\
+        spec:\n  distribution: {version: 2.x}\n  sync: {kind: GitRepository, url: https://example.com/x, ref: main, path: clusters/a}\n";
+    let both = release(&format!("{CHART}{CHART_REF}"));
+    let scene = Scene::new(&[("flux.yaml", instance), ("clusters/a/release.yaml", &both)]);
+    let said = scene.check(&[]).out;
+    assert!(said.contains("= rendered: by Kustomization flux-system/flux-system"), "{said}");
+}
