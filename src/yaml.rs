@@ -14,9 +14,11 @@ mod passed;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use layout::{Form, Layout, Pair, Style, Trail, Written};
 pub use lines::{Lines, Position};
-pub use node::{Entry, Key, Mapping, Node, Overridden, Scalar, Sequence, Span, Value};
+pub use node::{Entry, Key, Node, Overridden, Scalar, Span, Value};
 pub(crate) use node::{boolean, is_endless, number};
-pub use reader::{Error, comments, documents, documents_without_values};
+pub use reader::{Asked, Error, comments, documents, documents_as_asked};
+pub use text::Str;

@@ -13,8 +13,9 @@ use std::{
 
 use chartgate::{
     policy::{Facts, Flux, HELM_GROUP, Settings},
-    preflight::{self, Verdict},
-    yaml,
+    preflight::{self, Verdict, collect::collect},
+    render::{Tree, ends},
+    yaml::{self, Node},
 };
 use serde_json::Value;
 
@@ -65,6 +66,62 @@ fn denies_nothing_that_is_deployed_today() {
     println!("{judged} HelmReleases judged, {} denied", denied.len());
     assert!(judged > 1_000, "only {judged} HelmReleases were found");
     assert_eq!(denied, [] as [String; 0]);
+}
+
+/// A check reads less than there is. Whatever rules read comes out as if it read all.
+#[test]
+fn what_a_check_passes_over_decides_nothing() {
+    let Some(corpus) = corpus() else {
+        eprintln!("skipped: no corpus");
+        return;
+    };
+    let collected = collect(&[corpus.join("trees")], &|_| {}).expect("the corpus is readable");
+    let rendered = |mut tree: Tree<'static>| {
+        // Texts that live as long as the process are borrowed for as long as it takes.
+        for source in &collected.sources {
+            tree.add(source.key.clone().leak(), source.text.clone().leak());
+        }
+        let rendered = ends::all(&tree, &collected.repositories);
+        let objects =
+            rendered.ends.iter().flat_map(|end| end.objects.iter().map(|object| said(&object.node)));
+        let notes = rendered.ends.iter().flat_map(|end| &end.notes).chain(&rendered.notes);
+        (objects.collect::<Vec<_>>(), notes.map(|note| note.message.clone()).collect::<Vec<_>>())
+    };
+    let (some, all) = (rendered(Tree::of_what_decides()), rendered(Tree::default()));
+    println!("{} objects, {} notes", all.0.len(), all.1.len());
+    assert!(all.0.len() > 4_000, "only {} objects were rendered", all.0.len());
+    assert!(some.0 == all.0, "{:?}", some.0.iter().zip(&all.0).find(|(some, all)| some != all));
+    // What is lost is about what was passed over: a value that becomes no YAML once its variables are filled in.
+    let mut lost = all.1;
+    for note in &some.1 {
+        let at = lost.iter().position(|it| it == note);
+        lost.swap_remove(at.unwrap_or_else(|| panic!("only a check says {note}")));
+    }
+    lost.retain(|note| !note.ends_with("which is no YAML there"));
+    assert_eq!(lost, [] as [String; 0]);
+}
+
+/// What rules read of an object.
+fn said(object: &Node<'_>) -> String {
+    let mut said = Vec::new();
+    let paths: [&[&str]; 9] = [
+        &["apiVersion"],
+        &["kind"],
+        &["metadata"],
+        &["spec", "chart"],
+        &["spec", "chartRef"],
+        &["spec", "interval"],
+        &["spec", "postRenderers"],
+        &["spec", "ref"],
+        &["spec", "sourceRef"],
+    ];
+    for path in paths {
+        if let Some(value) = object.at(path) {
+            value.write_json(&mut said);
+            said.push(b'\n');
+        }
+    }
+    String::from_utf8(said).expect("JSON is UTF-8")
 }
 
 /// The trees are what their teams have in force: all of it is read but what is a Helm template. The oddities never parsed for anybody.

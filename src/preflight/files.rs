@@ -20,7 +20,7 @@ impl<'a> Files<'a> {
 
     /// The tree in which the same files have the same numbers.
     pub(super) fn tree(collected: &'a Collected) -> Tree<'a> {
-        let mut tree = Tree::without_values();
+        let mut tree = Tree::of_what_decides();
         for source in &collected.sources {
             tree.add(&source.key, &source.text);
         }

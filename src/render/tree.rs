@@ -3,15 +3,36 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use crate::yaml::{self, Error, Node, Span};
+use crate::yaml::{self, Asked, Error, Node, Span};
 
 /// The names that kustomize looks for, the first one first.
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
+/// What is read of the kinds that are written most often: what rules and their fixes read, and what
+/// decides about what is printed.
+const DECIDES: &[Asked] = &[
+    Asked { kind: "HelmRelease", field: "spec", keys: &["chart", "chartRef", "postRenderers"] },
+    Asked {
+        kind: "Kustomization",
+        field: "spec",
+        keys: &[
+            "commonMetadata",
+            "components",
+            "patches",
+            "patchesJson6902",
+            "patchesStrategicMerge",
+            "postBuild",
+            "sourceRef",
+        ],
+    },
+    Asked { kind: "OCIRepository", field: "spec", keys: &["ref"] },
+    Asked { kind: "CustomResourceDefinition", field: "spec", keys: &[] },
+];
+
 /// The files below one folder, by their paths, which are relative to it and have `/` between their parts.
 #[derive(Debug, Default)]
 pub struct Tree<'a> {
-    without_values: bool,
+    asked: &'static [Asked],
     files: Vec<File<'a>>,
     by_path: HashMap<&'a str, usize>,
     /// The kustomization file of each folder that has one.
@@ -29,7 +50,7 @@ pub struct File<'a> {
     pub text: &'a str,
     /// Its number in the tree, which is also the one in spans.
     pub id: u32,
-    without_values: bool,
+    asked: &'static [Asked],
     documents: OnceLock<Vec<Result<Node<'a>, Error>>>,
 }
 
@@ -60,9 +81,9 @@ pub enum Reason {
 // === impl Tree ===
 
 impl<'a> Tree<'a> {
-    /// A tree in which the values of HelmReleases are passed over: most of what there is to read, and nothing that decides about charts.
-    pub fn without_values() -> Self {
-        Self { without_values: true, ..Self::default() }
+    /// A tree of which only what can decide about charts is read: most of what there is cannot, such as the values of HelmReleases.
+    pub fn of_what_decides() -> Self {
+        Self { asked: DECIDES, ..Self::default() }
     }
 
     /// Adds a file. Of two at one path the first counts.
@@ -70,8 +91,8 @@ impl<'a> Tree<'a> {
         let index = self.files.len();
         if *self.by_path.entry(path).or_insert(index) == index {
             let id = u32::try_from(index).expect("there are fewer than four billion files");
-            let without_values = self.without_values;
-            self.files.push(File { path, text, id, without_values, documents: OnceLock::new() });
+            let asked = self.asked;
+            self.files.push(File { path, text, id, asked, documents: OnceLock::new() });
             self.sorted = OnceLock::new();
             let rank = |path: &str| KUSTOMIZATIONS.iter().position(|name| name_of(path) == *name);
             if let Some(own) = rank(path) {
@@ -111,6 +132,17 @@ impl<'a> Tree<'a> {
         files.take_while(move |file| file.path.starts_with(&prefix))
     }
 
+    /// A list or map of an object that was passed over, read after all.
+    pub fn whole(&self, elided: &Node<'a>) -> Option<Node<'a>> {
+        let file = self.file_of(elided.at);
+        let is_it = |node: &Node<'a>| node.at.start == elided.at.start && node.kind() == elided.kind();
+        let mut documents = yaml::documents(file.text, file.id).into_iter().flatten();
+        documents.find_map(|document| {
+            let fields = document.entries().iter().flat_map(|field| field.value.entries());
+            fields.map(|entry| &entry.value).find(|value| is_it(value)).cloned()
+        })
+    }
+
     /// Whether there is a file below a folder.
     pub fn is_folder(&self, folder: &str) -> bool {
         self.below(folder).next().is_some()
@@ -127,10 +159,7 @@ impl<'a> Tree<'a> {
 impl<'a> File<'a> {
     /// Its documents, each for itself; read when first asked for.
     pub fn documents(&self) -> &[Result<Node<'a>, Error>] {
-        self.documents.get_or_init(|| {
-            let read = if self.without_values { yaml::documents_without_values } else { yaml::documents };
-            read(self.text, self.id)
-        })
+        self.documents.get_or_init(|| yaml::documents_as_asked(self.text, self.id, self.asked))
     }
 
     /// The folder that it is in; empty at the top of the tree.

@@ -1,12 +1,11 @@
 //! From what a reader tells of, to trees.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::passed::Passing;
-use super::reader::Reading;
-use super::{Entry, Error, Key, Lines, Mapping, Node, Scalar, Sequence, Span, Value};
+use super::reader::Asked;
+use super::{Entry, Error, Key, Lines, Node, Scalar, Span, Str, Value};
 
 /// How many values the aliases of a document may expand to. The longest honest document that is known has 40,000; a short one can ask for
 /// billions.
@@ -24,6 +23,8 @@ const NO_TEXT: &str = "a key that is a list or a map; Kubernetes takes texts onl
 /// One collection that is being read.
 struct Frame<'a> {
     open: Open<'a>,
+    /// Whether it is written in brackets or braces.
+    flow: bool,
     at: Span,
     anchor: usize,
     extent: Extent,
@@ -42,16 +43,17 @@ struct Extent {
 enum Open<'a> {
     Sequence {
         start: usize,
-        flow: bool,
     },
     Mapping {
         start: usize,
-        flow: bool,
-        elided: bool,
         key: Option<Key<'a>>,
         is_merge: bool,
         merged: Vec<Node<'a>>,
         seen: Seen,
+    },
+    /// One that is passed over.
+    Elided {
+        is_map: bool,
     },
 }
 
@@ -62,7 +64,7 @@ struct Seen(HashMap<String, usize>);
 /// Makes a tree of what is read, front to back.
 pub(super) struct Builder<'a> {
     text: &'a str,
-    reading: Reading,
+    asked: &'static [Asked],
     passing: Passing<'a>,
     /// Whether an anchor was passed over.
     passed_anchor: bool,
@@ -87,10 +89,10 @@ pub(super) enum Stop {
 
 impl<'a> Builder<'a> {
     /// One that was told nothing yet of a document in a text.
-    pub(super) fn of(text: &'a str, reading: Reading) -> Self {
+    pub(super) fn of(text: &'a str, asked: &'static [Asked]) -> Self {
         Self {
             text,
-            reading,
+            asked,
             passing: Passing::default(),
             passed_anchor: false,
             stack: Vec::new(),
@@ -103,13 +105,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Takes a scalar; an anchor of zero is none.
-    pub(super) fn scalar(
-        &mut self,
-        text: Cow<'a, str>,
-        plain: bool,
-        at: Span,
-        anchor: usize,
-    ) -> Result<(), Stop> {
+    pub(super) fn scalar(&mut self, text: Str<'a>, plain: bool, at: Span, anchor: usize) -> Result<(), Stop> {
         if self.is_passing() {
             self.passed_anchor |= anchor != 0;
             let is_merge = plain && text == "<<";
@@ -124,7 +120,11 @@ impl<'a> Builder<'a> {
         if self.is_passing() {
             return self.pass_start(false, at, anchor);
         }
-        self.open(Open::Sequence { start: self.items.len(), flow }, at, anchor)
+        if self.begins_what_is_passed() {
+            self.passing.begin(false);
+            return self.open(Open::Elided { is_map: false }, flow, at, anchor);
+        }
+        self.open(Open::Sequence { start: self.items.len() }, flow, at, anchor)
     }
 
     /// Takes the start of a map.
@@ -132,20 +132,18 @@ impl<'a> Builder<'a> {
         if self.is_passing() {
             return self.pass_start(true, at, anchor);
         }
-        let elided = self.begins_what_is_passed();
-        if elided {
+        if self.begins_what_is_passed() {
             self.passing.begin(true);
+            return self.open(Open::Elided { is_map: true }, flow, at, anchor);
         }
         let open = Open::Mapping {
             start: self.entries.len(),
-            flow,
-            elided,
             key: None,
             is_merge: false,
             merged: Vec::new(),
             seen: Seen::default(),
         };
-        self.open(open, at, anchor)
+        self.open(open, flow, at, anchor)
     }
 
     /// Takes the end of a list or a map; the last one of what is passed over ends that.
@@ -196,7 +194,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Passes over a value of the innermost collection, which is a key where one comes next.
-    fn pass_value(&mut self, key: Option<Cow<'a, str>>, at: Span) -> Result<(), Stop> {
+    fn pass_value(&mut self, key: Option<Str<'a>>, at: Span) -> Result<(), Stop> {
         match self.passing.take(key, at) {
             Some((key, first)) => Err(self.twice(&key, at, first.start as usize)),
             None => Ok(()),
@@ -208,61 +206,59 @@ impl<'a> Builder<'a> {
         fault(at, format!("the key {key:?} is there already, on line {line}"))
     }
 
-    /// Whether what begins now are the values of a HelmRelease, or the schemas of a definition. Its kind has to stand above them, as it does
-    /// wherever people write it.
+    /// Whether a list or a map begins that nobody asks for.
     fn begins_what_is_passed(&self) -> bool {
-        if self.reading == Reading::Whole {
-            return false;
-        }
-        let key_of = |frame: &'_ Frame<'a>| match &frame.open {
-            Open::Mapping { key: Some(key), is_merge: false, .. } => Some(key.text.clone()),
-            _ => None,
+        let [root, field] = &self.stack[..] else { return false };
+        let (Some(field_key), Some(key)) = (key_of(root), key_of(field)) else { return false };
+        let entries = match root.open {
+            Open::Mapping { start, .. } => &self.entries[start..],
+            _ => &[],
         };
-        let is_kind = |kind: &str| {
-            let Some(Frame { open: Open::Mapping { start, .. }, .. }) = self.stack.first() else {
-                return false;
-            };
-            let mut entries = self.entries[*start..].iter();
-            entries.any(|entry| entry.key.text == "kind" && entry.value.text() == Some(kind))
-        };
-        match &self.stack[..] {
-            [root] => key_of(root).is_some_and(|key| key == "spec") && is_kind("CustomResourceDefinition"),
-            [root, spec] => {
-                key_of(spec).is_some_and(|key| key == "values")
-                    && key_of(root).is_some_and(|key| key == "spec")
-                    && is_kind("HelmRelease")
-            }
-            _ => false,
-        }
+        let kind = entries.iter().find(|entry| entry.key.text == "kind").and_then(|entry| entry.value.text());
+        let mut asked =
+            self.asked.iter().filter(|asked| asked.field == field_key && Some(asked.kind) == kind);
+        asked.any(|asked| !asked.keys.contains(&key))
     }
 
-    fn open(&mut self, open: Open<'a>, at: Span, anchor: usize) -> Result<(), Stop> {
+    fn open(&mut self, open: Open<'a>, flow: bool, at: Span, anchor: usize) -> Result<(), Stop> {
         if let Some(Frame { open: Open::Mapping { key: None, .. }, .. }) = self.stack.last() {
             return Err(fault(at, NO_TEXT));
         }
-        self.stack.push(Frame { open, at, anchor, extent: Extent::ONE });
+        self.stack.push(Frame { open, flow, at, anchor, extent: Extent::ONE });
         Ok(())
     }
 
     fn close(&mut self, end: Span) -> Result<(), Stop> {
-        let Some(Frame { open, mut at, anchor, extent }) = self.stack.pop() else { return Ok(()) };
-        let (value, flow, last) = match open {
-            Open::Sequence { start, flow } => {
-                let items: Vec<_> = self.items.drain(start..).collect();
+        let Some(Frame { open, flow, mut at, anchor, extent }) = self.stack.pop() else { return Ok(()) };
+        let (value, last) = match open {
+            Open::Elided { is_map } => (Value::Elided { is_map }, None),
+            Open::Sequence { start } => {
+                let items: Arc<[_]> = self.items.drain(start..).collect();
                 let last = items.last().map(|item| item.at.end);
-                (Value::Sequence(Arc::new(Sequence { items, flow })), flow, last)
+                (Value::Sequence(items), last)
             }
-            Open::Mapping { start, flow, elided, merged, .. } => {
-                let entries: Vec<_> = self.entries.drain(start..).collect();
-                let last = entries.last().map(|entry| entry.value.at.end.max(entry.key.at.end));
-                let mut mapping = Mapping { entries, flow, elided };
-                merge(&mut mapping, &merged);
-                (Value::Mapping(Arc::new(mapping)), flow, last)
+            Open::Mapping { start, merged, .. } => {
+                let last = self.entries[start..].last().map(|entry| entry.value.at.end.max(entry.key.at.end));
+                self.merge(start, &merged);
+                (Value::Mapping(self.entries.drain(start..).collect()), last)
             }
         };
         // The end of a block is told where the next one begins; its own is that of its last value.
         at.end = if flow { end.end } else { last.unwrap_or(at.end).max(at.start) };
         self.finish(Node { value, at, over: None }, anchor, extent)
+    }
+
+    /// Adds what merge keys bring to the entries from `start` on: what the map says itself counts, and of several the first.
+    fn merge(&mut self, start: usize, merged: &[Node<'a>]) {
+        let maps = merged.iter().flat_map(|node| match &node.value {
+            Value::Sequence(items) => items,
+            _ => std::slice::from_ref(node),
+        });
+        for entry in maps.flat_map(Node::entries) {
+            if !self.entries[start..].iter().any(|own| own.key.text == entry.key.text) {
+                self.entries.push(entry.clone());
+            }
+        }
     }
 
     /// Puts a value where it belongs: it is a key, the value of one, an item, or the whole document.
@@ -277,6 +273,8 @@ impl<'a> Builder<'a> {
         frame.extent.add(extent);
         match &mut frame.open {
             Open::Sequence { .. } => self.items.push(node),
+            // What is in there is passed over before it is finished.
+            Open::Elided { .. } => {}
             Open::Mapping { start, key, is_merge, merged, seen, .. } => match key.take() {
                 Some(_) if *is_merge => {
                     *is_merge = false;
@@ -300,6 +298,14 @@ impl<'a> Builder<'a> {
             },
         }
         Ok(())
+    }
+}
+
+/// The key whose value comes next in a map.
+fn key_of<'f>(frame: &'f Frame<'_>) -> Option<&'f str> {
+    match &frame.open {
+        Open::Mapping { key: Some(key), is_merge: false, .. } => Some(&key.text),
+        _ => None,
     }
 }
 
@@ -335,21 +341,8 @@ fn not_mergeable(node: &Node<'_>) -> Option<Span> {
     let is_map = |node: &Node<'_>| matches!(node.value, Value::Mapping(_));
     match &node.value {
         Value::Mapping(_) => None,
-        Value::Sequence(sequence) => sequence.items.iter().find(|item| !is_map(item)).map(|item| item.at),
-        Value::Scalar(_) => Some(node.at),
-    }
-}
-
-/// Adds what merge keys bring: what the map says itself counts, and of several the first.
-fn merge<'a>(mapping: &mut Mapping<'a>, merged: &[Node<'a>]) {
-    let maps = merged.iter().flat_map(|node| match &node.value {
-        Value::Sequence(sequence) => sequence.items.as_slice(),
-        _ => std::slice::from_ref(node),
-    });
-    for entry in maps.flat_map(Node::entries) {
-        if !mapping.entries.iter().any(|own| own.key.text == entry.key.text) {
-            mapping.entries.push(entry.clone());
-        }
+        Value::Sequence(items) => items.iter().find(|item| !is_map(item)).map(|item| item.at),
+        Value::Scalar(_) | Value::Elided { .. } => Some(node.at),
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use super::Str;
 use crate::json::Kind;
 
 /// A range of bytes in a file.
@@ -39,44 +40,29 @@ pub struct Overridden {
     pub over: Option<Arc<Overridden>>,
 }
 
-/// What a node holds.
-#[derive(Debug, Clone, PartialEq)]
+/// What a node holds. Lists and maps are shared by the trees that hold them.
+#[derive(Debug, Clone)]
 pub enum Value<'a> {
     /// A text, or what stands for a number, a boolean or nothing.
     Scalar(Scalar<'a>),
     /// A list.
-    Sequence(Arc<Sequence<'a>>),
-    /// A map.
-    Mapping(Arc<Mapping<'a>>),
+    Sequence(Arc<[Node<'a>]>),
+    /// A map in the order of its keys; no key is there twice.
+    Mapping(Arc<[Entry<'a>]>),
+    /// A list or a map that was passed over, because nobody who asked for the tree asks for what is in it. It looks empty, and may not be.
+    Elided {
+        /// Whether it is a map.
+        is_map: bool,
+    },
 }
 
 /// A scalar as it is written, without quotes and escapes.
 #[derive(Debug, Clone)]
 pub struct Scalar<'a> {
     /// Its text.
-    pub text: Cow<'a, str>,
+    pub text: Str<'a>,
     /// Whether it is written without quotes, so that its text may mean something else than a text.
     pub plain: bool,
-}
-
-/// A list, and how it is written.
-#[derive(Debug, Clone, Default)]
-pub struct Sequence<'a> {
-    /// Its items.
-    pub items: Vec<Node<'a>>,
-    /// Whether it is written in brackets.
-    pub flow: bool,
-}
-
-/// A map in the order of its keys, and how it is written.
-#[derive(Debug, Clone, Default)]
-pub struct Mapping<'a> {
-    /// Its entries; no key is there twice.
-    pub entries: Vec<Entry<'a>>,
-    /// Whether it is written in braces.
-    pub flow: bool,
-    /// Whether its entries were passed over, because nobody who asked for the tree asks for them. Then it looks empty, and is not.
-    pub elided: bool,
 }
 
 /// A key and its value.
@@ -92,7 +78,7 @@ pub struct Entry<'a> {
 #[derive(Debug, Clone)]
 pub struct Key<'a> {
     /// Its text.
-    pub text: Cow<'a, str>,
+    pub text: Str<'a>,
     /// Where it stands.
     pub at: Span,
 }
@@ -116,7 +102,7 @@ impl PartialEq for Node<'_> {
 
 impl<'a> Node<'a> {
     /// A text at a place.
-    pub fn text_at(text: impl Into<Cow<'a, str>>, at: Span) -> Self {
+    pub fn text_at(text: impl Into<Str<'a>>, at: Span) -> Self {
         Self { value: Value::Scalar(Scalar { text: text.into(), plain: false }), at, over: None }
     }
 
@@ -129,8 +115,8 @@ impl<'a> Node<'a> {
     pub fn kind(&self) -> Kind {
         match &self.value {
             Value::Scalar(scalar) => scalar.kind(),
-            Value::Sequence(_) => Kind::Array,
-            Value::Mapping(_) => Kind::Object,
+            Value::Sequence(_) | Value::Elided { is_map: false } => Kind::Array,
+            Value::Mapping(_) | Value::Elided { is_map: true } => Kind::Object,
         }
     }
 
@@ -158,7 +144,7 @@ impl<'a> Node<'a> {
     /// The entries, if it is a map; else none.
     pub fn entries(&self) -> &[Entry<'a>] {
         match &self.value {
-            Value::Mapping(mapping) => &mapping.entries,
+            Value::Mapping(entries) => entries,
             _ => &[],
         }
     }
@@ -166,7 +152,7 @@ impl<'a> Node<'a> {
     /// The items, if it is a list; else none.
     pub fn items(&self) -> &[Node<'a>] {
         match &self.value {
-            Value::Sequence(sequence) => &sequence.items,
+            Value::Sequence(items) => items,
             _ => &[],
         }
     }
@@ -191,44 +177,57 @@ impl<'a> Node<'a> {
         self.at(path)?.text()
     }
 
-    /// The entries, to be changed; `None` if it is no map. What is shared with other trees is copied first.
-    pub fn mapping_mut(&mut self) -> Option<&mut Vec<Entry<'a>>> {
+    /// The entries, to be changed; none if it is no map. What is shared with other trees is copied first.
+    pub fn entries_mut(&mut self) -> &mut [Entry<'a>] {
         match &mut self.value {
-            Value::Mapping(mapping) => Some(&mut Arc::make_mut(mapping).entries),
-            _ => None,
+            Value::Mapping(entries) => Arc::make_mut(entries),
+            _ => &mut [],
         }
     }
 
-    /// The items, to be changed; `None` if it is no list. What is shared with other trees is copied first.
-    pub fn sequence_mut(&mut self) -> Option<&mut Vec<Node<'a>>> {
+    /// The items, to be changed; none if it is no list. What is shared with other trees is copied first.
+    pub fn items_mut(&mut self) -> &mut [Self] {
         match &mut self.value {
-            Value::Sequence(sequence) => Some(&mut Arc::make_mut(sequence).items),
-            _ => None,
+            Value::Sequence(items) => Arc::make_mut(items),
+            _ => &mut [],
         }
+    }
+
+    /// Changes what items there are. What is no list stays as it is, and comes to nothing.
+    pub fn edit_items<T>(&mut self, edit: impl FnOnce(&mut Vec<Self>) -> T) -> Option<T> {
+        let Value::Sequence(items) = &mut self.value else { return None };
+        let mut edited = items.to_vec();
+        let result = edit(&mut edited);
+        *items = edited.into();
+        Some(result)
     }
 
     /// The value of a key, to be changed.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Node<'a>> {
-        self.mapping_mut()?.iter_mut().find(|entry| entry.key.text == key).map(|entry| &mut entry.value)
+        let index = self.entries().iter().position(|entry| entry.key.text == key)?;
+        Some(&mut self.entries_mut()[index].value)
     }
 
     /// Sets a key of a map: the value that was there is remembered in the new one. What is no map stays as it is.
     pub fn set(&mut self, key: Key<'a>, value: Node<'a>) {
-        let Some(entries) = self.mapping_mut() else { return };
-        match entries.iter_mut().find(|entry| entry.key.text == key.text) {
-            Some(entry) => {
-                let new = value.in_place_of(&entry.value);
-                *entry = Entry { key, value: new };
-            }
-            None => entries.push(Entry { key, value }),
+        let Value::Mapping(entries) = &mut self.value else { return };
+        if let Some(index) = entries.iter().position(|entry| entry.key.text == key.text) {
+            let value = value.in_place_of(&entries[index].value);
+            Arc::make_mut(entries)[index] = Entry { key, value };
+        } else {
+            let more = [Entry { key, value }];
+            *entries = entries.iter().cloned().chain(more).collect();
         }
     }
 
     /// Takes a key out of a map.
     pub fn remove(&mut self, key: &str) -> Option<Entry<'a>> {
-        let entries = self.mapping_mut()?;
+        let Value::Mapping(entries) = &mut self.value else { return None };
         let index = entries.iter().position(|entry| entry.key.text == key)?;
-        Some(entries.remove(index))
+        let mut left = entries.to_vec();
+        let removed = left.remove(index);
+        *entries = left.into();
+        Some(removed)
     }
 
     /// The same value, which remembers the one that it takes the place of.
@@ -244,22 +243,23 @@ impl<'a> Node<'a> {
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match &self.value {
             Value::Scalar(scalar) => scalar.write_json(out),
-            Value::Sequence(sequence) => {
-                for (index, item) in sequence.items.iter().enumerate() {
+            Value::Sequence(items) => {
+                for (index, item) in items.iter().enumerate() {
                     out.push(if index == 0 { b'[' } else { b',' });
                     item.write_json(out);
                 }
-                out.extend_from_slice(if sequence.items.is_empty() { b"[]" } else { b"]" });
+                out.extend_from_slice(if items.is_empty() { b"[]" } else { b"]" });
             }
-            Value::Mapping(mapping) => {
-                for (index, Entry { key, value }) in mapping.entries.iter().enumerate() {
+            Value::Mapping(entries) => {
+                for (index, Entry { key, value }) in entries.iter().enumerate() {
                     out.push(if index == 0 { b'{' } else { b',' });
                     write_text(&key.text, out);
                     out.push(b':');
                     value.write_json(out);
                 }
-                out.extend_from_slice(if mapping.entries.is_empty() { b"{}" } else { b"}" });
+                out.extend_from_slice(if entries.is_empty() { b"{}" } else { b"}" });
             }
+            Value::Elided { is_map } => out.extend_from_slice(if *is_map { b"{}" } else { b"[]" }),
         }
     }
 }
@@ -303,22 +303,23 @@ impl Scalar<'_> {
     }
 }
 
-// === impl Sequence, Mapping, Key ===
+// === impl Value, Key ===
 
-impl PartialEq for Sequence<'_> {
+impl PartialEq for Value<'_> {
+    /// Compares what is said of each key of a map; the order says nothing.
     fn eq(&self, other: &Self) -> bool {
-        self.items == other.items
-    }
-}
-
-impl PartialEq for Mapping<'_> {
-    /// Compares what is said of each key; the order says nothing.
-    fn eq(&self, other: &Self) -> bool {
-        self.entries.len() == other.entries.len()
-            && self.entries.iter().all(|entry| {
-                let same = other.entries.iter().find(|it| it.key.text == entry.key.text);
-                same.is_some_and(|same| same.value == entry.value)
-            })
+        match (self, other) {
+            (Self::Scalar(one), Self::Scalar(other)) => one == other,
+            (Self::Sequence(one), Self::Sequence(other)) => Arc::ptr_eq(one, other) || one == other,
+            (Self::Mapping(one), Self::Mapping(other)) => {
+                let said_of = |key: &Key<'_>| other.iter().find(|entry| entry.key == *key);
+                let is_same =
+                    |entry: &Entry<'_>| said_of(&entry.key).is_some_and(|it| it.value == entry.value);
+                Arc::ptr_eq(one, other) || (one.len() == other.len() && one.iter().all(is_same))
+            }
+            (Self::Elided { is_map: one }, Self::Elided { is_map: other }) => one == other,
+            _ => false,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::builder::Builder;
-use super::reader::Reading;
+use super::reader::Asked;
 use super::{Node, Span};
 use scalars::{is_end, is_plain_start};
 
@@ -85,7 +85,7 @@ enum Head<'a> {
 }
 
 /// The documents of a text, without the empty ones; `None` if something in it is out of the ordinary.
-pub(super) fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Node<'_>>> {
+pub(super) fn read<'t>(text: &'t str, file: u32, asked: &'static [Asked]) -> Option<Vec<Node<'t>>> {
     let has_tabs = scalars::has_tabs(text)?;
     let mut documents = Vec::new();
     let mut scanner = Scanner {
@@ -98,11 +98,11 @@ pub(super) fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Node<'
         levels: Vec::new(),
         pending: Some(Pending::DOCUMENT),
         anchors: Vec::new(),
-        builder: Builder::of(text, reading),
+        builder: Builder::of(text, asked),
     };
     loop {
         let is_last = scanner.document()?;
-        let builder = std::mem::replace(&mut scanner.builder, Builder::of(text, reading));
+        let builder = std::mem::replace(&mut scanner.builder, Builder::of(text, asked));
         documents.extend(builder.into_root());
         if is_last {
             return Some(documents);
@@ -240,7 +240,7 @@ impl<'a> Scanner<'a> {
             self.builder.begin_mapping(false, self.span(start, start), pending.anchor).ok()?;
             self.push(Level { column, is_map: true })?;
         }
-        self.builder.scalar(text, plain, self.span(start, end), 0).ok()?;
+        self.builder.scalar(text.into(), plain, self.span(start, end), 0).ok()?;
         self.pending = Some(Pending { kind: Awaiting::Key(column), at: end, anchor: 0 });
         let start = self.past_spaces(end + 1);
         let (start, anchor) = self.anchor(start)?;
@@ -292,12 +292,12 @@ impl<'a> Scanner<'a> {
             b'[' | b'{' => self.flow(start, anchor, MAX_DEPTH),
             b'"' | b'\'' => {
                 let (text, end) = self.quoted_over_lines(start)?;
-                self.builder.scalar(text, false, self.span(start, end), anchor).ok()?;
+                self.builder.scalar(text.into(), false, self.span(start, end), anchor).ok()?;
                 Some(end)
             }
             first if is_plain_start(first) => {
                 let (text, end) = self.plain(start)?;
-                self.builder.scalar(text, true, self.span(start, end), anchor).ok()?;
+                self.builder.scalar(text.into(), true, self.span(start, end), anchor).ok()?;
                 Some(end)
             }
             _ => None,

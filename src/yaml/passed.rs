@@ -1,9 +1,8 @@
 //! What is passed over has to be YAML all the same: a key is a text, and is there once.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::Span;
+use super::{Span, Str};
 
 /// From this many keys on, a map looks them up by hash to find one that is there twice.
 const MANY_KEYS: usize = 24;
@@ -13,7 +12,7 @@ const MANY_KEYS: usize = 24;
 pub(super) struct Passing<'a> {
     open: Vec<Passed<'a>>,
     /// The keys of all maps that are open, with their places, those of the innermost last.
-    keys: Vec<(Cow<'a, str>, Span)>,
+    keys: Vec<(Str<'a>, Span)>,
 }
 
 /// A collection that is passed over.
@@ -22,7 +21,7 @@ struct Passed<'a> {
     /// Where its keys begin.
     start: usize,
     /// Its keys again, once they are many.
-    many: HashMap<Cow<'a, str>, Span>,
+    many: HashMap<Str<'a>, Span>,
 }
 
 /// What comes next in a collection that is passed over.
@@ -59,7 +58,7 @@ impl<'a> Passing<'a> {
 
     /// Passes over an item, a value or a key; `key` is its text, if it can be one that must not be there twice. Returns such a key that was there
     /// before, and where.
-    pub(super) fn take(&mut self, key: Option<Cow<'a, str>>, at: Span) -> Option<(Cow<'a, str>, Span)> {
+    pub(super) fn take(&mut self, key: Option<Str<'a>>, at: Span) -> Option<(Str<'a>, Span)> {
         let passed = self.open.last_mut()?;
         match passed.awaits {
             Awaits::Item => return None,

@@ -20,14 +20,15 @@ pub struct Error {
     pub message: String,
 }
 
-/// How much of a text is read.
+/// What is read of a field of objects, where not all is: the lists and maps below other keys are passed over, which are often most of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// All of it.
-    Whole,
-    /// The `spec.values` of HelmReleases and the `spec` of definitions of kinds are passed over: they are most of the text, and no rule reads
-    /// them.
-    WithoutValues,
+pub struct Asked {
+    /// The kind of the objects. It has to stand above the field, as it does wherever people write it, or all is read.
+    pub kind: &'static str,
+    /// The field of the object.
+    pub field: &'static str,
+    /// The keys in it whose lists and maps are read. Scalars always are.
+    pub keys: &'static [&'static str],
 }
 
 /// What the parser tells of a text.
@@ -42,28 +43,36 @@ struct Events<'a> {
 /// `file` is what the spans of the nodes will name.
 pub fn documents(text: &str, file: u32) -> Vec<Result<Node<'_>, Error>> {
     // Nothing is passed over, so no alias leads there.
-    read(text, file, Reading::Whole).unwrap_or_default()
+    read(text, file, &[]).unwrap_or_default()
 }
 
-/// The same, but the `spec.values` of HelmReleases are passed over where nothing else needs them: a map that says so stands in their place.
-pub fn documents_without_values(text: &str, file: u32) -> Vec<Result<Node<'_>, Error>> {
-    read(text, file, Reading::WithoutValues).unwrap_or_else(|| documents(text, file))
+/// The same, but what nobody asks for is passed over, unless something else refers to it: [`Value::Elided`] stands in its place.
+pub fn documents_as_asked<'t>(
+    text: &'t str,
+    file: u32,
+    asked: &'static [Asked],
+) -> Vec<Result<Node<'t>, Error>> {
+    read(text, file, asked).unwrap_or_else(|| documents(text, file))
 }
 
 /// The documents, unless an alias leads into what is passed over.
-fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Result<Node<'_>, Error>>> {
-    match ordinary::read(text, file, reading) {
+fn read<'t>(text: &'t str, file: u32, asked: &'static [Asked]) -> Option<Vec<Result<Node<'t>, Error>>> {
+    match ordinary::read(text, file, asked) {
         Some(documents) => Some(documents.into_iter().map(Ok).collect()),
-        None => parse(text, file, reading),
+        None => parse(text, file, asked),
     }
 }
 
 /// The same, by the parser of the whole language.
-pub(super) fn parse(text: &str, file: u32, reading: Reading) -> Option<Vec<Result<Node<'_>, Error>>> {
+pub(super) fn parse<'t>(
+    text: &'t str,
+    file: u32,
+    asked: &'static [Asked],
+) -> Option<Vec<Result<Node<'t>, Error>>> {
     let mut events = Events::of(text, file);
     let mut documents = Vec::new();
     loop {
-        match events.document(reading) {
+        match events.document(asked) {
             Ok(None) => break,
             Ok(Some(root)) if root.is_null() => {}
             Ok(Some(root)) => documents.push(Ok(root)),
@@ -99,8 +108,8 @@ impl<'a> Events<'a> {
     }
 
     /// The next document; `None` at the end of the text.
-    fn document(&mut self, reading: Reading) -> Result<Option<Node<'a>>, Stop> {
-        let mut builder = Builder::of(self.text, reading);
+    fn document(&mut self, asked: &'static [Asked]) -> Result<Option<Node<'a>>, Stop> {
+        let mut builder = Builder::of(self.text, asked);
         loop {
             let Some(next) = self.parser.next_event() else { return Ok(None) };
             let (event, marks) = next.map_err(|error| Stop::Fault(self.syntax(&error)))?;
@@ -124,7 +133,7 @@ impl<'a> Events<'a> {
                 let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
                 let text = if is_block { self.without_a_made_up_end(text, at) } else { text };
                 let is_text = tag.as_deref().is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
-                builder.scalar(text, style == ScalarStyle::Plain && !is_text, at, anchor)
+                builder.scalar(text.into(), style == ScalarStyle::Plain && !is_text, at, anchor)
             }
             Event::SequenceStart(style, anchor, _) => {
                 builder.begin_sequence(style == StructureStyle::Flow, at, anchor)

@@ -167,13 +167,21 @@ fn finds_comments_and_not_what_looks_like_one() {
     assert_eq!(comments(text), [(0, " one"), (16, " two")]);
 }
 
+/// Of a release, its chart alone.
+const ASKED: &[Asked] = &[Asked { kind: "HelmRelease", field: "spec", keys: &["chart"] }];
+
 #[test]
-fn the_values_of_a_release_are_passed_over_and_nothing_else() {
-    let text = "kind: HelmRelease\nspec:\n  values: {a: [1, {b: 2}], c: &c 3}\n  interval: 1m\n---\nkind: Other\nspec: {values: {a: 1}}\n";
-    let documents: Vec<_> = documents_without_values(text, 0).into_iter().map(Result::unwrap).collect();
-    assert_eq!(json_of(&documents[0]), r#"{"kind":"HelmRelease","spec":{"values":{},"interval":"1m"}}"#);
-    let values = documents[0].at(&["spec", "values"]).unwrap();
-    assert!(matches!(&values.value, Value::Mapping(mapping) if mapping.elided));
+fn what_nobody_asks_for_is_passed_over_and_nothing_else() {
+    let text = "kind: HelmRelease\nspec:\n  chart: {spec: {chart: [x]}}\n  values: {a: [1, {b: 2}], c: &c 3}\n  interval: 1m\n  \
+                list:\n  - [a]\nother: {values: {a: 1}}\n---\nkind: Other\nspec: {values: {a: 1}}\n";
+    let documents: Vec<_> = documents_as_asked(text, 0, ASKED).into_iter().map(Result::unwrap).collect();
+    assert_eq!(
+        json_of(&documents[0]),
+        r#"{"kind":"HelmRelease","spec":{"chart":{"spec":{"chart":["x"]}},"values":{},"interval":"1m","list":[]},"other":{"values":{"a":1}}}"#
+    );
+    let [values, list] = ["values", "list"].map(|key| documents[0].at(&["spec", key]).unwrap());
+    assert!(matches!(values.value, Value::Elided { is_map: true }) && values.kind() == Kind::Object);
+    assert!(matches!(list.value, Value::Elided { is_map: false }) && list.kind() == Kind::Array);
     assert_eq!(&text[values.at.range()], "{a: [1, {b: 2}], c: &c 3}");
     assert_eq!(json_of(&documents[1]), r#"{"kind":"Other","spec":{"values":{"a":1}}}"#);
 }
@@ -181,7 +189,7 @@ fn the_values_of_a_release_are_passed_over_and_nothing_else() {
 #[test]
 fn values_that_something_else_refers_to_are_read() {
     let text = "kind: HelmRelease\nspec:\n  values: {version: &v 1.2.3}\n  chart: *v\n";
-    let documents = documents_without_values(text, 0);
+    let documents = documents_as_asked(text, 0, ASKED);
     assert_eq!(
         json_of(documents[0].as_ref().unwrap()),
         r#"{"kind":"HelmRelease","spec":{"values":{"version":"1.2.3"},"chart":"1.2.3"}}"#
@@ -195,10 +203,10 @@ fn what_is_passed_over_has_to_be_yaml_all_the_same() {
         ("{a: {{b}}}", "3:16: a key that is a list or a map; Kubernetes takes texts only"),
     ] {
         let text = format!("kind: HelmRelease\nspec:\n  values: {values}\n");
-        let error = documents_without_values(&text, 0).remove(0).unwrap_err();
+        let error = documents_as_asked(&text, 0, ASKED).remove(0).unwrap_err();
         assert_eq!(format!("{}: {error}", Lines::of(&text).position(error.offset)), said);
     }
     let text =
         "kind: HelmRelease\nspec:\n  values:\n    a: &a {x: 1}\n    b: {<<: *a, y: [1, {x: 1}], *a : 1}\n";
-    assert!(documents_without_values(text, 0).remove(0).is_ok());
+    assert!(documents_as_asked(text, 0, ASKED).remove(0).is_ok());
 }

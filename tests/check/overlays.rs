@@ -108,3 +108,21 @@ fn what_a_cluster_fills_in_is_not_guessed() {
     scene.write("release.yaml", release(&filled.replace("${APP}-chart", "App_chart")));
     assert_eq!(scene.lines(&[]).len(), 1);
 }
+
+#[test]
+fn a_value_that_no_rule_reads_is_read_where_a_replacement_copies_it() {
+    let scene = Scene::new(&[
+        (
+            "kustomization.yaml",
+            "resources: [release.yaml, source.yaml]\nreplacements:\n- source: {kind: HelmRelease, fieldPath: \
+             spec.values.source.name}\n  targets:\n  - select: {kind: HelmRelease}\n    fieldPaths: [spec.chartRef.name]\n",
+        ),
+        ("release.yaml", &release(&format!("{CHART_REF}  values:\n    source: {{name: other}}\n"))),
+        ("source.yaml", SOURCE),
+    ]);
+    let lines = scene.lines(&[]);
+    assert_eq!(
+        lines,
+        ["release.yaml:8:3: warning[chart-ref-source-missing]: OCIRepository \"apps/other\" is not there"]
+    );
+}

@@ -6,7 +6,7 @@ use super::{Refusal, Scope, edits};
 use crate::helmrelease::at;
 use crate::policy::{HELM_GROUP, SOURCE_GROUP};
 use crate::report::Edit;
-use crate::yaml::{Entry, Layout, Mapping, Node, Scalar, Span, Value};
+use crate::yaml::{Entry, Layout, Node, Scalar, Span, Value};
 
 /// A kind, its group, and its versions, oldest first.
 const KINDS: &[(&str, &str, &[&str])] = &[
@@ -199,8 +199,7 @@ fn naming<'s>(at: Span, api_version: &'s str, scope: &Scope<'s, '_>) -> Option<N
     let value =
         Node { value: Value::Scalar(Scalar { text: api_version.into(), plain: true }), at, over: None };
     let entry = Entry { key: crate::yaml::Key { text: "apiVersion".into(), at: key }, value };
-    let mapping = Mapping { entries: vec![entry], ..Mapping::default() };
-    Some(Node { value: Value::Mapping(mapping.into()), at: map, over: None })
+    Some(Node { value: Value::Mapping([entry].into()), at: map, over: None })
 }
 
 fn has_one_source(spec: &Node<'_>) -> bool {
@@ -235,4 +234,29 @@ fn is_duration(node: &Node<'_>, units: &[&str]) -> bool {
 fn is_url(node: &Node<'_>) -> bool {
     let schemes = ["http://", "https://", "oci://"];
     node.text().is_some_and(|url| schemes.iter().any(|scheme| url.starts_with(scheme)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::Tree;
+
+    #[test]
+    fn a_check_reads_all_that_a_newer_schema_asks_about() {
+        for step in STEPS {
+            for (path, ..) in step.demands {
+                // As the value of the first key, so that `kind` can stand beside that.
+                let (field, below) = path.split_once('.').unwrap_or((path, ""));
+                let value =
+                    below.rsplit('.').filter(|part| !part.is_empty()).fold("x".to_owned(), |value, part| {
+                        if part == "[]" { format!("[{value}]") } else { format!("{{{part}: {value}}}") }
+                    });
+                let text = format!("kind: {}\n{field}: {value}\n", step.kind);
+                let mut tree = Tree::of_what_decides();
+                tree.add("a.yaml", &text);
+                let [Ok(object)] = tree.files()[0].documents() else { panic!("{text}") };
+                assert_eq!(all_at(object, &path.split('.').collect::<Vec<_>>()).len(), 1, "{text}");
+            }
+        }
+    }
 }

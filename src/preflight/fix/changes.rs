@@ -66,8 +66,8 @@ fn compare(
                 below(key, Some(&old.entries()[index].value), None);
             }
         }
-        (Value::Sequence(olds), Value::Sequence(news)) if olds.items.len() == news.items.len() => {
-            for (index, pair) in olds.items.iter().zip(&news.items).enumerate() {
+        (Value::Sequence(olds), Value::Sequence(news)) if olds.len() == news.len() => {
+            for (index, pair) in olds.iter().zip(news.iter()).enumerate() {
                 below(index.to_string(), Some(pair.0), Some(pair.1));
             }
         }

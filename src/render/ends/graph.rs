@@ -190,7 +190,7 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
 /// Where a `ConfigMap` is that a Kustomization reads.
 fn place_of(kustomization: &FluxKustomization<'_>, name: &Text<'_>) -> (String, String) {
     let namespace = kustomization.namespace.as_ref().map_or("", |namespace| &namespace.text);
-    (namespace.to_owned(), name.text.clone().into_owned())
+    (namespace.to_owned(), name.text.to_string())
 }
 
 /// The data of a `ConfigMap`.

@@ -3,7 +3,7 @@
 use crate::json::Kind;
 use crate::render::kustomize::{Patch, PatchSource, Text};
 use crate::render::{Note, Reason};
-use crate::yaml::{Entry, Node, Span};
+use crate::yaml::{Entry, Node, Span, Str};
 
 /// The API group of Flux's Kustomizations.
 const GROUP: &str = "kustomize.toolkit.fluxcd.io";
@@ -58,11 +58,11 @@ pub struct Patches<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Source<'a> {
     /// `kind`.
-    pub kind: std::borrow::Cow<'a, str>,
+    pub kind: Str<'a>,
     /// `namespace`, or that of the Kustomization.
-    pub namespace: std::borrow::Cow<'a, str>,
+    pub namespace: Str<'a>,
     /// `name`.
-    pub name: std::borrow::Cow<'a, str>,
+    pub name: Str<'a>,
 }
 
 /// `spec.postBuild`: the variables of a Kustomization.

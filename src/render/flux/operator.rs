@@ -4,7 +4,7 @@ use super::building::supply_namespace;
 use super::substitution::is_opaque;
 use crate::render::kustomize::{Kustomize, Patch, Resource, Text};
 use crate::render::{Note, Reason, Tree};
-use crate::yaml::{Entry, Key, Node, Span};
+use crate::yaml::{Entry, Key, Node, Span, Value};
 
 /// The API group of the Flux Operator.
 pub(super) const GROUP: &str = "fluxcd.controlplane.io";
@@ -62,13 +62,8 @@ fn unpatched<'a>(instance: &Node<'a>) -> Option<Node<'a>> {
 }
 
 fn mapping<'a>(entries: Vec<(&'static str, Node<'a>)>, at: Span) -> Node<'a> {
-    let mut node = Node::empty_mapping(at);
-    if let Some(own) = node.mapping_mut() {
-        let entry =
-            |(key, value): (&'static str, Node<'a>)| Entry { key: Key { text: key.into(), at }, value };
-        own.extend(entries.into_iter().map(entry));
-    }
-    node
+    let entry = |(key, value): (&'static str, Node<'a>)| Entry { key: Key { text: key.into(), at }, value };
+    Node { value: Value::Mapping(entries.into_iter().map(entry).collect()), at, over: None }
 }
 
 /// The objects in a `ResourceSet`, once each, however many inputs there are: what the inputs decide is open.

@@ -2,12 +2,10 @@
 //!
 //! Quotes that YAML does not need are gone by then, so `"${PORT}"` becomes a number, and `${LIST}` may become a list.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use crate::json::Kind;
-use crate::yaml::{self, Entry, Key, Mapping, Node, Scalar, Sequence, Span, Value};
+use crate::yaml::{self, Entry, Key, Node, Scalar, Span, Value};
 
 /// How a text is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +132,8 @@ pub(super) fn read<'a>(text: &str, place: Place, at: Span) -> Option<Node<'a>> {
     let document = if is_item { format!("- {text}\n") } else { format!("k: {text}\n") };
     let root = yaml::documents(&document, at.file).into_iter().next()?.ok()?;
     let node = match &root.value {
-        Value::Sequence(sequence) if is_item && sequence.items.len() == 1 => moved(&sequence.items[0], at),
-        Value::Mapping(mapping) if !is_item && mapping.entries.len() == 1 => {
-            moved(&mapping.entries[0].value, at)
-        }
+        Value::Sequence(items) if is_item && items.len() == 1 => moved(&items[0], at),
+        Value::Mapping(entries) if !is_item && entries.len() == 1 => moved(&entries[0].value, at),
         _ => return None,
     };
     is_json(&node).then_some(node)
@@ -153,8 +149,8 @@ pub(super) fn read_key(text: &str) -> Option<String> {
     match key.kind() {
         Kind::Null => None,
         Kind::Boolean => yaml::boolean(&key.text).map(str::to_owned),
-        Kind::Number => yaml::number(&key.text).map(Cow::into_owned),
-        _ => Some(key.text.into_owned()),
+        Kind::Number => yaml::number(&key.text).map(std::borrow::Cow::into_owned),
+        _ => Some(key.text.to_string()),
     }
 }
 
@@ -162,31 +158,27 @@ pub(super) fn read_key(text: &str) -> Option<String> {
 fn is_json(node: &Node<'_>) -> bool {
     match &node.value {
         Value::Scalar(scalar) => !(scalar.plain && yaml::is_endless(&scalar.text)),
-        Value::Sequence(sequence) => sequence.items.iter().all(is_json),
-        Value::Mapping(mapping) => mapping.entries.iter().all(|entry| is_json(&entry.value)),
+        Value::Sequence(items) => items.iter().all(is_json),
+        Value::Mapping(entries) => entries.iter().all(|entry| is_json(&entry.value)),
+        Value::Elided { .. } => true,
     }
 }
 
 /// The same value as if it stood somewhere else, with texts of its own.
 fn moved<'a>(node: &Node<'_>, at: Span) -> Node<'a> {
-    let own = |text: &Cow<'_, str>| Cow::Owned(text.clone().into_owned());
     let value = match &node.value {
-        Value::Scalar(scalar) => Value::Scalar(Scalar { text: own(&scalar.text), plain: scalar.plain }),
-        Value::Sequence(sequence) => {
-            let items = sequence.items.iter().map(|item| moved(item, at)).collect();
-            Value::Sequence(Arc::new(Sequence { items, flow: sequence.flow }))
+        Value::Scalar(scalar) => {
+            Value::Scalar(Scalar { text: scalar.text.clone().into_shared(), plain: scalar.plain })
         }
-        Value::Mapping(mapping) => {
-            let entries = mapping.entries.iter().map(|Entry { key, value }| Entry {
-                key: Key { text: own(&key.text), at },
+        Value::Sequence(items) => Value::Sequence(items.iter().map(|item| moved(item, at)).collect()),
+        Value::Mapping(entries) => {
+            let entries = entries.iter().map(|Entry { key, value }| Entry {
+                key: Key { text: key.text.clone().into_shared(), at },
                 value: moved(value, at),
             });
-            Value::Mapping(Arc::new(Mapping {
-                entries: entries.collect(),
-                flow: mapping.flow,
-                elided: mapping.elided,
-            }))
+            Value::Mapping(entries.collect())
         }
+        Value::Elided { is_map } => Value::Elided { is_map: *is_map },
     };
     Node { value, at, over: None }
 }

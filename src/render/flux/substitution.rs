@@ -1,12 +1,11 @@
 //! `spec.postBuild`: kustomize-controller replaces variables in the text of each object that it prints.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::envsubst::{self, Variable};
 use super::printed::{self, Place, Style};
 use crate::render::{Note, Reason};
-use crate::yaml::{Entry, Key, Node, Span, Value};
+use crate::yaml::{Entry, Key, Node, Span, Str, Value};
 
 /// The label or annotation by which an object wants to be left alone.
 const SUBSTITUTE: &str = "kustomize.toolkit.fluxcd.io/substitute";
@@ -15,7 +14,7 @@ const SUBSTITUTE: &str = "kustomize.toolkit.fluxcd.io/substitute";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Variables<'a> {
     /// Their values.
-    pub known: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    pub known: BTreeMap<Str<'a>, Str<'a>>,
     /// Whether there may be more, from where nothing can be read here.
     pub may_be_more: bool,
     /// Whether texts are replaced even if there is no variable at all.
@@ -43,7 +42,7 @@ impl<'a> Variables<'a> {
         for Entry { key, value } in entries {
             let Some(scalar) = value.scalar() else { continue };
             let text = match &scalar.text {
-                text if text.contains('\n') => Cow::Owned(text.replace('\n', "")),
+                text if text.contains('\n') => Str::from(text.replace('\n', "")),
                 text => text.clone(),
             };
             self.known.insert(key.text.clone(), text);
@@ -73,28 +72,29 @@ impl<'a> Variables<'a> {
     fn node<'n>(&self, node: &Node<'n>, place: Place, notes: &mut Vec<Note>) -> Option<Node<'n>> {
         match &node.value {
             Value::Scalar(scalar) => self.scalar(node, &scalar.text, place, notes),
-            Value::Sequence(sequence) => {
+            Value::Sequence(items) => {
                 let mut changed = None;
-                for (index, item) in sequence.items.iter().enumerate() {
+                for (index, item) in items.iter().enumerate() {
                     if let Some(new) = self.node(item, Place::Item, notes) {
-                        changed.get_or_insert_with(|| node.clone()).sequence_mut()?[index] = new;
+                        changed.get_or_insert_with(|| node.clone()).items_mut()[index] = new;
                     }
                 }
                 changed
             }
-            Value::Mapping(mapping) => {
+            Value::Mapping(entries) => {
                 let mut changed = None;
-                for (index, Entry { key, value }) in mapping.entries.iter().enumerate() {
+                for (index, Entry { key, value }) in entries.iter().enumerate() {
                     let new_key = self.key(key, notes);
                     let new_value = self.node(value, Place::Value, notes);
                     if new_key.is_some() || new_value.is_some() {
-                        let entry = &mut changed.get_or_insert_with(|| node.clone()).mapping_mut()?[index];
+                        let entry = &mut changed.get_or_insert_with(|| node.clone()).entries_mut()[index];
                         entry.key = new_key.unwrap_or_else(|| key.clone());
                         entry.value = new_value.unwrap_or_else(|| value.clone());
                     }
                 }
                 changed
             }
+            Value::Elided { .. } => None,
         }
     }
 

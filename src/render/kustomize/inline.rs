@@ -1,10 +1,7 @@
 //! YAML inside of a text of YAML, in which every value still knows where it stands in the file.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
 use super::kustomization::Text;
-use crate::yaml::{self, Entry, Key, Node, Scalar, Sequence, Span, Value};
+use crate::yaml::{self, Entry, Key, Node, Scalar, Span, Str, Value};
 
 /// From places in a text to places in the file that it is written in.
 struct Places {
@@ -53,25 +50,18 @@ impl Places {
 
     /// The same node, at its place in the file and with texts of its own.
     fn node<'a>(&self, node: &Node<'_>) -> Node<'a> {
-        let own = |text: &str| Cow::Owned(text.to_owned());
+        let own = |text: &str| Str::from(text.to_owned());
         let value = match &node.value {
             Value::Scalar(Scalar { text, plain }) => Value::Scalar(Scalar { text: own(text), plain: *plain }),
-            Value::Sequence(sequence) => {
-                let items = sequence.items.iter().map(|item| self.node(item)).collect();
-                Value::Sequence(Arc::new(Sequence { items, flow: sequence.flow }))
-            }
-            Value::Mapping(mapping) => {
-                let entries = mapping.entries.iter().map(|Entry { key, value }| Entry {
+            Value::Sequence(items) => Value::Sequence(items.iter().map(|item| self.node(item)).collect()),
+            Value::Mapping(entries) => {
+                let entries = entries.iter().map(|Entry { key, value }| Entry {
                     key: Key { text: own(&key.text), at: self.span(key.at) },
                     value: self.node(value),
                 });
-                let entries = entries.collect();
-                Value::Mapping(Arc::new(yaml::Mapping {
-                    entries,
-                    flow: mapping.flow,
-                    elided: mapping.elided,
-                }))
+                Value::Mapping(entries.collect())
             }
+            Value::Elided { is_map } => Value::Elided { is_map: *is_map },
         };
         Node { value, at: self.span(node.at), over: None }
     }

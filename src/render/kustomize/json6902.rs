@@ -1,12 +1,11 @@
 //! JSON patches, with the liberties that the library of kustomize takes.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::merge::is_word;
 use super::printing::{Reading, settled, words};
 use crate::json::Kind;
-use crate::yaml::{Key, Mapping, Node, Scalar, Sequence, Span, Value};
+use crate::yaml::{Key, Node, Scalar, Span, Str, Value};
 
 /// One step.
 #[derive(Debug, Clone)]
@@ -83,18 +82,22 @@ fn unquote(node: &mut Node<'_>) {
     }
     match &mut node.value {
         Value::Scalar(scalar) => scalar.plain = true,
-        Value::Sequence(sequence) => Arc::make_mut(sequence).items.iter_mut().for_each(unquote),
-        Value::Mapping(mapping) => {
-            Arc::make_mut(mapping).entries.iter_mut().for_each(|entry| unquote(&mut entry.value));
+        Value::Sequence(items) => Arc::make_mut(items).iter_mut().for_each(unquote),
+        Value::Mapping(entries) => {
+            for entry in Arc::make_mut(entries) {
+                unquote(&mut entry.value);
+            }
         }
+        Value::Elided { .. } => {}
     }
 }
 
 fn has_needless_quotes(node: &Node<'_>) -> bool {
     match &node.value {
         Value::Scalar(scalar) => !scalar.plain && is_word(scalar),
-        Value::Sequence(sequence) => sequence.items.iter().any(has_needless_quotes),
-        Value::Mapping(mapping) => mapping.entries.iter().any(|entry| has_needless_quotes(&entry.value)),
+        Value::Sequence(items) => items.iter().any(has_needless_quotes),
+        Value::Mapping(entries) => entries.iter().any(|entry| has_needless_quotes(&entry.value)),
+        Value::Elided { .. } => false,
     }
 }
 
@@ -152,7 +155,12 @@ impl<'a> Operation<'a> {
             is_same(root, &expected)
         } else {
             let (container, key) = container(root, &self.path)?;
-            get(container, &key)?.map_or(expected.is_null(), |value| is_same(value, &expected))
+            match get(container, &key)? {
+                // What was passed over may be anything, and nobody asks for what is done to it.
+                Some(Node { value: Value::Elided { .. }, .. }) => true,
+                Some(value) => is_same(value, &expected),
+                None => expected.is_null(),
+            }
         };
         if holds { Ok(()) } else { Err(format!("test of {}: the value is another one", self.path)) }
     }
@@ -166,11 +174,11 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// Whether a path leads below a map whose entries were passed over.
+/// Whether a path leads below a list or a map that was passed over.
 fn leads_into_elided(root: &Node<'_>, path: &str) -> bool {
     let mut node = root;
     for part in path.split('/').skip(1) {
-        if matches!(&node.value, Value::Mapping(mapping) if mapping.elided) {
+        if matches!(node.value, Value::Elided { .. }) {
             return true;
         }
         let Some(next) = node.get(&unescaped(part)) else { return false };
@@ -187,17 +195,16 @@ fn container<'n, 'a>(root: &'n mut Node<'a>, path: &str) -> Result<(&'n mut Node
     let mut node = root;
     for part in parts {
         node = match &mut node.value {
-            Value::Mapping(mapping) => Arc::make_mut(mapping)
-                .entries
+            Value::Mapping(entries) => Arc::make_mut(entries)
                 .iter_mut()
                 .find(|entry| entry.key.text == part)
                 .map(|entry| &mut entry.value)
                 .ok_or_else(missing)?,
-            Value::Sequence(sequence) => {
-                let index = index(&part, sequence.items.len(), sequence.items.len())?;
-                &mut Arc::make_mut(sequence).items[index]
+            Value::Sequence(items) => {
+                let index = index(&part, items.len(), items.len())?;
+                &mut Arc::make_mut(items)[index]
             }
-            Value::Scalar(_) => return Err(missing()),
+            Value::Scalar(_) | Value::Elided { .. } => return Err(missing()),
         };
     }
     if matches!(node.value, Value::Scalar(_)) { Err(missing()) } else { Ok((node, last)) }
@@ -231,66 +238,61 @@ fn index(key: &str, len: usize, limit: usize) -> Result<usize, Refusal> {
 
 fn get<'n, 'a>(container: &'n Node<'a>, key: &str) -> Result<Option<&'n Node<'a>>, Refusal> {
     match &container.value {
-        Value::Sequence(sequence) => {
-            let len = sequence.items.len();
-            Ok(Some(&sequence.items[index(key, len, len)?]))
-        }
+        Value::Sequence(items) => Ok(Some(&items[index(key, items.len(), items.len())?])),
         _ => Ok(container.get(key)),
     }
 }
 
 fn set<'a>(container: &mut Node<'a>, key: &str, at: Span, value: Node<'a>) -> Result<(), Refusal> {
-    if let Some(items) = container.sequence_mut() {
+    if let Value::Sequence(items) = &mut container.value {
         let index = index(key, items.len(), items.len())?;
         let new = value.in_place_of(&items[index]);
-        items[index] = new;
+        Arc::make_mut(items)[index] = new;
     } else {
-        container.set(Key { text: Cow::Owned(key.to_owned()), at }, value);
+        container.set(Key { text: Str::from(key.to_owned()), at }, value);
     }
     Ok(())
 }
 
 fn add<'a>(root: &mut Node<'a>, path: &str, at: Span, value: Node<'a>) -> Result<(), Refusal> {
     let (container, key) = container(root, path)?;
-    match container.sequence_mut() {
-        Some(items) if key == "-" => items.push(value),
-        Some(items) => {
-            let index = index(&key, items.len() + 1, items.len() + 1)?;
-            items.insert(index, value);
-        }
-        None => container.set(Key { text: Cow::Owned(key), at }, value),
+    if !matches!(container.value, Value::Sequence(_)) {
+        container.set(Key { text: Str::from(key), at }, value);
+        return Ok(());
     }
+    let limit = container.items().len() + 1;
+    let index = if key == "-" { limit - 1 } else { index(&key, limit, limit)? };
+    container.edit_items(|items| items.insert(index, value));
     Ok(())
 }
 
 fn remove<'a>(root: &mut Node<'a>, path: &str) -> Result<Node<'a>, Refusal> {
     let (container, key) = container(root, path)?;
-    if let Some(items) = container.sequence_mut() {
+    let removed = if let Value::Sequence(items) = &container.value {
         let index = index(&key, items.len(), items.len())?;
-        return Ok(items.remove(index));
-    }
-    let removed = container.remove(&key).map(|entry| entry.value);
+        container.edit_items(|items| items.remove(index))
+    } else {
+        container.remove(&key).map(|entry| entry.value)
+    };
     removed.ok_or_else(|| format!("there is no {path} to remove"))
 }
 
 fn null(at: Span) -> Node<'static> {
-    Node { value: Value::Scalar(Scalar { text: Cow::Borrowed("null"), plain: true }), at, over: None }
+    Node { value: Value::Scalar(Scalar { text: Str::from("null"), plain: true }), at, over: None }
 }
 
 /// Whether two values say the same, numbers by their worth.
 fn is_same(one: &Node<'_>, other: &Node<'_>) -> bool {
     match (&one.value, &other.value) {
         (Value::Mapping(one), Value::Mapping(other)) => {
-            let Mapping { entries, .. } = &**one;
-            let same = |key: &str| other.entries.iter().find(|entry| entry.key.text == key);
-            entries.len() == other.entries.len()
-                && entries
+            let same = |key: &str| other.iter().find(|entry| entry.key.text == key);
+            one.len() == other.len()
+                && one
                     .iter()
                     .all(|entry| same(&entry.key.text).is_some_and(|same| is_same(&entry.value, &same.value)))
         }
         (Value::Sequence(one), Value::Sequence(other)) => {
-            let (Sequence { items: one, .. }, Sequence { items: other, .. }) = (&**one, &**other);
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+            one.len() == other.len() && one.iter().zip(other.iter()).all(|(one, other)| is_same(one, other))
         }
         (Value::Scalar(first), Value::Scalar(second))
             if one.kind() == Kind::Number && other.kind() == Kind::Number =>

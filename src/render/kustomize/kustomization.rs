@@ -1,9 +1,7 @@
 //! A kustomization file as typed data.
 
-use std::borrow::Cow;
-
 use super::target::Target;
-use crate::yaml::{Entry, Node, Span};
+use crate::yaml::{Entry, Node, Span, Str};
 
 /// What a kustomization file says. Fields that are not rendered are listed in [`Kustomization::skipped`].
 #[derive(Debug, Clone)]
@@ -48,7 +46,7 @@ pub struct Kustomization<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text<'a> {
     /// The text.
-    pub text: Cow<'a, str>,
+    pub text: Str<'a>,
     /// Where it stands.
     pub at: Span,
 }
@@ -133,15 +131,15 @@ pub enum ReplacementSource<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct SourceId<'a> {
     /// `group`.
-    pub group: Option<Cow<'a, str>>,
+    pub group: Option<Str<'a>>,
     /// `version`.
-    pub version: Option<Cow<'a, str>>,
+    pub version: Option<Str<'a>>,
     /// `kind`.
-    pub kind: Option<Cow<'a, str>>,
+    pub kind: Option<Str<'a>>,
     /// `name`.
-    pub name: Option<Cow<'a, str>>,
+    pub name: Option<Str<'a>>,
     /// `namespace`.
-    pub namespace: Option<Cow<'a, str>>,
+    pub namespace: Option<Str<'a>>,
 }
 
 /// Where a replacement writes.
@@ -163,7 +161,7 @@ pub struct ReplacementTarget<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Options<'a> {
     /// `delimiter`, where it is not empty.
-    pub delimiter: Option<Cow<'a, str>>,
+    pub delimiter: Option<Str<'a>>,
     /// `index`.
     pub index: i64,
     /// `create`.

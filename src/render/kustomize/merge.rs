@@ -1,11 +1,8 @@
 //! Strategic merge patches, as kustomize merges custom resources: maps merge, lists replace, null deletes.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
 use super::printing::{Reading, settled_scalar, words};
 use crate::json::Kind;
-use crate::yaml::{Entry, Mapping, Node, Scalar, Span, Value, boolean};
+use crate::yaml::{Entry, Node, Scalar, Span, Str, Value, boolean};
 
 /// The key of a map in a patch that says what the map is for.
 const DIRECTIVE: &str = "$patch";
@@ -59,6 +56,9 @@ fn merge<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfit> {
             Some(node) => Outcome::Set(node.in_place_of(old)),
             None => Outcome::Clear,
         }),
+        (Kind::Object, Kind::Object) if matches!(patch.value, Value::Elided { .. }) => {
+            Ok(Outcome::Set(Node { value: patch.value.clone(), ..old.clone() }))
+        }
         (Kind::Object, Kind::Object) => merge_maps(old, patch),
         (Kind::Null, _) | (Kind::Array, Kind::Array) => Ok(Outcome::Set(patch.clone().in_place_of(old))),
         (was @ (Kind::Object | Kind::Array), is) | (was, is @ (Kind::Object | Kind::Array)) => Err(Misfit {
@@ -85,6 +85,8 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
                 None => Outcome::Clear,
             });
         }
+        // Whatever it is, something else was merged into it.
+        Directive::Merge if matches!(old.value, Value::Elided { .. }) => return Ok(Outcome::Keep),
         Directive::Merge => {}
     }
     let mut entries = Vec::with_capacity(old.entries().len() + patch.entries().len());
@@ -116,18 +118,14 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
 }
 
 fn with_entries<'a>(node: &Node<'a>, entries: Vec<Entry<'a>>) -> Node<'a> {
-    let (flow, elided) = match &node.value {
-        Value::Mapping(mapping) => (mapping.flow, mapping.elided),
-        _ => (false, false),
-    };
-    let mapping = Mapping { entries, flow, elided };
-    Node { value: Value::Mapping(Arc::new(mapping)), at: node.at, over: node.over.clone() }
+    Node { value: Value::Mapping(entries.into()), at: node.at, over: node.over.clone() }
 }
 
 /// What a value of a patch is where there was none: without nulls and directives, except in lists. `None` where nothing is left to add.
 fn added<'a>(patch: &Node<'a>, place: Place) -> Result<Option<Node<'a>>, Misfit> {
     match patch.kind() {
         Kind::Null => return Ok(None),
+        _ if matches!(patch.value, Value::Elided { .. }) => return Ok(Some(patch.clone())),
         Kind::Object => {}
         _ if patch.scalar().is_some_and(is_old_boolean) => return Ok(Some(quoted(patch))),
         _ => return Ok(Some(patch.clone())),
@@ -155,21 +153,21 @@ fn scrub<'a>(node: &Node<'a>) -> Outcome<'a> {
     match &node.value {
         Value::Scalar(scalar) if scalar.plain && scalar.text.is_empty() => Outcome::Clear,
         Value::Scalar(scalar) if is_old_boolean(scalar) => Outcome::Set(quoted(node)),
-        Value::Mapping(mapping) => {
-            let mut entries: Option<Vec<Entry<'a>>> = None;
-            for (index, entry) in mapping.entries.iter().enumerate() {
+        Value::Mapping(entries) => {
+            let mut left: Option<Vec<Entry<'a>>> = None;
+            for (index, entry) in entries.iter().enumerate() {
                 let outcome = scrub(&entry.value);
-                if !matches!(outcome, Outcome::Keep) && entries.is_none() {
-                    entries = Some(mapping.entries[..index].to_vec());
+                if !matches!(outcome, Outcome::Keep) && left.is_none() {
+                    left = Some(entries[..index].to_vec());
                 }
-                let Some(entries) = &mut entries else { continue };
+                let Some(left) = &mut left else { continue };
                 match outcome {
-                    Outcome::Keep => entries.push(entry.clone()),
-                    Outcome::Set(value) => entries.push(Entry { key: entry.key.clone(), value }),
+                    Outcome::Keep => left.push(entry.clone()),
+                    Outcome::Set(value) => left.push(Entry { key: entry.key.clone(), value }),
                     Outcome::Clear => {}
                 }
             }
-            entries.map_or(Outcome::Keep, |entries| Outcome::Set(with_entries(node, entries)))
+            left.map_or(Outcome::Keep, |entries| Outcome::Set(with_entries(node, entries)))
         }
         _ => Outcome::Keep,
     }
@@ -188,7 +186,7 @@ fn quoted<'a>(node: &Node<'a>) -> Node<'a> {
 /// Whether a text is one without quotes, too, so that kustomize writes none.
 pub(super) fn is_word(scalar: &Scalar<'_>) -> bool {
     let text = &*scalar.text;
-    let plain = Scalar { text: Cow::Borrowed(text), plain: true };
+    let plain = Scalar { text: Str::from(text), plain: true };
     let is_time =
         text.len() > 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[..4].iter().all(u8::is_ascii_digit);
     let starts_as_another = text.starts_with(|first: char| ",[]{}#&*!|>'\"%@`".contains(first))

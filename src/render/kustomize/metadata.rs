@@ -1,16 +1,14 @@
 //! What a kustomization sets in the metadata of everything: namespace, names, labels, annotations.
 
-use std::borrow::Cow;
-
 use super::kustomization::{Kustomization, Text};
 use super::resource::Resource;
-use crate::yaml::{Entry, Key, Node, Scalar, Span, Value};
+use crate::yaml::{Entry, Key, Node, Scalar, Span, Str, Value};
 
 /// Sets `namespace`, except on what has none; a `Namespace` is named after it.
 pub(super) fn set_namespace<'a>(resource: &mut Resource<'a>, namespace: &Text<'a>) {
     resource.remember();
     let id = resource.id();
-    let key = |text| Key { text: Cow::Borrowed(text), at: namespace.at };
+    let key = |text| Key { text: Str::from(text), at: namespace.at };
     if (id.group, id.version, id.kind) == ("", "v1", "Namespace") {
         resource.set_metadata(key("name"), namespace.node());
     } else if !id.is_cluster_scoped() {
@@ -40,7 +38,7 @@ fn rename(resource: &mut Resource<'_>, at: Span, renamed: impl Fn(&str) -> Strin
     }
     resource.remember();
     let name = Node::text_at(renamed(resource.id().name), at);
-    resource.set_metadata(Key { text: Cow::Borrowed("name"), at }, name);
+    resource.set_metadata(Key { text: Str::from("name"), at }, name);
 }
 
 /// Sets labels and annotations.
@@ -58,7 +56,7 @@ fn set_in<'a>(resource: &mut Resource<'a>, field: &'static str, entry: &Entry<'a
     let at = entry.key.at;
     let present = resource.node.at(&["metadata", field]);
     if present.is_none_or(|node| !matches!(node.value, Value::Mapping(_))) {
-        resource.set_metadata(Key { text: Cow::Borrowed(field), at }, Node::empty_mapping(at));
+        resource.set_metadata(Key { text: Str::from(field), at }, Node::empty_mapping(at));
     }
     if let Some(map) = resource.node.get_mut("metadata").and_then(|metadata| metadata.get_mut(field)) {
         map.set(entry.key.clone(), entry.value.clone());
@@ -81,9 +79,9 @@ pub(super) fn with_texts<'a>(patch: &Node<'a>, fields: &[&str]) -> Node<'a> {
             metadata.remove(field);
             continue;
         }
-        let entries = metadata.get_mut(field).and_then(Node::mapping_mut);
-        for entry in entries.into_iter().flatten().filter(|entry| !is_text(entry)) {
-            let text = entry.value.scalar().map_or(Cow::Borrowed(""), |scalar| scalar.text.clone());
+        let Some(map) = metadata.get_mut(field) else { continue };
+        for entry in map.entries_mut().iter_mut().filter(|entry| !is_text(entry)) {
+            let text = entry.value.scalar().map_or(Str::from(""), |scalar| scalar.text.clone());
             entry.value.value = Value::Scalar(Scalar { text, plain: false });
         }
     }

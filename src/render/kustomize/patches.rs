@@ -1,7 +1,5 @@
 //! Patches: what they are for, and what they make of it.
 
-use std::borrow::Cow;
-
 use super::assembly::Assembly;
 use super::documents;
 use super::engine::{To, is_elsewhere, nowhere};
@@ -12,7 +10,7 @@ use super::metadata::with_texts;
 use super::resource::{By, Id, Layer, Resource};
 use crate::json::Kind;
 use crate::render::tree::{Reason, join};
-use crate::yaml::{Key, Node, Span};
+use crate::yaml::{Key, Node, Span, Str};
 
 /// A patch that is read.
 enum Loaded<'a> {
@@ -75,7 +73,7 @@ fn load<'a>(
     let documents = match source {
         PatchSource::Inline(text) => {
             // kustomize drops the line end, so that a block at the end of the patch has none, either.
-            let text = Text { text: Cow::Borrowed(text.text.trim_end()), at: text.at };
+            let text = Text { text: Str::from(text.text.trim_end()), at: text.at };
             documents::of_text(&text, tree, &mut assembly.build.notes)
         }
         PatchSource::Path(path) => {
@@ -131,7 +129,7 @@ fn apply_steps<'a>(
         let has_annotations =
             changed.node.at(&["metadata", "annotations"]).is_some_and(|node| !node.is_null());
         if !changed.previous.is_empty() && !has_annotations {
-            let key = Key { text: Cow::Borrowed("annotations"), at: patch.at };
+            let key = Key { text: Str::from("annotations"), at: patch.at };
             changed.set_metadata(key, Node::empty_mapping(patch.at));
         }
         match json6902::apply(&mut changed.node, steps) {

@@ -4,7 +4,8 @@ use regex::Regex;
 
 use super::printing::words;
 use crate::json::Kind;
-use crate::yaml::{Entry, Key, Node, Span, Value};
+use crate::render::tree::Tree;
+use crate::yaml::{Key, Node, Span, Value};
 
 /// A part of a path.
 #[derive(Debug, Clone)]
@@ -78,12 +79,19 @@ fn part(piece: &str) -> Result<Part, String> {
     }
 }
 
-/// The value at the end of a path, for reading; `None` where it is missing.
-pub(super) fn lookup<'n, 'a>(root: &'n Node<'a>, path: &[Part]) -> Result<Option<&'n Node<'a>>, String> {
+/// The value at the end of a path, for reading; `None` where it is missing. What was passed over is read for it.
+pub(super) fn lookup<'a>(
+    root: &Node<'a>,
+    path: &[Part],
+    tree: &Tree<'a>,
+) -> Result<Option<Node<'a>>, String> {
     let mut node = root;
-    for part in path {
+    for (index, part) in path.iter().enumerate() {
         if node.is_null() {
             return Ok(None);
+        }
+        if matches!(node.value, Value::Elided { .. }) {
+            return tree.whole(node).map_or(Ok(None), |whole| lookup(&whole, &path[index..], tree));
         }
         let found = match part {
             Part::Key(key) => {
@@ -113,7 +121,10 @@ pub(super) fn lookup<'n, 'a>(root: &'n Node<'a>, path: &[Part]) -> Result<Option
             None => return Ok(None),
         }
     }
-    Ok(Some(node))
+    if matches!(node.value, Value::Elided { .. }) {
+        return Ok(tree.whole(node));
+    }
+    Ok(Some(node.clone()))
 }
 
 fn expect(node: &Node<'_>, kind: Kind) -> Result<(), String> {
@@ -142,6 +153,10 @@ impl<'a> Writer<'_, 'a> {
             (self.write)(node, is_new)?;
             return Ok(1);
         };
+        // What was passed over may have it, and nobody asks for what is in there.
+        if matches!(node.value, Value::Elided { .. }) {
+            return Ok(1);
+        }
         match part {
             Part::Key(key) => self.walk_key(node, key, rest),
             Part::Last => self.walk_key(node, "-", rest),
@@ -151,7 +166,7 @@ impl<'a> Writer<'_, 'a> {
                     && let Some(at) = self.create
                 {
                     let blank = self.blank_for(rest, at);
-                    node.sequence_mut().into_iter().for_each(|items| items.push(blank.clone()));
+                    node.edit_items(|items| items.push(blank));
                     return self.walk_item(node, *index, rest, true);
                 }
                 let count = node.items().len();
@@ -182,10 +197,6 @@ impl<'a> Writer<'_, 'a> {
         expect(node, Kind::Object)?;
         let mut is_new = false;
         if node.get(key).is_none() {
-            // What was passed over may have it, and nobody asks for what is in there.
-            if matches!(&node.value, Value::Mapping(mapping) if mapping.elided) {
-                return Ok(1);
-            }
             let Some(at) = self.create else { return Ok(0) };
             let blank = self.blank_for(rest, at);
             node.set(Key { text: key.to_owned().into(), at }, blank);
@@ -205,8 +216,8 @@ impl<'a> Writer<'_, 'a> {
         rest: &[Part],
         is_new: bool,
     ) -> Result<usize, String> {
-        let items = list.sequence_mut().ok_or("there is no list where the path needs one")?;
-        self.walk(&mut items[index], rest, is_new)
+        let item = list.items_mut().get_mut(index).ok_or("there is no list where the path needs one")?;
+        self.walk(item, rest, is_new)
     }
 
     fn walk_matching(
@@ -238,13 +249,11 @@ impl<'a> Writer<'_, 'a> {
         let mut item = Node::text_at(value.to_owned(), at);
         if !field.is_empty() {
             let mut map = Node::empty_mapping(at);
-            let key = Key { text: field.to_owned().into(), at };
-            map.mapping_mut().expect("it is a map").push(Entry { key, value: item });
+            map.set(Key { text: field.to_owned().into(), at }, item);
             item = map;
         }
-        let items = node.sequence_mut().ok_or("there is no list where the path needs one")?;
-        items.push(item);
-        let last = items.len() - 1;
+        let last = node.items().len();
+        node.edit_items(|items| items.push(item));
         let rest = if field.is_empty() { &[] } else { rest };
         self.walk_item(node, last, rest, false)
     }

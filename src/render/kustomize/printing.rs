@@ -1,12 +1,11 @@
 //! What becomes of values when kustomize writes and reads them again.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::metadata::with_texts;
 use super::resource::Resource;
 use crate::json::Kind;
-use crate::yaml::{Entry, Node, Scalar, Value, boolean, number};
+use crate::yaml::{Entry, Node, Scalar, Str, Value, boolean, number};
 
 /// The annotation of what is for kustomize alone.
 const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
@@ -55,28 +54,31 @@ pub(super) fn printed<'a>(resource: &Resource<'a>) -> Option<Resource<'a>> {
 pub(super) fn settled<'a>(node: &Node<'a>, reading: Reading) -> Option<Node<'a>> {
     let value = match &node.value {
         Value::Scalar(scalar) => Value::Scalar(settled_scalar(scalar, reading)?),
-        Value::Sequence(sequence) => {
-            let (index, first) = first_settled(&sequence.items, |item| settled(item, reading))?;
-            let mut sequence = sequence.as_ref().clone();
-            sequence.items[index] = first;
-            for item in &mut sequence.items[index + 1..] {
+        Value::Sequence(items) => {
+            let (index, first) = first_settled(items, |item| settled(item, reading))?;
+            let mut items = Arc::clone(items);
+            let own = Arc::make_mut(&mut items);
+            own[index] = first;
+            for item in &mut own[index + 1..] {
                 if let Some(new) = settled(item, reading) {
                     *item = new;
                 }
             }
-            Value::Sequence(Arc::new(sequence))
+            Value::Sequence(items)
         }
-        Value::Mapping(mapping) => {
-            let (index, first) = first_settled(&mapping.entries, |entry| settled(&entry.value, reading))?;
-            let mut mapping = mapping.as_ref().clone();
-            mapping.entries[index].value = first;
-            for Entry { value, .. } in &mut mapping.entries[index + 1..] {
+        Value::Mapping(entries) => {
+            let (index, first) = first_settled(entries, |entry| settled(&entry.value, reading))?;
+            let mut entries = Arc::clone(entries);
+            let own = Arc::make_mut(&mut entries);
+            own[index].value = first;
+            for Entry { value, .. } in &mut own[index + 1..] {
                 if let Some(new) = settled(value, reading) {
                     *value = new;
                 }
             }
-            Value::Mapping(Arc::new(mapping))
+            Value::Mapping(entries)
         }
+        Value::Elided { .. } => return None,
     };
     Some(Node { value, at: node.at, over: node.over.clone() })
 }
@@ -91,7 +93,7 @@ pub(super) fn settled_scalar<'a>(scalar: &Scalar<'a>, reading: Reading) -> Optio
         return None;
     }
     let text = &*scalar.text;
-    let is = |word: &str| (text != word).then(|| Scalar { text: Cow::Owned(word.to_owned()), plain: true });
+    let is = |word: &str| (text != word).then(|| Scalar { text: Str::from(word.to_owned()), plain: true });
     let quoted = || Some(Scalar { text: scalar.text.clone(), plain: false });
     let otherwise = || if matches!(reading, Reading::Lists) { quoted() } else { None };
     match text.as_bytes().first() {
@@ -100,7 +102,7 @@ pub(super) fn settled_scalar<'a>(scalar: &Scalar<'a>, reading: Reading) -> Optio
             None if scalar.kind() == Kind::Number => quoted(),
             None => match (time(text), reading) {
                 (Some(time), Reading::Objects | Reading::Lists) => {
-                    Some(Scalar { text: Cow::Owned(time), plain: false })
+                    Some(Scalar { text: Str::from(time), plain: false })
                 }
                 (Some(_), Reading::Patches) => quoted(),
                 (None, _) => otherwise(),

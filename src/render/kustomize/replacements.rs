@@ -1,7 +1,5 @@
 //! Replacements: values that are copied from one object into others.
 
-use std::borrow::Cow;
-
 use super::assembly::Assembly;
 use super::documents;
 use super::engine::is_elsewhere;
@@ -11,8 +9,8 @@ use super::path::{self, Part, Writer};
 use super::printing::words;
 use super::resource::{By, Id, Layer, Resource};
 use crate::json::Kind;
-use crate::render::tree::{Reason, join};
-use crate::yaml::{Node, Scalar, Span, Value};
+use crate::render::tree::{Reason, Tree, join};
+use crate::yaml::{Node, Scalar, Span, Str, Value};
 
 /// The field that is meant where none is said.
 const DEFAULT_PATH: &str = "metadata.name";
@@ -59,7 +57,7 @@ fn replace<'a>(
     source: &ReplacementSource<'a>,
     targets: &[ReplacementTarget<'a>],
 ) {
-    let (mut value, origin) = match value_of(&assembly.build.resources, source) {
+    let (mut value, origin) = match value_of(&assembly.build.resources, source, assembly.kustomize.tree) {
         Ok(found) => found,
         Err((at, why)) => {
             let reason = assembly.build.incomplete.unwrap_or(Reason::Refused);
@@ -85,9 +83,10 @@ fn replace<'a>(
             }
             // kustomize copies from the field itself, which may just have been written to.
             if let Some(origin) = origin.as_ref().filter(|origin| origin.index == index)
-                && let Ok(Some(now)) = path::lookup(&assembly.build.resources[index].node, &origin.path)
+                && let Ok(Some(now)) =
+                    path::lookup(&assembly.build.resources[index].node, &origin.path, assembly.kustomize.tree)
             {
-                value = now.clone();
+                value = now;
             }
         }
     }
@@ -97,6 +96,7 @@ fn replace<'a>(
 fn value_of<'a>(
     resources: &[Resource<'a>],
     source: &ReplacementSource<'a>,
+    tree: &Tree<'a>,
 ) -> Result<Found<'a>, (Span, String)> {
     let (at, id, path, options) = match source {
         ReplacementSource::Value(text) => return Ok((text.node(), None)),
@@ -114,11 +114,12 @@ fn value_of<'a>(
     };
     let path = path.map_or(DEFAULT_PATH, |path| &*path.text);
     let parts = path::parse(path).map_err(refuse)?;
-    let found = path::lookup(&resource.node, &parts);
+    let found = path::lookup(&resource.node, &parts, tree);
     let is_empty = |node: &Node<'_>| match &node.value {
         Value::Scalar(_) => node.is_null(),
-        Value::Mapping(mapping) => mapping.entries.is_empty(),
-        Value::Sequence(sequence) => sequence.items.is_empty(),
+        Value::Mapping(entries) => entries.is_empty(),
+        Value::Sequence(items) => items.is_empty(),
+        Value::Elided { .. } => true,
     };
     let value = found.map_err(refuse)?.filter(|node| !is_empty(node));
     let value = value.ok_or_else(|| refuse(format!("{} has no {path} to copy", resource.id())))?;
@@ -129,12 +130,12 @@ fn value_of<'a>(
     let part =
         usize::try_from(options.index).ok().and_then(|index| scalar.text.split(&**delimiter).nth(index));
     let part = part.ok_or_else(|| refuse(format!("{:?} has no part {}", scalar.text, options.index)))?;
-    let scalar = Scalar { text: Cow::Owned(part.to_owned()), plain: scalar.plain };
+    let scalar = Scalar { text: Str::from(part.to_owned()), plain: scalar.plain };
     Ok((Node { value: Value::Scalar(scalar), at: value.at, over: value.over.clone() }, None))
 }
 
 fn is_selected(source: &SourceId<'_>, id: &Id<'_>) -> bool {
-    let says = |said: &Option<Cow<'_, str>>, is: &str| said.as_deref().is_none_or(|said| said == is);
+    let says = |said: &Option<Str<'_>>, is: &str| said.as_deref().is_none_or(|said| said == is);
     let namespace = source.namespace.as_deref().is_none_or(|namespace| {
         let namespace = if namespace.is_empty() { "default" } else { namespace };
         namespace == id.effective_namespace()
@@ -159,12 +160,12 @@ fn is_meant(target: &ReplacementTarget<'_>, resource: &Resource<'_>) -> bool {
 
 /// Writes a value at all the paths of a target.
 fn write<'a>(node: &mut Node<'a>, target: &ReplacementTarget<'a>, value: &Node<'a>) -> Result<(), String> {
-    let default = [Text { text: Cow::Borrowed(DEFAULT_PATH), at: target.at }];
+    let default = [Text { text: Str::from(DEFAULT_PATH), at: target.at }];
     let paths = if target.paths.is_empty() { &default[..] } else { &target.paths };
     let blank = match &value.value {
-        Value::Scalar(_) => Value::Scalar(Scalar { text: Cow::Borrowed(""), plain: true }),
-        Value::Mapping(_) => Value::Mapping(std::sync::Arc::default()),
-        Value::Sequence(_) => Value::Sequence(std::sync::Arc::default()),
+        Value::Scalar(_) => Value::Scalar(Scalar { text: Str::from(""), plain: true }),
+        Value::Mapping(_) | Value::Elided { is_map: true } => Value::Mapping(std::sync::Arc::default()),
+        Value::Sequence(_) | Value::Elided { is_map: false } => Value::Sequence(std::sync::Arc::default()),
     };
     let blank = Node { value: blank, at: target.at, over: None };
     for path in paths {
@@ -186,7 +187,7 @@ fn set<'a>(
     options: &Options<'a>,
     is_new: bool,
 ) -> Result<(), String> {
-    let mut text = value.scalar().map_or(Cow::Borrowed(""), |scalar| scalar.text.clone());
+    let mut text = value.scalar().map_or(Str::from(""), |scalar| scalar.text.clone());
     let Some(present) = field.scalar() else {
         if options.delimiter.is_some() {
             return Err("only a text can be split".to_owned());
@@ -202,7 +203,7 @@ fn set<'a>(
             Ok(index) if index >= parts.len() => parts.push(&text),
             Ok(index) => parts[index] = &text,
         }
-        text = Cow::Owned(parts.join(delimiter));
+        text = Str::from(parts.join(delimiter));
     }
     let kind = field.kind();
     let scalar = if is_new {

@@ -1,8 +1,6 @@
 //! Objects, and what kustomize remembers of them.
 
-use std::borrow::Cow;
-
-use crate::yaml::{Key, Node, Span, Value};
+use crate::yaml::{Key, Node, Span, Str, Value};
 
 /// The namespace of what has none, for kustomize.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -135,7 +133,7 @@ impl<'a> Resource<'a> {
     /// Sets a field of `metadata`, which is made where it is missing.
     pub(super) fn set_metadata(&mut self, key: Key<'a>, value: Node<'a>) {
         if self.node.get("metadata").is_none_or(|metadata| !matches!(metadata.value, Value::Mapping(_))) {
-            let metadata = Key { text: Cow::Borrowed("metadata"), at: key.at };
+            let metadata = Key { text: Str::from("metadata"), at: key.at };
             self.node.set(metadata, Node::empty_mapping(key.at));
         }
         if let Some(metadata) = self.node.get_mut("metadata") {

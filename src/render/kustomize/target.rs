@@ -1,12 +1,10 @@
 //! What a patch or a replacement is for.
 
-use std::borrow::Cow;
-
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::labels::LabelSelector;
 use super::resource::{Id, Resource};
-use crate::yaml::{Node, Span};
+use crate::yaml::{Node, Span, Str};
 
 /// The objects that something is for: all that is said must hold.
 #[derive(Debug, Clone)]
@@ -30,7 +28,7 @@ pub struct Target<'a> {
 /// A regular expression that must match as a whole.
 #[derive(Debug, Clone)]
 pub struct Pattern<'a> {
-    text: Cow<'a, str>,
+    text: Str<'a>,
     /// What it compiles to; nothing where the text means just itself, but for its dots.
     regex: Option<Regex>,
 }
@@ -107,7 +105,7 @@ fn matches(pattern: Option<&Pattern<'_>>, text: &str) -> bool {
 
 impl<'a> Pattern<'a> {
     /// Reads a pattern; says what is wrong with one that is none.
-    pub fn parse(text: impl Into<Cow<'a, str>>) -> Result<Self, String> {
+    pub fn parse(text: impl Into<Str<'a>>) -> Result<Self, String> {
         let text = text.into();
         // Groups have dots, and so many targets that to compile an expression for each costs more than all else about them.
         let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_/.".contains(&byte));

@@ -274,7 +274,7 @@ impl<'a> Scanner<'a> {
         let first = *self.bytes.get(start)?;
         if matches!(first, b'"' | b'\'') {
             let (text, end) = self.quoted(start)?;
-            self.builder.scalar(text, false, self.span(start, end), 0).ok()?;
+            self.builder.scalar(text.into(), false, self.span(start, end), 0).ok()?;
             return Some(end);
         }
         if !is_plain_start(first) || (first == b'-' && !self.bytes.get(start + 1)?.is_ascii_alphanumeric()) {
