@@ -79,7 +79,7 @@ fn what_a_check_passes_over_decides_nothing() {
     let rendered = |mut tree: Tree<'static>| {
         // Texts that live as long as the process are borrowed for as long as it takes.
         for source in &collected.sources {
-            tree.add(source.key.clone().leak(), source.text.clone().leak());
+            tree.add(source.key().to_owned().leak(), source.text.to_string().leak());
         }
         let rendered = ends::all(&tree, &collected.repositories);
         let objects =

@@ -37,12 +37,20 @@ pub struct Collected {
 /// One file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Its path below the folder that all paths have in common, with `/` between its parts.
-    pub key: String,
     /// Its path as the user would type it.
-    pub path: String,
+    pub path: Box<str>,
     /// Its text; empty if nothing in it can matter.
-    pub text: String,
+    pub text: Box<str>,
+    key: Key,
+}
+
+/// A path below the folder that all paths have in common.
+#[derive(Debug, PartialEq, Eq)]
+enum Key {
+    /// The end of what the user would type, from there on.
+    EndOfPath(usize),
+    /// Another one.
+    Own(Box<str>),
 }
 
 /// A file that could not be read.
@@ -112,10 +120,11 @@ pub fn collect(paths: &[PathBuf], progress: Progress<'_>) -> Result<Collected, N
         let mut bytes = Vec::new();
         let read = io::stdin().lock().read_to_end(&mut bytes).map_err(Why::from).and_then(|_| text_of(bytes));
         let read = read.map(|text| if matters(STDIN, &text) { text } else { String::new() });
-        collected.add(STDIN.to_owned(), "<stdin>".to_owned(), read);
+        collected.add(STDIN, "<stdin>".to_owned(), read);
     }
-    collected.sources.par_sort_by(|one, other| one.key.cmp(&other.key));
-    collected.sources.dedup_by(|one, other| one.key == other.key);
+    collected.sources.par_sort_by(|one, other| one.key().cmp(other.key()));
+    collected.sources.dedup_by(|one, other| one.key() == other.key());
+    collected.sources.shrink_to_fit();
     collected.unreadable.sort_by(|one, other| one.path.cmp(&other.path));
     collected.repositories.sort();
     Ok(collected)
@@ -216,17 +225,18 @@ fn take(path: &Path, shown: String, top: &Path, found: &Mutex<Collected>) {
     let key = key_of(path, top);
     // All that takes long is done before the others have to wait.
     let read = read(path).map(|text| if matters(&key, &text) { text } else { String::new() });
-    found.lock().expect("no reader panics").add(key, shown, read);
+    found.lock().expect("no reader panics").add(&key, shown, read);
 }
 
 fn read(path: &Path) -> Result<String, Why> {
-    let mut file = File::open(path)?;
+    let file = File::open(path)?;
     let length = file.metadata()?.len();
     if length > MAX_BYTES {
         return Err(Why::TooLong { bytes: length });
     }
+    // To the end, and without asking once more how long it is.
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    file.read_to_end(&mut bytes)?;
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
     text_of(bytes)
 }
 
@@ -246,27 +256,52 @@ fn text_of(bytes: Vec<u8>) -> Result<String, Why> {
 
 /// The path of a file below `top`, with `/` between its parts.
 fn key_of(path: &Path, top: &Path) -> String {
-    let below = path.strip_prefix(top).unwrap_or(path).components();
-    let parts = below.filter_map(|part| match part {
-        Component::Normal(name) => Some(name.to_string_lossy()),
-        _ => None,
-    });
-    parts.collect::<Vec<_>>().join("/")
+    let below = path.strip_prefix(top).unwrap_or(path);
+    let mut key = String::with_capacity(below.as_os_str().len());
+    for part in below.components() {
+        if let Component::Normal(name) = part {
+            if !key.is_empty() {
+                key.push('/');
+            }
+            key.push_str(&name.to_string_lossy());
+        }
+    }
+    key
+}
+
+// === impl Source ===
+
+impl Source {
+    fn of(key: &str, path: String, text: String) -> Self {
+        let key = match path.strip_suffix(key) {
+            Some(before) => Key::EndOfPath(before.len()),
+            None => Key::Own(key.into()),
+        };
+        Self { path: path.into(), text: text.into(), key }
+    }
+
+    /// Its path below the folder that all paths have in common, with `/` between its parts.
+    pub fn key(&self) -> &str {
+        match &self.key {
+            Key::EndOfPath(start) => &self.path[*start..],
+            Key::Own(key) => key,
+        }
+    }
 }
 
 // === impl Collected ===
 
 impl Collected {
-    fn add(&mut self, key: String, path: String, read: Result<String, Why>) {
+    fn add(&mut self, key: &str, path: String, read: Result<String, Why>) {
         match read {
-            Ok(text) => self.sources.push(Source { key, path, text }),
+            Ok(text) => self.sources.push(Source::of(key, path, text)),
             Err(why) => self.unreadable.push(Unreadable { path, why }),
         }
     }
 
     /// The `templates` folders of Helm charts, as keys.
     pub fn charts(&self) -> BTreeSet<String> {
-        let charts = self.sources.iter().filter_map(|source| source.key.strip_suffix("Chart.yaml"));
+        let charts = self.sources.iter().filter_map(|source| source.key().strip_suffix("Chart.yaml"));
         charts.map(|folder| format!("{folder}templates")).collect()
     }
 }
@@ -281,7 +316,7 @@ mod tests {
 
     fn keys(paths: &[&Path]) -> Vec<String> {
         let paths: Vec<_> = paths.iter().map(|path| path.to_path_buf()).collect();
-        collect(&paths, &|_| {}).unwrap().sources.into_iter().map(|source| source.key).collect()
+        collect(&paths, &|_| {}).unwrap().sources.iter().map(|source| source.key().to_owned()).collect()
     }
 
     fn write(folder: &Path, path: &str, text: impl AsRef<[u8]>) {
@@ -331,7 +366,7 @@ mod tests {
         std::os::unix::fs::symlink(&outside, root.join("away")).unwrap();
         std::os::unix::fs::symlink(root.join("a.yaml"), root.join("same.yaml")).unwrap();
         let collected = collect(&[root], &|_| {}).unwrap();
-        let keys: Vec<_> = collected.sources.iter().map(|source| &*source.key).collect();
+        let keys: Vec<_> = collected.sources.iter().map(Source::key).collect();
         assert_eq!(keys, ["a.yaml", "same.yaml"]);
         assert!(collected.unreadable.is_empty(), "{:?}", collected.unreadable);
     }

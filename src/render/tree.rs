@@ -32,9 +32,9 @@ const DECIDES: &[Asked] = &[
 /// The files below one folder, by their paths, which are relative to it and have `/` between their parts.
 #[derive(Debug, Default)]
 pub struct Tree<'a> {
-    asked: &'static [Asked],
+    only_what_decides: bool,
     files: Vec<File<'a>>,
-    by_path: HashMap<&'a str, usize>,
+    by_path: HashMap<&'a str, u32>,
     /// The kustomization file of each folder that has one.
     kustomizations: HashMap<&'a str, usize>,
     /// The files in the order of their paths, once somebody asks.
@@ -50,8 +50,8 @@ pub struct File<'a> {
     pub text: &'a str,
     /// Its number in the tree, which is also the one in spans.
     pub id: u32,
-    asked: &'static [Asked],
-    documents: OnceLock<Vec<Result<Node<'a>, Error>>>,
+    only_what_decides: bool,
+    documents: OnceLock<Box<[Result<Node<'a>, Error>]>>,
 }
 
 /// Something that was left out, or read in another way than its author may think.
@@ -83,16 +83,25 @@ pub enum Reason {
 impl<'a> Tree<'a> {
     /// A tree of which only what can decide about charts is read: most of what there is cannot, such as the values of HelmReleases.
     pub fn of_what_decides() -> Self {
-        Self { asked: DECIDES, ..Self::default() }
+        Self { only_what_decides: true, ..Self::default() }
+    }
+
+    /// Adds files, as [`Self::add`] does.
+    pub fn extend(&mut self, files: impl ExactSizeIterator<Item = (&'a str, &'a str)>) {
+        self.files.reserve(files.len());
+        self.by_path.reserve(files.len());
+        for (path, text) in files {
+            self.add(path, text);
+        }
     }
 
     /// Adds a file. Of two at one path the first counts.
     pub fn add(&mut self, path: &'a str, text: &'a str) {
         let index = self.files.len();
-        if *self.by_path.entry(path).or_insert(index) == index {
-            let id = u32::try_from(index).expect("there are fewer than four billion files");
-            let asked = self.asked;
-            self.files.push(File { path, text, id, asked, documents: OnceLock::new() });
+        let id = u32::try_from(index).expect("there are fewer than four billion files");
+        if *self.by_path.entry(path).or_insert(id) == id {
+            let only_what_decides = self.only_what_decides;
+            self.files.push(File { path, text, id, only_what_decides, documents: OnceLock::new() });
             self.sorted = OnceLock::new();
             let rank = |path: &str| KUSTOMIZATIONS.iter().position(|name| name_of(path) == *name);
             if let Some(own) = rank(path) {
@@ -111,7 +120,7 @@ impl<'a> Tree<'a> {
 
     /// The file at a path.
     pub fn file(&self, path: &str) -> Option<&File<'a>> {
-        self.by_path.get(path).map(|index| &self.files[*index])
+        self.by_path.get(path).map(|id| &self.files[*id as usize])
     }
 
     /// The file that a span is in.
@@ -159,7 +168,10 @@ impl<'a> Tree<'a> {
 impl<'a> File<'a> {
     /// Its documents, each for itself; read when first asked for.
     pub fn documents(&self) -> &[Result<Node<'a>, Error>] {
-        self.documents.get_or_init(|| yaml::documents_as_asked(self.text, self.id, self.asked))
+        self.documents.get_or_init(|| {
+            let asked = if self.only_what_decides { DECIDES } else { &[] };
+            yaml::documents_as_asked(self.text, self.id, asked).into()
+        })
     }
 
     /// The folder that it is in; empty at the top of the tree.

@@ -48,13 +48,20 @@ enum Open<'a> {
         start: usize,
         key: Option<Key<'a>>,
         is_merge: bool,
-        merged: Vec<Node<'a>>,
-        seen: Seen,
+        rare: Option<Box<Rare<'a>>>,
     },
     /// One that is passed over.
     Elided {
         is_map: bool,
     },
+}
+
+/// What few maps have.
+#[derive(Default)]
+struct Rare<'a> {
+    /// What its merge keys bring.
+    merged: Vec<Node<'a>>,
+    seen: Seen,
 }
 
 /// The keys of a map that is being read, once they are many.
@@ -95,13 +102,25 @@ impl<'a> Builder<'a> {
             asked,
             passing: Passing::default(),
             passed_anchor: false,
-            stack: Vec::new(),
+            stack: Vec::with_capacity(8),
             items: Vec::new(),
-            entries: Vec::new(),
+            entries: Vec::with_capacity(32),
             anchors: HashMap::new(),
             root: None,
             expanded: 0,
         }
+    }
+
+    /// The document, once all of it was taken; the next one may follow.
+    pub(super) fn take_root(&mut self) -> Option<Node<'a>> {
+        self.passing = Passing::default();
+        self.passed_anchor = false;
+        self.stack.clear();
+        self.items.clear();
+        self.entries.clear();
+        self.anchors.clear();
+        self.expanded = 0;
+        self.root.take()
     }
 
     /// Takes a scalar; an anchor of zero is none.
@@ -136,13 +155,7 @@ impl<'a> Builder<'a> {
             self.passing.begin(true);
             return self.open(Open::Elided { is_map: true }, flow, at, anchor);
         }
-        let open = Open::Mapping {
-            start: self.entries.len(),
-            key: None,
-            is_merge: false,
-            merged: Vec::new(),
-            seen: Seen::default(),
-        };
+        let open = Open::Mapping { start: self.entries.len(), key: None, is_merge: false, rare: None };
         self.open(open, flow, at, anchor)
     }
 
@@ -176,11 +189,6 @@ impl<'a> Builder<'a> {
     /// Whether what comes next is passed over: nobody asks for it, but it has to be YAML all the same.
     pub(super) fn is_passing(&self) -> bool {
         self.passing.is_on()
-    }
-
-    /// The document, once all of it was taken.
-    pub(super) fn into_root(self) -> Option<Node<'a>> {
-        self.root
     }
 
     fn pass_start(&mut self, is_map: bool, at: Span, anchor: usize) -> Result<(), Stop> {
@@ -237,9 +245,11 @@ impl<'a> Builder<'a> {
                 let last = items.last().map(|item| item.at.end);
                 (Value::Sequence(items), last)
             }
-            Open::Mapping { start, merged, .. } => {
+            Open::Mapping { start, rare, .. } => {
                 let last = self.entries[start..].last().map(|entry| entry.value.at.end.max(entry.key.at.end));
-                self.merge(start, &merged);
+                if let Some(rare) = rare {
+                    self.merge(start, &rare.merged);
+                }
                 (Value::Mapping(self.entries.drain(start..).collect()), last)
             }
         };
@@ -275,13 +285,13 @@ impl<'a> Builder<'a> {
             Open::Sequence { .. } => self.items.push(node),
             // What is in there is passed over before it is finished.
             Open::Elided { .. } => {}
-            Open::Mapping { start, key, is_merge, merged, seen, .. } => match key.take() {
+            Open::Mapping { start, key, is_merge, rare } => match key.take() {
                 Some(_) if *is_merge => {
                     *is_merge = false;
                     if let Some(wrong) = not_mergeable(&node) {
                         return Err(fault(wrong, "a merge key (<<) that is given no map"));
                     }
-                    merged.push(node);
+                    rare.get_or_insert_default().merged.push(node);
                 }
                 Some(key) => self.entries.push(Entry { key, value: node }),
                 None => {
@@ -290,7 +300,16 @@ impl<'a> Builder<'a> {
                         return Err(fault(at, NO_TEXT));
                     };
                     *is_merge = plain && text == "<<";
-                    if !*is_merge && let Some(first) = seen.before(&text, &self.entries[*start..]) {
+                    let entries = &self.entries[*start..];
+                    let first = if entries.len() < MANY_KEYS {
+                        entries
+                            .iter()
+                            .find(|entry| entry.key.text == text)
+                            .map(|entry| entry.key.at.start as usize)
+                    } else {
+                        rare.get_or_insert_default().seen.before(&text, entries)
+                    };
+                    if let Some(first) = first.filter(|_| !*is_merge) {
                         return Err(self.twice(&text, at, first));
                     }
                     *key = Some(Key { text, at });
@@ -325,10 +344,6 @@ impl Extent {
 impl Seen {
     /// The place of a key that is there already.
     fn before(&mut self, key: &str, entries: &[Entry<'_>]) -> Option<usize> {
-        if entries.len() < MANY_KEYS {
-            let same = entries.iter().find(|entry| entry.key.text == key);
-            return same.map(|entry| entry.key.at.start as usize);
-        }
         for entry in &entries[self.0.len()..] {
             self.0.insert(entry.key.text.to_string(), entry.key.at.start as usize);
         }

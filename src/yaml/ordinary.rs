@@ -87,7 +87,8 @@ enum Head<'a> {
 /// The documents of a text, without the empty ones; `None` if something in it is out of the ordinary.
 pub(super) fn read<'t>(text: &'t str, file: u32, asked: &'static [Asked]) -> Option<Vec<Node<'t>>> {
     let has_tabs = scalars::has_tabs(text)?;
-    let mut documents = Vec::new();
+    // Most texts are one document.
+    let mut documents = Vec::with_capacity(1);
     let mut scanner = Scanner {
         text,
         bytes: text.as_bytes(),
@@ -95,15 +96,14 @@ pub(super) fn read<'t>(text: &'t str, file: u32, asked: &'static [Asked]) -> Opt
         has_tabs,
         at: 0,
         line: 0,
-        levels: Vec::new(),
+        levels: Vec::with_capacity(8),
         pending: Some(Pending::DOCUMENT),
         anchors: Vec::new(),
         builder: Builder::of(text, asked),
     };
     loop {
         let is_last = scanner.document()?;
-        let builder = std::mem::replace(&mut scanner.builder, Builder::of(text, asked));
-        documents.extend(builder.into_root());
+        documents.extend(scanner.builder.take_root());
         if is_last {
             return Some(documents);
         }

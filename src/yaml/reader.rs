@@ -117,7 +117,7 @@ impl<'a> Events<'a> {
                 Event::StreamEnd => return Ok(None),
                 Event::DocumentEnd => {
                     let nothing = Span { file: self.file, start: 0, end: 0 };
-                    return Ok(Some(builder.into_root().unwrap_or_else(|| null(nothing))));
+                    return Ok(Some(builder.take_root().unwrap_or_else(|| null(nothing))));
                 }
                 event => self.tell(event, marks, &mut builder)?,
             }

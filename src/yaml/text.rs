@@ -64,7 +64,7 @@ impl<'a> From<&'a str> for Str<'a> {
 
 impl From<String> for Str<'_> {
     fn from(text: String) -> Self {
-        Self::Shared(Arc::new(text))
+        if text.is_empty() { Self::default() } else { Self::Shared(Arc::new(text)) }
     }
 }
 

@@ -4,7 +4,9 @@ use super::kustomization::Text;
 use crate::yaml::{self, Entry, Key, Node, Scalar, Span, Str, Value};
 
 /// From places in a text to places in the file that it is written in.
-struct Places {
+struct Places<'a> {
+    /// The text of the file.
+    file: &'a str,
     /// Where the text stands.
     at: Span,
     /// For each line of the text, where it starts in the text and in the file; empty where the text is not in the file as it is.
@@ -14,7 +16,7 @@ struct Places {
 /// The documents in a text that is written in a file with the content `file`.
 ///
 /// An error is in the words of the YAML reader, with a place in the file.
-pub(super) fn documents<'a>(text: &Text<'_>, file: &str) -> Vec<Result<Node<'a>, (Span, String)>> {
+pub(super) fn documents<'a>(text: &Text<'_>, file: &'a str) -> Vec<Result<Node<'a>, (Span, String)>> {
     let places = Places::of(text, file);
     let all = yaml::documents(&text.text, text.at.file).into_iter();
     all.map(|document| match document {
@@ -29,10 +31,10 @@ pub(super) fn documents<'a>(text: &Text<'_>, file: &str) -> Vec<Result<Node<'a>,
 
 // === impl Places ===
 
-impl Places {
-    fn of(text: &Text<'_>, file: &str) -> Self {
+impl<'a> Places<'a> {
+    fn of(text: &Text<'_>, file: &'a str) -> Self {
         let lines = lines(&text.text, text.at, file).unwrap_or_default();
-        Self { at: text.at, lines }
+        Self { file, at: text.at, lines }
     }
 
     fn offset(&self, offset: u32) -> u32 {
@@ -48,22 +50,30 @@ impl Places {
         Span { file: self.at.file, start: self.offset(span.start), end: self.offset(span.end) }
     }
 
-    /// The same node, at its place in the file and with texts of its own.
-    fn node<'a>(&self, node: &Node<'_>) -> Node<'a> {
-        let own = |text: &str| Str::from(text.to_owned());
+    /// The same text, at its place in the file: a part of it, where it stands there as it is.
+    fn text(&self, text: &str, at: Span) -> Str<'a> {
+        let there = self.file.get(at.range()).filter(|there| *there == text);
+        there.map_or_else(|| text.to_owned().into(), Str::from)
+    }
+
+    /// The same node, at its place in the file.
+    fn node(&self, node: &Node<'_>) -> Node<'a> {
+        let at = self.span(node.at);
         let value = match &node.value {
-            Value::Scalar(Scalar { text, plain }) => Value::Scalar(Scalar { text: own(text), plain: *plain }),
+            Value::Scalar(Scalar { text, plain }) => {
+                Value::Scalar(Scalar { text: self.text(text, at), plain: *plain })
+            }
             Value::Sequence(items) => Value::Sequence(items.iter().map(|item| self.node(item)).collect()),
             Value::Mapping(entries) => {
-                let entries = entries.iter().map(|Entry { key, value }| Entry {
-                    key: Key { text: own(&key.text), at: self.span(key.at) },
-                    value: self.node(value),
+                let entries = entries.iter().map(|Entry { key, value }| {
+                    let at = self.span(key.at);
+                    Entry { key: Key { text: self.text(&key.text, at), at }, value: self.node(value) }
                 });
                 Value::Mapping(entries.collect())
             }
             Value::Elided { is_map } => Value::Elided { is_map: *is_map },
         };
-        Node { value, at: self.span(node.at), over: None }
+        Node { value, at, over: None }
     }
 }
 

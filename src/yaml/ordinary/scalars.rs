@@ -220,10 +220,10 @@ impl<'a> Scanner<'a> {
                 break;
             }
         }
-        if chomping != Chomping::Strip {
+        if chomping != Chomping::Strip && !is_passing {
             text.push('\n');
         }
-        if chomping == Chomping::Keep {
+        if chomping == Chomping::Keep && !is_passing {
             text.extend(std::iter::repeat_n('\n', breaks));
         }
         self.builder.scalar(text.into(), false, self.span(first, at), anchor).ok()?;
