@@ -19,9 +19,8 @@ use super::{File, Note, Tree};
 use crate::yaml::Span;
 use graph::Graph;
 use index::Index;
-use instance::What;
 use roots::Roots;
-use tops::{Reached, Tops};
+use tops::Tops;
 
 pub use objects::{Kind, Object};
 
@@ -104,33 +103,33 @@ pub enum Use {
 ///
 /// The answer depends on the arguments alone, in content and order.
 pub fn all<'a>(tree: &Tree<'a>, roots: &[String]) -> Rendered<'a> {
-    let index = Index::of(tree);
-    let roots = Roots::of(&index, roots);
+    let (index, raw) = Index::of(tree);
+    let roots = Roots::of(&index, &raw, roots);
+    let tops = Tops::of(&index, &roots, raw);
     let mut graph = Graph::of(&index, &roots);
-    let tops = Tops::of(&index, &roots);
-    graph.follow(tops.raw.iter().filter_map(|raw| What::of(&index.raw[*raw].node, tree)));
-    let mut reached = Reached::by(&graph);
-    graph.follow(
-        tops.leading.iter().filter(|top| !reached.kustomizations[**top]).map(|top| index.folder(*top)),
-    );
-    reached = Reached::by(&graph);
+    graph.follow(tops.raw);
+    follow_unreached(&mut graph, &tops.leading);
     // Kustomizations that lead to each other, and to which nothing else leads: the first one stands for all.
-    for raw in &tops.circular {
-        if !reached.resources[index.raw[*raw].file as usize] {
-            graph.follow(What::of(&index.raw[*raw].node, tree));
-            reached = Reached::by(&graph);
+    for (file, what) in tops.circular {
+        if !graph.reached.resources[file as usize] {
+            graph.follow([what]);
         }
     }
-    graph.follow(
-        tops.folders.iter().filter(|top| !reached.kustomizations[**top]).map(|top| index.folder(*top)),
-    );
-    let uses = Reached::by(&graph).uses(&index);
+    follow_unreached(&mut graph, &tops.folders);
+    let uses = graph.reached.uses(&index);
     let mut ends = graph.ends();
     let unreached = tree.files().par_iter().filter(|file| uses[file.id as usize] == Use::Unreached);
     let mut files: Vec<_> = unreached.filter_map(file_end).collect();
     files.sort_by(|one, other| one.path.cmp(&other.path));
     ends.extend(files);
     Rendered { ends, uses, notes: Vec::new() }
+}
+
+/// Renders those of some kustomizations that nothing took part in yet.
+fn follow_unreached(graph: &mut Graph<'_, '_, '_>, numbers: &[u32]) {
+    let unreached = numbers.iter().filter(|number| !graph.reached.kustomizations[**number as usize]);
+    let folders: Vec<_> = unreached.map(|number| graph.index.folder(*number)).collect();
+    graph.follow(folders);
 }
 
 /// A file as it stands, if it holds what is judged.

@@ -1,14 +1,17 @@
 //! From the top of each cluster down to all that it is given.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 
 use rayon::prelude::*;
 
+use super::Step;
 use super::index::Index;
 use super::instance::{Arrival, Instance, Key, Task, What};
 use super::roots::Roots;
+use super::tops::Reached;
 use crate::render::flux::{FluxKustomization, Variables};
-use crate::render::kustomize::{Kustomize, Resource, Text};
+use crate::render::kustomize::{Id, Kustomize, Text};
 use crate::render::{Note, Reason};
 use crate::yaml::Node;
 
@@ -23,8 +26,19 @@ pub(super) struct Graph<'g, 't, 'a> {
     clusters: Vec<Cluster<'a>>,
     /// In the order in which they were found.
     pub(super) instances: Vec<Instance<'a>>,
-    /// The instances by what they are called.
-    by_name: HashMap<String, Vec<usize>>,
+    /// The instances by the hash of what they are called, so that few have to be compared.
+    by_name: HashMap<u64, Vec<usize>>,
+    hasher: RandomState,
+    /// What all of them reach.
+    pub(super) reached: Reached,
+}
+
+/// A task, and what tells whether something prints the same.
+struct Resolved<'a> {
+    task: Task<'a>,
+    key: Key<'a>,
+    step: Step,
+    name: u64,
 }
 
 /// What is known of a cluster: of all that is reached from one top.
@@ -47,6 +61,8 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
             clusters: Vec::new(),
             instances: Vec::new(),
             by_name: HashMap::new(),
+            hasher: RandomState::new(),
+            reached: Reached::of(index),
         }
     }
 
@@ -78,48 +94,52 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
     }
 
     fn lacks(&self, task: &Task<'a>) -> bool {
-        let What::Kustomization(kustomization, _) = &task.what else { return false };
-        let from = kustomization.post_build.iter().flat_map(|post_build| &post_build.from);
+        let What::Kustomization(written) = &task.what else { return false };
+        let from = written.kustomization.post_build.iter().flat_map(|post_build| &post_build.from);
         from.filter(|from| from.is_config_map).any(|from| {
-            !self.clusters[task.cluster].config_maps.contains_key(&place_of(kustomization, &from.name))
+            let place = place_of(&written.kustomization, &from.name);
+            !self.clusters[task.cluster].config_maps.contains_key(&place)
         })
     }
 
     /// Builds what is new among tasks; what they lead to is the next round.
     fn round(&mut self, tasks: Vec<Task<'a>>) -> Vec<Task<'a>> {
         let this = &*self;
-        let resolved: Vec<(Task<'a>, Key<'a>)> = tasks
-            .into_par_iter()
-            .map(|task| {
-                let key = this.key(&task);
-                (task, key)
-            })
-            .collect();
-        let mut new: Vec<(Task<'a>, Key<'a>)> = Vec::new();
+        let resolved = tasks.into_par_iter().map(|task| {
+            let (key, step) = (this.key(&task), task.what.step(this.index));
+            let name = this.hasher.hash_one(&step.name);
+            Resolved { task, key, step, name }
+        });
+        let mut new: Vec<Resolved<'a>> = Vec::new();
         let mut reached = Vec::new();
         let first = self.instances.len();
-        for (task, key) in resolved {
-            let known = self.by_name.entry(task.what.step(self.index).name).or_default();
+        for resolved in resolved.collect::<Vec<_>>() {
+            let known = self.by_name.entry(resolved.name).or_default();
             let same = known.iter().copied().find(|number| match number.checked_sub(first) {
-                Some(planned) => new[planned].1 == key,
-                None => self.instances[*number].key == key,
+                Some(planned) => new[planned].key == resolved.key,
+                None => self.instances[*number].key == resolved.key,
             });
             let number = same.unwrap_or(first + new.len());
-            let step = same.map(|_| task.what.step(self.index));
-            reached.push((task.cluster, task.parent, step, number));
-            if same.is_none() {
+            let Task { cluster, parent, .. } = resolved.task;
+            if same.is_some() {
+                reached.push((cluster, parent, Some(resolved.step), number));
+            } else {
+                reached.push((cluster, parent, None, number));
                 known.push(number);
-                new.push((task, key));
+                new.push(resolved);
             }
         }
         let this = &*self;
-        let built: Vec<Instance<'a>> =
-            new.into_par_iter().map(|(task, key)| this.build(&task, key)).collect();
-        for instance in built {
-            let known = self.by_name.entry(instance.step.name.clone()).or_default();
-            if !known.contains(&self.instances.len()) {
-                known.push(self.instances.len());
+        let built = new.into_par_iter().map(|Resolved { task, key, step, name }| {
+            let instance = this.build(&task, step, key);
+            let now = this.hasher.hash_one(&instance.step.name);
+            (instance, (now != name).then_some(now))
+        });
+        for (mut instance, renamed) in built.collect::<Vec<_>>() {
+            if let Some(name) = renamed {
+                self.by_name.entry(name).or_default().push(self.instances.len());
             }
+            self.reached.add(self.index, std::mem::take(&mut instance.starts));
             self.instances.push(instance);
         }
         let mut next = Vec::new();
@@ -136,27 +156,23 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
         if arrival.parent != Some(number) && !instance.arrivals.contains(&arrival) {
             instance.arrivals.push(arrival);
         }
-        if !self.clusters[cluster].seen.insert(number) {
+        let Cluster { config_maps, seen } = &mut self.clusters[cluster];
+        if !seen.insert(number) {
             return;
         }
-        let depth = instance.depth;
-        for resource in &self.instances[number].printed.resources {
-            if let Some(map) = config_map(resource) {
-                let id = resource.id();
-                let place = (id.namespace.to_owned(), id.name.to_owned());
-                self.clusters[cluster].config_maps.insert(place, map.clone());
-            }
+        for map in &instance.config_maps {
+            let (Id { namespace, name, .. }, Some(data)) = (Id::of(map), map.get("data")) else { continue };
+            config_maps.insert((namespace.to_owned(), name.to_owned()), data.clone());
         }
-        let leads_to = self.instances[number].leads_to(self.index.tree);
-        if depth < MAX_DEPTH {
-            next.extend(leads_to.into_iter().map(|what| Task { cluster, parent: Some(number), what }));
-        } else if !leads_to.is_empty() {
-            let instance = &mut self.instances[number];
+        if instance.depth < MAX_DEPTH {
+            let leads_to = instance.leads_to.iter().cloned();
+            next.extend(leads_to.map(|what| Task { cluster, parent: Some(number), what }));
+        } else if !instance.leads_to.is_empty() {
             let message = format!(
                 "what {} leads to is not rendered: it is {MAX_DEPTH} deep already",
                 instance.step.name
             );
-            instance.printed.notes.push(Note { at: instance.step.at, reason: Reason::Unsupported, message });
+            instance.notes.push(Note { at: instance.step.at, reason: Reason::Unsupported, message });
         }
     }
 
@@ -191,11 +207,4 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
 fn place_of(kustomization: &FluxKustomization<'_>, name: &Text<'_>) -> (String, String) {
     let namespace = kustomization.namespace.as_ref().map_or("", |namespace| &namespace.text);
     (namespace.to_owned(), name.text.to_string())
-}
-
-/// The data of a `ConfigMap`.
-fn config_map<'r, 'a>(resource: &'r Resource<'a>) -> Option<&'r Node<'a>> {
-    let is_one = resource.node.text_of(&["kind"]) == Some("ConfigMap")
-        && resource.node.text_of(&["apiVersion"]) == Some("v1");
-    resource.node.get("data").filter(|_| is_one)
 }

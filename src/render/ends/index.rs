@@ -1,7 +1,5 @@
 //! Who names which file: what can be told before anything is built.
 
-use std::collections::HashMap;
-
 use rayon::prelude::*;
 
 use crate::render::flux::{self, FluxKustomization, Folders};
@@ -20,11 +18,9 @@ pub(super) struct Index<'t, 'a> {
     pub(super) tree: &'t Tree<'a>,
     pub(super) folders: Folders<'a>,
     /// The kustomization files, in the order of their paths.
-    pub(super) kustomizations: Vec<Named>,
-    /// Which of them is in a folder.
-    by_folder: HashMap<&'a str, usize>,
-    /// The objects of Flux and its operator that lead to others, as they are written.
-    pub(super) raw: Vec<Raw<'a>>,
+    pub(super) kustomizations: Vec<Named<'a>>,
+    /// For each file, which of them it is.
+    numbers: Vec<Option<u32>>,
     /// For each file, how kustomization files name it.
     pub(super) named: Vec<NamedAs>,
     /// For each kustomization, whether another one names it.
@@ -40,143 +36,119 @@ pub(super) struct NamedAs {
 
 /// A kustomization file and what it names.
 #[derive(Debug)]
-pub(super) struct Named {
-    pub(super) folder: String,
+pub(super) struct Named<'a> {
+    pub(super) folder: &'a str,
     pub(super) file: u32,
     pub(super) is_component: bool,
     /// Files that hold objects.
     pub(super) resources: Vec<u32>,
-    /// Other kustomizations, by their number.
-    pub(super) below: Vec<usize>,
+    /// Other kustomizations: by their files, and by their numbers once all have one.
+    pub(super) below: Vec<u32>,
     /// Files whose content goes into objects.
     pub(super) fragments: Vec<u32>,
 }
 
 /// An object of Flux or its operator, as it is written in a file.
-#[derive(Debug)]
 pub(super) struct Raw<'a> {
     pub(super) file: u32,
-    pub(super) node: Node<'a>,
+    /// What it leads to; nothing, where it says too little for that.
+    pub(super) what: Option<What<'a>>,
 }
 
-/// What is reached from somewhere.
+/// Files that hold objects, and kustomizations by their number.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reach {
-    /// Files that hold objects.
     pub(super) resources: Vec<u32>,
-    /// Kustomizations, by their number.
-    pub(super) kustomizations: Vec<usize>,
+    pub(super) kustomizations: Vec<u32>,
 }
 
 /// What one file says.
 struct Said<'a> {
-    kustomization: Option<Names>,
+    kustomization: Option<Named<'a>>,
     raw: Vec<Raw<'a>>,
-}
-
-/// What a kustomization file names, by paths in the tree.
-struct Names {
-    is_component: bool,
-    resources: Vec<String>,
-    fragments: Vec<String>,
 }
 
 // === impl Index ===
 
 impl<'t, 'a> Index<'t, 'a> {
-    pub(super) fn of(tree: &'t Tree<'a>) -> Self {
-        let said: Vec<Said<'a>> = tree.files().par_iter().map(|file| said(tree, file)).collect();
-        let mut kustomizations: Vec<(&File<'a>, Names)> = Vec::new();
-        let mut raw = Vec::new();
-        for (file, said) in tree.files().iter().zip(said) {
-            kustomizations.extend(said.kustomization.map(|names| (file, names)));
+    /// The index of a tree, and the objects of Flux and its operator in it that lead to others, as they are written.
+    pub(super) fn of(tree: &'t Tree<'a>) -> (Self, Vec<Raw<'a>>) {
+        let said = || -> Vec<Said<'a>> { tree.files().par_iter().map(|file| said(tree, file)).collect() };
+        let (folders, said) = rayon::join(|| Folders::of(tree), said);
+        let (mut kustomizations, mut raw) = (Vec::new(), Vec::new());
+        for said in said {
+            kustomizations.extend(said.kustomization);
             raw.extend(said.raw);
         }
-        kustomizations.sort_by_key(|(file, _)| file.path);
-        let by_folder: HashMap<&str, usize> =
-            kustomizations.iter().enumerate().map(|(number, (file, _))| (file.folder(), number)).collect();
-        let mut this = Self {
-            tree,
-            folders: Folders::of(tree),
-            kustomizations: Vec::new(),
-            by_folder,
-            raw,
-            named: vec![NamedAs::default(); tree.files().len()],
-            is_named: vec![false; kustomizations.len()],
-        };
-        for (number, (file, names)) in kustomizations.into_iter().enumerate() {
-            let named = this.resolve(file, &names);
-            for below in named.below.iter().filter(|below| **below != number) {
-                this.is_named[*below] = true;
-            }
-            named.resources.iter().for_each(|file| this.named[*file as usize].resource = true);
-            named.fragments.iter().for_each(|file| this.named[*file as usize].fragment = true);
-            this.kustomizations.push(named);
+        kustomizations.sort_by_key(|named| tree.files()[named.file as usize].path);
+        let mut numbers = vec![None; tree.files().len()];
+        for (number, named) in (0..).zip(&kustomizations) {
+            numbers[named.file as usize] = Some(number);
         }
-        this.raw.retain(|raw| {
-            let named = this.named[raw.file as usize];
+        let mut named_as = vec![NamedAs::default(); tree.files().len()];
+        let mut is_named = vec![false; kustomizations.len()];
+        for (number, named) in (0..).zip(&mut kustomizations) {
+            named.below = named.below.iter().filter_map(|file| numbers[*file as usize]).collect();
+            for below in named.below.iter().filter(|below| **below != number) {
+                is_named[*below as usize] = true;
+            }
+            named.resources.iter().for_each(|file| named_as[*file as usize].resource = true);
+            named.fragments.iter().for_each(|file| named_as[*file as usize].fragment = true);
+        }
+        raw.retain(|raw| {
+            let named = named_as[raw.file as usize];
             named.resource || !named.fragment
         });
-        this
-    }
-
-    fn resolve(&self, file: &File<'a>, names: &Names) -> Named {
-        let file_at = |path: &String| self.tree.file(path).map(|file| file.id);
-        let below = names.resources.iter().filter_map(|path| self.kustomization(path)).collect();
-        Named {
-            folder: file.folder().to_owned(),
-            file: file.id,
-            is_component: names.is_component,
-            resources: names.resources.iter().filter_map(file_at).collect(),
-            below,
-            fragments: names.fragments.iter().filter_map(file_at).collect(),
-        }
+        (Self { tree, folders, kustomizations, numbers, named: named_as, is_named }, raw)
     }
 
     /// The number of the kustomization in a folder.
-    pub(super) fn kustomization(&self, folder: &str) -> Option<usize> {
-        self.by_folder.get(folder).copied()
+    pub(super) fn kustomization(&self, folder: &str) -> Option<u32> {
+        self.numbers[self.tree.kustomization(folder)?.id as usize]
     }
 
     /// The folder of a kustomization, to be built.
-    pub(super) fn folder(&self, number: usize) -> What<'a> {
-        What::Folder(self.kustomizations[number].folder.clone())
+    pub(super) fn folder(&self, number: u32) -> What<'a> {
+        What::Folder(self.kustomizations[number as usize].folder)
     }
 
-    /// What a folder leads to: by its kustomization, or by the list that kustomize-controller makes.
-    pub(super) fn reach(&self, folder: &str, components: &[Text<'a>]) -> Reach {
-        let mut reach = Reach::default();
-        let mut seen = vec![false; self.kustomizations.len()];
+    /// What a folder begins with: its kustomization, or the list that kustomize-controller makes.
+    pub(super) fn starts(&self, folder: &str, components: &[Text<'a>]) -> Reach {
+        let mut starts = Reach::default();
         match self.kustomization(folder) {
-            Some(number) => self.follow(number, &mut seen, &mut reach),
+            Some(number) => starts.kustomizations.push(number),
             None => {
                 for path in flux::listed(self.tree, folder) {
                     let Some(path) = join(folder, &path) else { continue };
-                    match (self.tree.file(&path), self.kustomization(&path)) {
-                        (Some(file), _) => reach.resources.push(file.id),
-                        (None, Some(number)) => self.follow(number, &mut seen, &mut reach),
-                        (None, None) => {}
+                    match self.tree.file(&path) {
+                        Some(file) => starts.resources.push(file.id),
+                        None => starts.kustomizations.extend(self.kustomization(&path)),
                     }
                 }
             }
         }
-        for component in components {
-            if let Some(number) = join(folder, &component.text).and_then(|path| self.kustomization(&path)) {
-                self.follow(number, &mut seen, &mut reach);
-            }
-        }
-        reach
+        let components = components.iter().filter_map(|component| join(folder, &component.text));
+        starts.kustomizations.extend(components.filter_map(|path| self.kustomization(&path)));
+        starts
     }
 
-    fn follow(&self, number: usize, seen: &mut [bool], reach: &mut Reach) {
-        let mut stack = vec![number];
+    /// The files with objects that a folder leads to.
+    pub(super) fn resources(&self, folder: &str, components: &[Text<'a>]) -> Vec<u32> {
+        let Reach { mut resources, kustomizations } = self.starts(folder, components);
+        let mut seen = vec![false; self.kustomizations.len()];
+        self.follow(kustomizations, &mut seen, |files| resources.extend(files));
+        resources
+    }
+
+    /// Goes to kustomizations and all that they lead to, unless that was seen before, and tells the files with objects that they name.
+    pub(super) fn follow(&self, starts: Vec<u32>, seen: &mut [bool], mut tell: impl FnMut(&[u32])) {
+        let mut stack = starts;
         while let Some(number) = stack.pop() {
-            if std::mem::replace(&mut seen[number], true) {
+            if std::mem::replace(&mut seen[number as usize], true) {
                 continue;
             }
-            let named = &self.kustomizations[number];
-            reach.kustomizations.push(number);
-            reach.resources.extend(&named.resources);
+            let named = &self.kustomizations[number as usize];
+            tell(&named.resources);
             stack.extend(&named.below);
         }
     }
@@ -196,13 +168,13 @@ fn said<'a>(tree: &Tree<'a>, file: &File<'a>) -> Said<'a> {
         FluxKustomization::is_one(node) || flux::is_flux_instance(node) || flux::is_resource_set(node)
     };
     let raw = documents().flat_map(objects::expand).filter(|node| leads_on && is_one(node));
-    let raw: Vec<_> = raw.map(|node| Raw { file: file.id, node: node.clone() }).collect();
+    let raw: Vec<_> = raw.map(|node| Raw { file: file.id, what: What::of(node, tree) }).collect();
     let first = documents().next().filter(|node| is_first && !FluxKustomization::is_one(node));
-    Said { kustomization: first.map(|node| names(file.folder(), node)), raw }
+    Said { kustomization: first.map(|node| named(tree, file, node)), raw }
 }
 
 /// What a kustomization file names.
-fn names(folder: &str, node: &Node<'_>) -> Names {
+fn named<'a>(tree: &Tree<'a>, file: &File<'a>, node: &Node<'_>) -> Named<'a> {
     let (mut resources, mut fragments) = (Vec::new(), Vec::new());
     for entry in node.entries() {
         let items = entry.value.items().iter();
@@ -230,12 +202,24 @@ fn names(folder: &str, node: &Node<'_>) -> Names {
             _ => {}
         }
     }
-    let in_tree = |paths: Vec<&str>| paths.into_iter().filter_map(|path| join(folder, path)).collect();
-    Names {
+    let folder = file.folder();
+    let in_tree = |path: &str| join(folder, path);
+    let file_at = |path: &str| tree.file(path).map(|file| file.id);
+    let mut named = Named {
+        folder,
+        file: file.id,
         is_component: node.text_of(&["kind"]) == Some("Component"),
-        resources: in_tree(resources),
-        fragments: in_tree(fragments),
+        resources: Vec::new(),
+        below: Vec::new(),
+        fragments: fragments.into_iter().filter_map(in_tree).filter_map(|path| file_at(&path)).collect(),
+    };
+    for path in resources.into_iter().filter_map(in_tree) {
+        match file_at(&path) {
+            Some(file) => named.resources.push(file),
+            None => named.below.extend(tree.kustomization(&path).map(|file| file.id)),
+        }
     }
+    named
 }
 
 /// The files that an item names in lists and in a field. A generator may give a file another name: `name=path`.

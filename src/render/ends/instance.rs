@@ -1,11 +1,13 @@
 //! One thing that prints objects, and what it prints.
 
+use std::sync::Arc;
+
 use super::graph::Graph;
 use super::index::{Index, Reach};
 use super::roots::{Found, Place};
-use super::{EndKind, Step};
+use super::{EndKind, Object, Step};
 use crate::render::flux::{self, FluxKustomization, Printed, Variables};
-use crate::render::kustomize::Id;
+use crate::render::kustomize::{Id, Resource};
 use crate::render::{Note, Reason, Tree};
 use crate::yaml::{Node, Span};
 
@@ -19,17 +21,22 @@ pub(super) struct Instance<'a> {
     /// What led to it first: the step of a folder that only shows how a cluster was set up.
     pub(super) before: Option<Step>,
     /// The folder that is built, and what its path is relative to.
-    pub(super) place: Option<Place>,
-    /// The files and kustomizations that take part.
-    pub(super) reach: Reach,
+    pub(super) place: Option<Place<'a>>,
+    /// Where the files and kustomizations begin that take part.
+    pub(super) starts: Reach,
     /// What leads to it. Never empty, once it is reached.
     pub(super) arrivals: Vec<Arrival>,
-    pub(super) printed: Printed<'a>,
+    /// What it prints that is judged.
+    pub(super) objects: Vec<Object<'a>>,
+    /// The `ConfigMaps` that it prints.
+    pub(super) config_maps: Vec<Node<'a>>,
+    /// What it prints that prints something itself.
+    pub(super) leads_to: Vec<What<'a>>,
+    /// What was left out of it.
+    pub(super) notes: Vec<Note>,
     pub(super) key: Key<'a>,
     source: Option<flux::Source<'a>>,
     pub(super) depth: usize,
-    /// Whether it would go on printing itself for ever.
-    is_endless: bool,
 }
 
 /// One way in which something is led to.
@@ -52,17 +59,25 @@ pub(super) struct Task<'a> {
 #[derive(Clone)]
 pub(super) enum What<'a> {
     /// A folder with a kustomization file.
-    Folder(String),
+    Folder(&'a str),
     /// A Kustomization of Flux.
-    Kustomization(Box<FluxKustomization<'a>>, Node<'a>),
+    Kustomization(Arc<Written<'a>>),
     /// A `ResourceSet`.
     ResourceSet(Node<'a>),
+}
+
+/// A Kustomization of Flux, and the object that it was read from.
+pub(super) struct Written<'a> {
+    pub(super) kustomization: FluxKustomization<'a>,
+    pub(super) node: Node<'a>,
+    /// Whether the Flux Operator makes it of a `FluxInstance`, so that it stands nowhere.
+    pub(super) is_made: bool,
 }
 
 /// What two instances have in common if they print the same.
 #[derive(Clone, PartialEq)]
 pub(super) struct Key<'a> {
-    place: Result<Place, Note>,
+    place: Result<Place<'a>, Note>,
     node: Option<Node<'a>>,
     variables: Variables<'a>,
 }
@@ -72,27 +87,26 @@ pub(super) struct Key<'a> {
 impl<'a> Graph<'_, '_, 'a> {
     /// What decides about what a task prints.
     pub(super) fn key(&self, task: &Task<'a>) -> Key<'a> {
-        let nowhere = Place { root: String::new(), folder: String::new() };
         match &task.what {
             What::Folder(folder) => {
-                let place = Place { root: String::new(), folder: folder.clone() };
+                let place = Place { root: "", folder };
                 Key { place: Ok(place), node: None, variables: Variables::default() }
             }
             What::ResourceSet(node) => {
-                Key { place: Ok(nowhere), node: Some(node.clone()), variables: Variables::default() }
+                Key { place: Ok(Place::default()), node: Some(node.clone()), variables: Variables::default() }
             }
-            What::Kustomization(kustomization, node) => Key {
-                place: self.place(kustomization, task.parent),
-                node: Some(node.clone()),
-                variables: self.variables(task.cluster, kustomization),
+            What::Kustomization(written) => Key {
+                place: self.place(&written.kustomization, task.parent),
+                node: Some(written.node.clone()),
+                variables: self.variables(task.cluster, &written.kustomization),
             },
         }
     }
 
-    fn place(&self, kustomization: &FluxKustomization<'a>, parent: Option<usize>) -> Result<Place, Note> {
+    fn place(&self, kustomization: &FluxKustomization<'a>, parent: Option<usize>) -> Result<Place<'a>, Note> {
         let file = self.index.tree.file_of(kustomization.at);
         let parent = parent.map(|parent| &self.instances[parent]);
-        let parent = parent.and_then(|parent| Some((&*parent.place.as_ref()?.root, parent.source.as_ref()?)));
+        let parent = parent.and_then(|parent| Some((parent.place.as_ref()?.root, parent.source.as_ref()?)));
         self.roots.place(
             self.index,
             &kustomization.path,
@@ -101,37 +115,41 @@ impl<'a> Graph<'_, '_, 'a> {
         )
     }
 
-    pub(super) fn build(&self, task: &Task<'a>, key: Key<'a>) -> Instance<'a> {
+    pub(super) fn build(&self, task: &Task<'a>, step: Step, key: Key<'a>) -> Instance<'a> {
         let depth = task.parent.map_or(0, |parent| self.instances[parent].depth + 1);
         let empty = |kind, place| Instance {
             kind,
-            step: task.what.step(self.index),
+            step,
             before: None,
             place,
-            reach: Reach::default(),
+            starts: Reach::default(),
             arrivals: Vec::new(),
-            printed: Printed::default(),
+            objects: Vec::new(),
+            config_maps: Vec::new(),
+            leads_to: Vec::new(),
+            notes: Vec::new(),
             key,
             source: None,
             depth,
-            is_endless: false,
         };
         match &task.what {
             What::Folder(folder) => {
-                let place = Place { root: String::new(), folder: folder.clone() };
-                let mut instance = empty(EndKind::Folder, Some(place));
-                instance.reach = self.index.reach(folder, &[]);
-                instance.printed = Printed::of_folder(&self.kustomize, folder);
+                let mut instance = empty(EndKind::Folder, Some(Place { root: "", folder }));
+                instance.starts = self.index.starts(folder, &[]);
+                instance.take(Printed::of_folder(&self.kustomize, folder), self.index.tree);
                 self.settle(task, instance)
             }
             What::ResourceSet(node) => {
                 let mut instance = empty(EndKind::ResourceSet, None);
-                instance.printed.resources = flux::resources_of(node, &mut instance.printed.notes);
+                let mut notes = Vec::new();
+                let resources = flux::resources_of(node, &mut notes);
+                instance.take(Printed { resources, notes }, self.index.tree);
+                instance.forget_itself(false);
                 instance
             }
-            What::Kustomization(kustomization, _) => {
+            What::Kustomization(written) => {
                 let mut instance = empty(EndKind::Kustomization, None);
-                self.print(&mut instance, kustomization);
+                self.print(&mut instance, &written.kustomization);
                 self.settle(task, instance)
             }
         }
@@ -140,54 +158,50 @@ impl<'a> Graph<'_, '_, 'a> {
     /// Builds the folder of a Kustomization.
     fn print(&self, instance: &mut Instance<'a>, kustomization: &FluxKustomization<'a>) {
         instance.source = Some(kustomization.source.clone());
-        match &instance.key.place {
+        let printed = match &instance.key.place {
             Ok(place) => {
-                instance.place = Some(place.clone());
-                instance.reach = self.index.reach(&place.folder, &kustomization.components);
-                instance.printed = kustomization.build(
-                    self.index.tree,
-                    &self.kustomize,
-                    &place.folder,
-                    &instance.key.variables,
-                );
+                instance.place = Some(*place);
+                instance.starts = self.index.starts(place.folder, &kustomization.components);
+                kustomization.build(self.index.tree, &self.kustomize, place.folder, &instance.key.variables)
             }
-            Err(note) => instance.printed = Printed { resources: Vec::new(), notes: vec![note.clone()] },
-        }
+            Err(note) => Printed { resources: Vec::new(), notes: vec![note.clone()] },
+        };
+        instance.take(printed, self.index.tree);
     }
 
     /// The top of a cluster prints its own Kustomization. What is printed is what counts: it is patched where the raw file is not.
     fn settle(&self, task: &Task<'a>, mut instance: Instance<'a>) -> Instance<'a> {
         for _ in 0..MAX_CHANGES {
-            let Some((kustomization, node)) = self.itself(task, &instance) else { return instance };
+            let Some(written) = self.itself(task, &instance) else {
+                instance.forget_itself(false);
+                return instance;
+            };
             if instance.kind == EndKind::Folder {
                 instance.before = Some(instance.step.clone());
             }
+            let Written { kustomization, node, .. } = &*written;
             instance.kind = EndKind::Kustomization;
             instance.step = Step { name: kustomization.title(), at: kustomization.name.at };
-            let place = instance.key.place.clone();
-            let variables = self.variables(task.cluster, &kustomization);
-            instance.key = Key { place, node: Some(node), variables };
-            self.print(&mut instance, &kustomization);
+            instance.key.node = Some(node.clone());
+            instance.key.variables = self.variables(task.cluster, kustomization);
+            self.print(&mut instance, kustomization);
         }
         let message = format!("{} prints itself with other content each time", instance.step.name);
-        instance.printed.notes.push(Note { at: instance.step.at, reason: Reason::Refused, message });
-        instance.is_endless = true;
+        instance.notes.push(Note { at: instance.step.at, reason: Reason::Refused, message });
+        instance.forget_itself(true);
         instance
     }
 
     /// The Kustomization of the folder that an instance builds, if that prints it, and not as it is already.
-    fn itself(&self, task: &Task<'a>, instance: &Instance<'a>) -> Option<(FluxKustomization<'a>, Node<'a>)> {
+    fn itself(&self, task: &Task<'a>, instance: &Instance<'a>) -> Option<Arc<Written<'a>>> {
         let place = instance.place.as_ref()?;
-        let candidates = instance.printed.resources.iter().filter(|it| FluxKustomization::is_one(&it.node));
-        for resource in candidates {
-            let Some(kustomization) = FluxKustomization::read(&resource.node) else {
-                continue;
-            };
-            let is_itself = instance.kind == EndKind::Folder || kustomization.title() == instance.step.name;
-            let its = is_itself.then(|| self.place(&kustomization, task.parent).ok()).flatten();
+        for what in &instance.leads_to {
+            let What::Kustomization(written) = what else { continue };
+            let is_itself = !written.is_made && (instance.kind == EndKind::Folder || instance.is(what));
+            let its = is_itself.then(|| self.place(&written.kustomization, task.parent).ok()).flatten();
             if its.is_some_and(|its| its.folder == place.folder) {
-                let is_new = instance.key.node.as_ref() != Some(&resource.node);
-                return is_new.then(|| (kustomization, resource.node.clone()));
+                let is_new = instance.key.node.as_ref() != Some(&written.node);
+                return is_new.then(|| Arc::clone(written));
             }
         }
         None
@@ -197,16 +211,40 @@ impl<'a> Graph<'_, '_, 'a> {
 // === impl Instance ===
 
 impl<'a> Instance<'a> {
-    /// What it prints that prints something itself.
-    pub(super) fn leads_to(&self, tree: &Tree<'a>) -> Vec<What<'a>> {
-        let others = self.printed.resources.iter().filter(|it| self.key.node.as_ref() != Some(&it.node));
-        let all = others.filter_map(|resource| What::of(&resource.node, tree));
-        all.filter(|what| !(self.is_endless && self.is(what))).collect()
+    /// Keeps what counts of what was printed.
+    fn take(&mut self, printed: Printed<'a>, tree: &Tree<'a>) {
+        let Printed { resources, notes } = printed;
+        self.notes = notes;
+        self.leads_to = resources.iter().filter_map(|resource| What::of(&resource.node, tree)).collect();
+        self.config_maps =
+            resources.iter().filter(|it| is_config_map(it)).map(|it| it.node.clone()).collect();
+        self.objects = resources.into_iter().filter_map(Object::printed).collect();
+    }
+
+    /// Leaves out that it prints itself: as it is already, and as anything else where it would go on doing so for ever.
+    fn forget_itself(&mut self, is_endless: bool) {
+        let mut leads_to = std::mem::take(&mut self.leads_to);
+        leads_to.retain(|what| {
+            let is_same = match what {
+                What::Folder(_) => false,
+                What::Kustomization(written) => {
+                    !written.is_made && self.key.node.as_ref() == Some(&written.node)
+                }
+                What::ResourceSet(node) => self.key.node.as_ref() == Some(node),
+            };
+            !is_same && !(is_endless && self.is(what))
+        });
+        self.leads_to = leads_to;
     }
 
     fn is(&self, what: &What<'a>) -> bool {
-        matches!(what, What::Kustomization(kustomization, _) if kustomization.title() == self.step.name)
+        matches!(what, What::Kustomization(written) if written.kustomization.title() == self.step.name)
     }
+}
+
+fn is_config_map(resource: &Resource<'_>) -> bool {
+    resource.node.text_of(&["kind"]) == Some("ConfigMap")
+        && resource.node.text_of(&["apiVersion"]) == Some("v1")
 }
 
 // === impl What ===
@@ -215,15 +253,15 @@ impl<'a> What<'a> {
     /// What an object leads to, if it leads to anything.
     pub(super) fn of(node: &Node<'a>, tree: &Tree<'a>) -> Option<Self> {
         let mut notes = Vec::new();
-        let read = |node: Node<'a>, notes| {
+        let read = |node: Node<'a>, notes, is_made| {
             let mut kustomization = FluxKustomization::read(&node)?;
             kustomization.notes = notes;
-            Some(Self::Kustomization(Box::new(kustomization), node))
+            Some(Self::Kustomization(Arc::new(Written { kustomization, node, is_made })))
         };
         if FluxKustomization::is_one(node) {
-            read(node.clone(), notes)
+            read(node.clone(), notes, false)
         } else if flux::is_flux_instance(node) {
-            read(flux::sync_of(node, tree, &mut notes)?, notes)
+            read(flux::sync_of(node, tree, &mut notes)?, notes, true)
         } else {
             flux::is_resource_set(node).then(|| Self::ResourceSet(node.clone()))
         }
@@ -235,10 +273,10 @@ impl<'a> What<'a> {
             Self::Folder(folder) => {
                 let file = index.tree.kustomization(folder);
                 let at = Span { file: file.map_or(0, |file| file.id), start: 0, end: 0 };
-                Step { name: file.map_or(folder.clone(), |file| file.path.to_owned()), at }
+                Step { name: file.map_or(*folder, |file| file.path).to_owned(), at }
             }
-            Self::Kustomization(kustomization, _) => {
-                Step { name: kustomization.title(), at: kustomization.name.at }
+            Self::Kustomization(written) => {
+                Step { name: written.kustomization.title(), at: written.kustomization.name.at }
             }
             Self::ResourceSet(node) => {
                 let Id { namespace, name, .. } = Id::of(node);

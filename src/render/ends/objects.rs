@@ -55,14 +55,9 @@ impl<'a> Object<'a> {
     }
 
     /// A printed object, if it is of a kind that is judged.
-    pub(super) fn printed(resource: &Resource<'a>) -> Option<Self> {
-        let kind = Kind::of(&resource.node)?;
-        Some(Self {
-            kind,
-            node: resource.node.clone(),
-            document: resource.document,
-            layers: resource.layers.clone(),
-        })
+    pub(super) fn printed(resource: Resource<'a>) -> Option<Self> {
+        let Resource { node, document, layers, .. } = resource;
+        Some(Self { kind: Kind::of(&node)?, node, document, layers })
     }
 
     /// Its name; empty where it has none.

@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::index::Index;
-use crate::render::flux::{FluxKustomization, Source, is_opaque};
+use rayon::prelude::*;
+
+use super::index::{Index, Raw};
+use super::instance::{What, Written};
+use crate::render::flux::{Source, is_opaque};
 use crate::render::kustomize::Text;
 use crate::render::{Note, Reason, folder_of, join};
 
@@ -12,49 +15,49 @@ pub(super) struct Roots<'a> {
     /// Those that are told, the deepest first.
     told: Vec<String>,
     /// Those that the Kustomizations of the tree suggest, the deepest first, each with the source that most of them name.
-    guessed: Vec<(String, Source<'a>)>,
+    guessed: Vec<(&'a str, Source<'a>)>,
 }
 
 /// Where a Kustomization was found.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found<'f, 'a> {
     /// The folder of the file that it is written in.
-    pub(super) folder: &'f str,
+    pub(super) folder: &'a str,
     /// What the path of the one that printed it is relative to, and that one's source.
-    pub(super) parent: Option<(&'f str, &'f Source<'a>)>,
+    pub(super) parent: Option<(&'a str, &'f Source<'a>)>,
 }
 
 /// A folder that a Kustomization builds.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Place<'a> {
     /// What its path is relative to.
-    pub(super) root: String,
+    pub(super) root: &'a str,
     /// The folder.
-    pub(super) folder: String,
+    pub(super) folder: &'a str,
 }
 
 // === impl Roots ===
 
 impl<'a> Roots<'a> {
-    pub(super) fn of(index: &Index<'_, 'a>, told: &[String]) -> Self {
+    pub(super) fn of(index: &Index<'_, 'a>, raw: &[Raw<'a>], told: &[String]) -> Self {
         let mut told: Vec<String> = told.iter().filter_map(|root| join("", root)).collect();
         told.sort_by_key(|root| (std::cmp::Reverse(root.len()), root.clone()));
         let mut this = Self { told, guessed: Vec::new() };
-        let mut counted: HashMap<String, HashMap<Source<'a>, usize>> = HashMap::new();
-        for raw in &index.raw {
-            let Some(kustomization) = FluxKustomization::read(&raw.node) else { continue };
-            let Some(path) = relative(&kustomization.path.text).filter(|path| !path.is_empty()) else {
-                continue;
-            };
+        let suggested = raw.par_iter().filter_map(|raw| {
+            let Some(What::Kustomization(written)) = &raw.what else { return None };
+            let Written { kustomization, is_made: false, .. } = &**written else { return None };
+            let path = relative(&kustomization.path.text).filter(|path| !path.is_empty())?;
             let folder = index.tree.files()[raw.file as usize].folder();
-            if let Some(place) = this.above(index, folder, &path) {
-                *counted.entry(place.root).or_default().entry(kustomization.source).or_default() += 1;
-            }
+            Some((this.above(index, folder, &path)?.root, &kustomization.source))
+        });
+        let mut counted: HashMap<&str, HashMap<&Source<'a>, usize>> = HashMap::new();
+        for (root, source) in suggested.collect::<Vec<_>>() {
+            *counted.entry(root).or_default().entry(source).or_default() += 1;
         }
-        let most = |sources: HashMap<Source<'a>, usize>| {
+        let most = |sources: HashMap<&Source<'a>, usize>| {
             let by_count =
-                |(source, count): &(Source<'a>, usize)| (*count, source.name.clone(), source.kind.clone());
-            sources.into_iter().max_by_key(by_count).map(|(source, _)| source).unwrap_or_default()
+                |(source, count): &(&Source<'a>, usize)| (*count, source.name.clone(), source.kind.clone());
+            sources.into_iter().max_by_key(by_count).map(|(source, _)| source.clone()).unwrap_or_default()
         };
         this.guessed = counted.into_iter().map(|(root, sources)| (root, most(sources))).collect();
         this.guessed.sort_by(|(one, _), (other, _)| (other.len(), one).cmp(&(one.len(), other)));
@@ -68,7 +71,7 @@ impl<'a> Roots<'a> {
         path: &Text<'a>,
         source: &Source<'a>,
         found: Found<'_, 'a>,
-    ) -> Result<Place, Note> {
+    ) -> Result<Place<'a>, Note> {
         let note = |reason, message| Err(Note { at: path.at, reason, message });
         if is_opaque(&path.text) {
             return note(Reason::Missing, format!("the path {} is known in the cluster only", path.text));
@@ -79,22 +82,27 @@ impl<'a> Roots<'a> {
         let guessed = self.guessed.iter().find(|(root, _)| holds(root, found.folder));
         let home = found.parent.map(|(_, source)| source).or(guessed.map(|(_, source)| source));
         let is_foreign = home.is_some_and(|home| (&home.kind, &home.name) != (&source.kind, &source.name));
-        let mut known: Vec<&str> =
-            self.told.iter().map(String::as_str).filter(|root| holds(root, found.folder)).collect();
+        // What is told is a text of its own; the same text stands in front of the folder.
+        let mut known: Vec<&'a str> = self
+            .told
+            .iter()
+            .filter(|root| holds(root, found.folder))
+            .map(|root| &found.folder[..root.len()])
+            .collect();
         known.extend(found.parent.map(|(root, _)| root));
-        known.extend(guessed.map(|(root, _)| root.as_str()));
+        known.extend(guessed.map(|(root, _)| *root));
         if path_in_root.is_empty() {
             return match known.first() {
                 _ if is_foreign => note(Reason::Remote, format!("{} is another source", named(source))),
-                root => Ok(Place {
-                    root: root.unwrap_or(&"").to_string(),
-                    folder: root.unwrap_or(&"").to_string(),
-                }),
+                root => {
+                    let root = root.copied().unwrap_or_default();
+                    Ok(Place { root, folder: root })
+                }
             };
         }
         let in_known = known.iter().find_map(|root| {
-            let folder = join(root, &path_in_root).filter(|folder| index.folders.has(folder))?;
-            Some(Place { root: (*root).to_owned(), folder })
+            let folder = index.folders.get(&join(root, &path_in_root)?)?;
+            Some(Place { root, folder })
         });
         let above = || if is_foreign { None } else { self.above(index, found.folder, &path_in_root) };
         match in_known.or_else(above) {
@@ -108,13 +116,12 @@ impl<'a> Roots<'a> {
     }
 
     /// The nearest folder above a folder in which a path exists; never above the top of a repository that is told.
-    fn above(&self, index: &Index<'_, 'a>, folder: &str, path: &str) -> Option<Place> {
+    fn above(&self, index: &Index<'_, 'a>, folder: &'a str, path: &str) -> Option<Place<'a>> {
         let top = self.told.iter().find(|root| holds(root, folder)).map_or("", String::as_str);
         let mut root = folder;
         loop {
-            let folder = join(root, path)?;
-            if index.folders.has(&folder) {
-                return Some(Place { root: root.to_owned(), folder });
+            if let Some(folder) = index.folders.get(&join(root, path)?) {
+                return Some(Place { root, folder });
             }
             if root == top {
                 return None;

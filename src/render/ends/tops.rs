@@ -1,22 +1,23 @@
 //! Where to begin, and what has been reached from there.
 
+use rayon::prelude::*;
+
 use super::Use;
-use super::graph::Graph;
-use super::index::{Index, Reach};
+use super::index::{Index, Raw, Reach};
 use super::instance::What;
 use super::roots::{Found, Roots};
 
 /// What nothing else leads to, as far as that can be told before anything is built.
-#[derive(Debug, Default)]
-pub(super) struct Tops {
+#[derive(Default)]
+pub(super) struct Tops<'a> {
     /// Objects of Flux that stand alone, or that their own folder alone leads to.
-    pub(super) raw: Vec<usize>,
+    pub(super) raw: Vec<What<'a>>,
     /// Kustomizations that nothing names and that lead to objects of Flux.
-    pub(super) leading: Vec<usize>,
-    /// Objects of Flux that only each other lead to.
-    pub(super) circular: Vec<usize>,
+    pub(super) leading: Vec<u32>,
+    /// Objects of Flux that only each other lead to, each with its file.
+    pub(super) circular: Vec<(u32, What<'a>)>,
     /// Kustomizations that nothing names.
-    pub(super) folders: Vec<usize>,
+    pub(super) folders: Vec<u32>,
 }
 
 /// What has been reached.
@@ -29,47 +30,48 @@ pub(super) struct Reached {
 
 // === impl Tops ===
 
-impl Tops {
-    pub(super) fn of<'a>(index: &Index<'_, 'a>, roots: &Roots<'a>) -> Self {
+impl<'a> Tops<'a> {
+    pub(super) fn of(index: &Index<'_, 'a>, roots: &Roots<'a>, raw: Vec<Raw<'a>>) -> Self {
         let mut by_file = vec![Vec::new(); index.tree.files().len()];
-        for (number, raw) in index.raw.iter().enumerate() {
+        for (number, raw) in raw.iter().enumerate() {
             by_file[raw.file as usize].push(number);
         }
-        let mut leads_to_it = vec![Led::default(); index.raw.len()];
-        for (number, raw) in index.raw.iter().enumerate() {
-            let Some(What::Kustomization(kustomization, _)) = What::of(&raw.node, index.tree) else {
-                continue;
-            };
-            let found = Found { folder: index.tree.files()[raw.file as usize].folder(), parent: None };
-            let Ok(place) = roots.place(index, &kustomization.path, &kustomization.source, found) else {
-                continue;
-            };
-            for file in index.reach(&place.folder, &kustomization.components).resources {
-                for to in &by_file[file as usize] {
-                    let led = &mut leads_to_it[*to];
-                    if *to == number { led.itself = true } else { led.another = true }
-                }
+        let lead = raw.par_iter().enumerate().map(|(number, raw)| {
+            let mut led: Vec<usize> = Vec::new();
+            if let Some(What::Kustomization(written)) = &raw.what {
+                let kustomization = &written.kustomization;
+                let found = Found { folder: index.tree.files()[raw.file as usize].folder(), parent: None };
+                let place = roots.place(index, &kustomization.path, &kustomization.source, found);
+                let files = place.map(|place| index.resources(place.folder, &kustomization.components));
+                led.extend(files.iter().flatten().flat_map(|file| &by_file[*file as usize]));
+            }
+            (number, led)
+        });
+        let mut leads_to_it = vec![Led::default(); raw.len()];
+        for (number, led) in lead.collect::<Vec<_>>() {
+            for to in led {
+                let led = &mut leads_to_it[to];
+                if to == number { led.itself = true } else { led.another = true }
             }
         }
         let mut this = Self::default();
-        for (number, led) in leads_to_it.iter().enumerate() {
-            let is_named = index.named[index.raw[number].file as usize].resource;
+        for (raw, led) in raw.into_iter().zip(leads_to_it) {
+            let is_named = index.named[raw.file as usize].resource;
             if led.another {
-                this.circular.push(number);
+                this.circular.extend(raw.what.map(|what| (raw.file, what)));
             } else if led.itself || !is_named {
-                this.raw.push(number);
+                this.raw.extend(raw.what);
             }
         }
-        for (number, kustomization) in index.kustomizations.iter().enumerate() {
-            if index.is_named[number] || kustomization.is_component {
-                continue;
-            }
-            this.folders.push(number);
-            let reach = index.reach(&kustomization.folder, &[]);
-            if reach.resources.iter().any(|file| !by_file[*file as usize].is_empty()) {
-                this.leading.push(number);
-            }
-        }
+        let unnamed = (0..).zip(&index.kustomizations).filter(|(number, kustomization)| {
+            !index.is_named[*number as usize] && !kustomization.is_component
+        });
+        this.folders = unnamed.map(|(number, _)| number).collect();
+        let leads = |number: &&u32| {
+            let files = index.resources(index.kustomizations[**number as usize].folder, &[]);
+            files.iter().any(|file| !by_file[*file as usize].is_empty())
+        };
+        this.leading = this.folders.par_iter().filter(leads).copied().collect();
         this
     }
 }
@@ -84,23 +86,20 @@ struct Led {
 // === impl Reached ===
 
 impl Reached {
-    /// What the instances of a graph reach.
-    pub(super) fn by(graph: &Graph<'_, '_, '_>) -> Self {
-        let index = graph.index;
-        let mut this = Self {
+    /// Nothing yet.
+    pub(super) fn of(index: &Index<'_, '_>) -> Self {
+        Self {
             resources: vec![false; index.tree.files().len()],
             kustomizations: vec![false; index.kustomizations.len()],
-        };
-        for instance in &graph.instances {
-            let Reach { resources, kustomizations } = &instance.reach;
-            for file in resources {
-                this.resources[*file as usize] = true;
-            }
-            for number in kustomizations {
-                this.kustomizations[*number] = true;
-            }
         }
-        this
+    }
+
+    /// Adds what is reached from somewhere.
+    pub(super) fn add(&mut self, index: &Index<'_, '_>, starts: Reach) {
+        let Self { resources, kustomizations } = self;
+        let mut tell = |files: &[u32]| files.iter().for_each(|file| resources[*file as usize] = true);
+        tell(&starts.resources);
+        index.follow(starts.kustomizations, kustomizations, tell);
     }
 
     /// What each file is used for.

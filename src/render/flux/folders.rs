@@ -39,8 +39,9 @@ impl<'a> Folders<'a> {
         Self(folders)
     }
 
-    pub(crate) fn has(&self, folder: &str) -> bool {
-        self.0.contains(folder)
+    /// A folder as the tree has it, if it is there.
+    pub(crate) fn get(&self, folder: &str) -> Option<&'a str> {
+        self.0.get(folder).copied()
     }
 }
 
@@ -110,7 +111,7 @@ mod tests {
         let mut tree = Tree::default();
         tree.add("a/b/c.yaml", "");
         let folders = Folders::of(&tree);
-        assert!(["", "a", "a/b"].iter().all(|folder| folders.has(folder)));
-        assert!(!folders.has("a/b/c.yaml") && !folders.has("b"));
+        assert!(["", "a", "a/b"].iter().all(|folder| folders.get(folder) == Some(folder)));
+        assert!(["a/b/c.yaml", "b"].iter().all(|folder| folders.get(folder).is_none()));
     }
 }
