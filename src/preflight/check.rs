@@ -5,7 +5,7 @@ mod relations;
 mod release;
 mod unread;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
@@ -13,7 +13,7 @@ use super::baseline::Baseline;
 use super::collect::Collected;
 use super::files::Files;
 use super::fix::{self, Fix};
-use super::ignores;
+use super::ignores::{self, Ignore};
 use crate::policy::{Facts, Settings};
 use crate::render::Tree;
 use crate::render::ends::{self, EndKind, Rendered};
@@ -54,18 +54,28 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
     let tree = Files::tree(collected);
     // Most of the time goes into reading; whoever needs a document later finds it read.
     tree.files().par_iter().for_each(|file| _ = file.documents());
-    let rendered = ends::all(&tree, &collected.repositories);
+    // Each has parts that only one thread can do; meanwhile another one does the next.
+    let (rendered, (unread, comments)) = rayon::join(
+        || ends::all(&tree, &collected.repositories),
+        || (unread::all(collected, &tree), comments(&tree)),
+    );
     let relations = Relations::of(&rendered, collected.has_folders, criteria);
-    let mut found = release::judge_all(&rendered, &relations, criteria, &files);
-    let unread = unread::all(collected, &tree);
+    let (mut found, ((of_sources, parts), (not_rendered, judged))) = rayon::join(
+        || release::judge_all(&rendered, &relations, criteria, &files),
+        || {
+            rayon::join(
+                || (relations.diagnostics(&rendered), release::parts(&rendered)),
+                || (not_rendered(&rendered), judged(&rendered)),
+            )
+        },
+    );
     let is_partial = !unread.faults.is_empty();
     found.extend(unread.faults);
-    found.extend(relations.diagnostics(&rendered));
-    let not_judged = [not_rendered(&rendered), unread.templates, release::parts(&rendered)].concat();
-    let places = not_judged.len();
-    found.extend(not_judged);
+    found.extend(of_sources);
+    let places = not_rendered.len() + unread.templates.len() + parts.len();
+    found.extend(not_rendered.into_iter().chain(unread.templates).chain(parts));
 
-    let mut ignored = keep_quiet(&mut found, &tree);
+    let mut ignored = keep_quiet(&mut found, comments, &tree);
     sort(&mut found, &files);
     fingerprint::give(&mut found, &files);
     let fingerprints = found.iter().map(|it| it.fingerprint.clone()).collect();
@@ -77,7 +87,7 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
     let (releases, unreached) = counted(&rendered);
     let summary =
         Summary { files: collected.sources.len(), releases, unreached, not_judged: places, ignored };
-    let report = Report { diagnostics: found, judged: judged(&rendered), summary };
+    let report = Report { diagnostics: found, judged, summary };
     // Both die with the process: to free them piece by piece takes a tenth of all the time.
     std::mem::forget((rendered, tree));
     Checked { report, files, is_partial, fingerprints }
@@ -111,8 +121,10 @@ impl Checked<'_> {
 /// The places that could not be rendered, each once.
 fn not_rendered(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
     let of_ends = rendered.ends.iter().flat_map(|end| &end.notes);
-    let notes: BTreeSet<_> = rendered.notes.iter().chain(of_ends).collect();
-    let diagnostics = notes.into_iter().map(|note| Diagnostic {
+    let mut notes: Vec<_> = rendered.notes.iter().chain(of_ends).collect();
+    notes.par_sort_unstable();
+    notes.dedup();
+    let diagnostics = notes.into_par_iter().map(|note| Diagnostic {
         what: note.message.clone(),
         location: Some(note.at.into()),
         ..plain(NOT_JUDGED, Grade::Note)
@@ -130,42 +142,41 @@ fn plain(rule: &'static str, grade: Grade) -> Diagnostic {
     }
 }
 
+/// The comments that ask to keep quiet, for each file that has some.
+fn comments<'a>(tree: &Tree<'a>) -> Vec<(u32, Vec<Ignore<'a>>)> {
+    let comments = tree.files().par_iter().map(|file| (file.id, ignores::of(file.text)));
+    comments.filter(|(_, comments)| !comments.is_empty()).collect()
+}
+
 /// Takes out what a comment asks to keep quiet about, and says which comments are of no use. Returns how many it took out.
-fn keep_quiet(found: &mut Vec<Diagnostic>, tree: &Tree<'_>) -> usize {
-    let mut quiet = 0;
-    let mut by_file: BTreeMap<u32, Vec<Diagnostic>> = BTreeMap::new();
-    for diagnostic in found.drain(..) {
-        let file = diagnostic.location.map_or(u32::MAX, |location| location.span.file);
-        by_file.entry(file).or_default().push(diagnostic);
+fn keep_quiet(found: &mut Vec<Diagnostic>, comments: Vec<(u32, Vec<Ignore<'_>>)>, tree: &Tree<'_>) -> usize {
+    struct Comments<'a> {
+        all: Vec<Ignore<'a>>,
+        used: Vec<bool>,
+        lines: Lines<'a>,
     }
-    let ignores: Vec<_> = tree.files().par_iter().map(|file| ignores::of(file.text)).collect();
-    for (file, ignores) in tree.files().iter().zip(ignores) {
-        if ignores.is_empty() {
-            continue;
-        }
-        let lines = Lines::of(file.text);
-        let mut used = vec![false; ignores.len()];
-        let diagnostics = by_file.entry(file.id).or_default();
-        diagnostics.retain(|diagnostic| {
-            let start = diagnostic.location.map_or(0, |location| location.span.start as usize);
-            let line = lines.position(start).line;
-            let comment = ignores.iter().position(|ignore| ignore.is_about(diagnostic.rule, line));
-            if let Some(comment) = comment {
-                used[comment] = true;
-                quiet += 1;
-            }
-            comment.is_none()
-        });
-        for (ignore, used) in ignores.iter().zip(used) {
-            diagnostics.extend(useless(ignore, used, file.id));
-        }
+    let by_file = comments.into_iter().map(|(file, all)| {
+        let used = vec![false; all.len()];
+        (file, Comments { all, used, lines: Lines::of(tree.files()[file as usize].text) })
+    });
+    let mut by_file: BTreeMap<u32, Comments<'_>> = by_file.collect();
+    let before = found.len();
+    found.retain(|diagnostic| {
+        let Some(Location { span }) = diagnostic.location else { return true };
+        let Some(Comments { all, used, lines }) = by_file.get_mut(&span.file) else { return true };
+        let line = lines.position(span.start as usize).line;
+        let comment = all.iter().position(|ignore| ignore.is_about(diagnostic.rule, line));
+        comment.inspect(|comment| used[*comment] = true).is_none()
+    });
+    let quiet = before - found.len();
+    for (file, Comments { all, used, .. }) in by_file {
+        found.extend(all.iter().zip(used).filter_map(|(ignore, used)| useless(ignore, used, file)));
     }
-    found.extend(by_file.into_values().flatten());
     quiet
 }
 
 /// What is wrong with an ignore comment.
-fn useless(ignore: &ignores::Ignore<'_>, used: bool, file: u32) -> Option<Diagnostic> {
+fn useless(ignore: &Ignore<'_>, used: bool, file: u32) -> Option<Diagnostic> {
     let unknown = ignore.rules.iter().find(|rule| find_rule(rule).is_none());
     let what = if let Some(rule) = unknown {
         format!("the comment names a rule {rule:?}, which there is not; `chartgate rules` lists them")
@@ -188,7 +199,7 @@ fn sort(found: &mut [Diagnostic], files: &Files<'_>) {
         let span = it.location.map(|location| location.span);
         (span.map(|span| files.path(span.file)), span.map(|span| (span.start, span.end)))
     };
-    found.sort_by(|one, other| {
+    found.par_sort_by(|one, other| {
         key(one)
             .cmp(&key(other))
             .then_with(|| other.grade.cmp(&one.grade))
@@ -206,9 +217,13 @@ fn counted(rendered: &Rendered<'_>) -> (usize, usize) {
     (count(|_| true), count(|kind| kind == EndKind::File))
 }
 
-/// Each HelmRelease of each file once.
+/// Each HelmRelease of each file once. Of several that a document became, the last one gives its name.
 fn judged(rendered: &Rendered<'_>) -> Vec<Judged> {
     let releases = rendered.ends.iter().flat_map(release::whole);
-    let judged: BTreeMap<_, _> = releases.map(|it| (it.node.at, release::object_of(&it.node))).collect();
-    judged.into_iter().map(|(span, object)| Judged { object, location: Some(span.into()) }).collect()
+    let judged: BTreeMap<_, _> = releases.map(|it| (it.node.at, &it.node)).collect();
+    let judged: Vec<_> = judged.into_iter().collect();
+    let judged = judged
+        .par_iter()
+        .map(|(span, node)| Judged { object: release::object_of(node), location: Some((*span).into()) });
+    judged.collect()
 }

@@ -1,6 +1,6 @@
 //! What documents have to do with each other: releases with their sources, sources with those that use them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{Criteria, plain};
 use crate::policy::{CHART_REF_KINDS, Facts, Flux, Names};
@@ -13,7 +13,7 @@ use crate::report::{Diagnostic, Grade, Related};
 use crate::yaml::{Node, Span};
 
 /// A source by kind, namespace and name.
-type Id = (Kind, String, String);
+type Id<'r> = (Kind, &'r str, &'r str);
 
 /// What the sources of all files come to.
 #[derive(Debug)]
@@ -58,10 +58,11 @@ impl Relations {
 
     /// The findings about sources.
     pub(super) fn diagnostics(&self, rendered: &Rendered<'_>) -> Vec<Diagnostic> {
-        let mut found = duplicates(rendered);
-        if self.has_folders {
-            found.extend(unused(rendered));
-        }
+        let (mut found, unused) = rayon::join(
+            || duplicates(rendered),
+            || if self.has_folders { unused(rendered) } else { Vec::new() },
+        );
+        found.extend(unused);
         if let Some(flux) = self.refuses_tags {
             found.extend(tags(rendered, flux));
         }
@@ -85,14 +86,18 @@ fn sources(
         if is_opaque(object.name()) || is_opaque(namespace) {
             open.insert(kind);
         }
-        names.entry(namespace.into()).or_default().insert(object.name().into());
+        match names.get_mut(namespace) {
+            Some(names) if names.contains(object.name()) => {}
+            Some(names) => _ = names.insert(object.name().into()),
+            None => _ = names.insert(namespace.into(), [object.name().into()].into()),
+        }
     }
     known.retain(|kind, _| !open.contains(kind));
     known
 }
 
-fn id_of(object: &Object<'_>) -> Id {
-    (object.kind, object.namespace().unwrap_or_default().to_owned(), object.name().to_owned())
+fn id_of<'r>(object: &'r Object<'_>) -> Id<'r> {
+    (object.kind, object.namespace().unwrap_or_default(), object.name())
 }
 
 /// The place of an object: its name.
@@ -102,18 +107,18 @@ fn place_of(object: &Object<'_>) -> Span {
 
 /// Sources that two Flux Kustomizations of one cluster apply from two manifests.
 fn duplicates(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
-    let mut seen: BTreeMap<(Span, Id), Span> = BTreeMap::new();
+    let mut seen: HashMap<(Span, Id<'_>), Span> = HashMap::new();
     let mut told: BTreeMap<(Span, Span), Diagnostic> = BTreeMap::new();
     for end in rendered.ends.iter().filter(|end| end.kind == EndKind::Kustomization) {
         let clusters: BTreeSet<_> = end.ways.iter().filter_map(|way| Some(way.steps.first()?.at)).collect();
         for object in end.objects.iter().filter(|object| object.kind != Kind::HelmRelease) {
             let id = id_of(object);
-            if id.2.is_empty() || is_opaque(&id.1) || is_opaque(&id.2) {
+            if id.2.is_empty() || is_opaque(id.1) || is_opaque(id.2) {
                 continue;
             }
             let place = place_of(object);
             for cluster in &clusters {
-                let first = *seen.entry((*cluster, id.clone())).or_insert(place);
+                let first = *seen.entry((*cluster, id)).or_insert(place);
                 if first != place {
                     told.entry((first, place)).or_insert_with(|| duplicate(object, first));
                 }
@@ -138,7 +143,8 @@ fn duplicate(object: &Object<'_>, first: Span) -> Diagnostic {
 /// The `HelmRepository` objects that no release and no `HelmChart` refers to.
 fn unused(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
     let objects = || rendered.ends.iter().flat_map(|end| &end.objects);
-    let mut used: BTreeSet<(String, String)> = BTreeSet::new();
+    // The namespaces in which a name is used; empty for one that is not told.
+    let mut used: HashMap<&str, HashSet<&str>> = HashMap::new();
     for object in objects() {
         let reference = match object.kind {
             Kind::HelmRelease => object.node.at(&["spec", "chart", "spec", "sourceRef"]),
@@ -152,18 +158,15 @@ fn unused(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
         if is_opaque(name) {
             return Vec::new();
         }
-        used.insert((
-            if is_opaque(namespace) { String::new() } else { namespace.to_owned() },
-            name.to_owned(),
-        ));
+        used.entry(name).or_default().insert(if is_opaque(namespace) { "" } else { namespace });
     }
     let is_used = |object: &Object<'_>| {
-        let name = object.name();
-        let namespace = object.namespace().unwrap_or_default();
+        let (_, namespace, name) = id_of(object);
         is_opaque(name)
-            || used.contains(&(namespace.to_owned(), name.to_owned()))
-            // One of the two names no namespace, or one that is filled in elsewhere.
-            || used.iter().any(|(other, used)| used == name && (other.is_empty() || namespace.is_empty() || is_opaque(namespace)))
+            || used.get(name).is_some_and(|used| {
+                // One of the two names no namespace, or one that is filled in elsewhere.
+                used.contains(namespace) || used.contains("") || namespace.is_empty() || is_opaque(namespace)
+            })
     };
     let mut told: BTreeMap<Span, Diagnostic> = BTreeMap::new();
     let mut in_use: BTreeSet<Span> = BTreeSet::new();
@@ -192,7 +195,7 @@ fn nobody_uses(object: &Object<'_>) -> Diagnostic {
 
 /// Releases whose `OCIRepository` has a tag that their helm-controller refuses, because it is no version.
 fn tags(rendered: &Rendered<'_>, flux: Flux) -> Vec<Diagnostic> {
-    let mut tagged: BTreeMap<(String, String), &Object<'_>> = BTreeMap::new();
+    let mut tagged: HashMap<(&str, &str), &Object<'_>> = HashMap::new();
     for object in
         rendered.ends.iter().flat_map(|end| &end.objects).filter(|it| it.kind == Kind::OciRepository)
     {
@@ -208,7 +211,7 @@ fn tags(rendered: &Rendered<'_>, flux: Flux) -> Vec<Diagnostic> {
         }
         let namespace = reference.text_of(&["namespace"]).or(release.namespace()).unwrap_or_default();
         let name = reference.text_of(&["name"]).unwrap_or_default();
-        let Some(source) = tagged.get(&(namespace.to_owned(), name.to_owned())) else { continue };
+        let Some(source) = tagged.get(&(namespace, name)) else { continue };
         if let Some((tag, place)) = refused_tag(&source.node) {
             told.entry(place).or_insert_with(|| refused(release, source, &tag, place, flux));
         }

@@ -1,7 +1,5 @@
 //! The rules' findings about every rendered HelmRelease, each once, however many ways lead to it.
 
-use std::collections::BTreeMap;
-
 use rayon::prelude::*;
 
 use super::relations::Relations;
@@ -15,11 +13,17 @@ use crate::report::rule::NOT_JUDGED;
 use crate::report::{Diagnostic, Grade, Object, Related};
 use crate::yaml::{Node, Span};
 
-/// What makes two findings the same one.
-type Identity = (Span, &'static str, String);
-
-/// A finding, the object that it is about, and the end that prints the object.
-type Found<'r, 'a> = (Finding, Grade, &'r Node<'a>, &'r End<'a>);
+/// A finding.
+struct Found<'r, 'a> {
+    finding: Finding,
+    grade: Grade,
+    /// The place that it is about.
+    span: Span,
+    /// The object that it is about.
+    object: &'r Node<'a>,
+    /// What prints the object.
+    end: &'r End<'a>,
+}
 
 /// Judges the releases of every end.
 pub(super) fn judge_all(
@@ -31,15 +35,12 @@ pub(super) fn judge_all(
     let found = rendered.ends.par_iter().flat_map_iter(|end| {
         whole(end).flat_map(move |object| findings(&object.node, end, relations, criteria))
     });
-    let mut once: BTreeMap<Identity, Vec<Found<'_, '_>>> = BTreeMap::new();
-    for found in found.collect::<Vec<_>>() {
-        let (finding, _, node, _) = &found;
-        let identity = (place::of(node, &finding.at), finding.rule.id, finding.what.clone());
-        once.entry(identity).or_default().push(found);
-    }
+    let mut found: Vec<Found<'_, '_>> = found.collect();
+    // Alike ones keep their order: the first one is told.
+    found.par_sort_by(|one, other| one.identity().cmp(&other.identity()));
     // Most of it goes into fixes.
-    let once: Vec<_> = once.into_iter().collect();
-    once.par_iter().map(|((span, ..), found)| diagnostic(*span, found, criteria, files)).collect()
+    let once = found.par_chunk_by(|one, other| one.identity() == other.identity());
+    once.map(|found| diagnostic(found, criteria, files)).collect()
 }
 
 /// The releases of an end that are judged.
@@ -81,14 +82,15 @@ fn findings<'r, 'a>(
     let graded = findings.filter_map(|finding| {
         let mode = settings.rules.get(finding.rule.id).and_then(|rule| rule.mode);
         let grade = grade(&finding, mode)?;
-        Some((finding, grade, node, end))
+        let span = place::of(node, &finding.at);
+        Some(Found { finding, grade, span, object: node, end })
     });
     graded.collect()
 }
 
 /// What is told of a finding, by the first object that has it and all the ways that lead to one.
-fn diagnostic(span: Span, found: &[Found<'_, '_>], criteria: Criteria<'_>, files: &Files<'_>) -> Diagnostic {
-    let (finding, grade, object, _) = &found[0];
+fn diagnostic(found: &[Found<'_, '_>], criteria: Criteria<'_>, files: &Files<'_>) -> Diagnostic {
+    let Found { finding, grade, span, object, .. } = &found[0];
     let (settings, installed) = (criteria.settings, criteria.facts.serving(""));
     let scope = Scope { object, selectors: &[], settings, installed, files };
     let fix = criteria.fixes.then(|| fix::fix(finding, &scope)).flatten().and_then(Result::ok);
@@ -100,9 +102,9 @@ fn diagnostic(span: Span, found: &[Found<'_, '_>], criteria: Criteria<'_>, files
         help: finding.help.clone().into_owned(),
         object: Some(object_of(object)),
         field: finding.field(),
-        location: Some(span.into()),
+        location: Some((*span).into()),
         related: related(object, finding),
-        ways: found.iter().flat_map(|(.., end)| ways(end)).collect(),
+        ways: found.iter().flat_map(|found| ways(found.end)).collect(),
         fix,
         fingerprint: String::new(),
     }
@@ -158,4 +160,13 @@ fn related(object: &Node<'_>, finding: &Finding) -> Vec<Related> {
         over.into_iter().map(|span| Related { location: span.into(), what: "it overrides this".to_owned() }),
     );
     related
+}
+
+// === impl Found ===
+
+impl Found<'_, '_> {
+    /// What makes two findings the same one.
+    fn identity(&self) -> (Span, &'static str, &str) {
+        (self.span, self.finding.rule.id, &self.finding.what)
+    }
 }
