@@ -4,7 +4,7 @@ use super::folders::listed;
 use super::kustomization::{FluxKustomization, Patches};
 use super::operator;
 use super::substitution::Variables;
-use crate::render::kustomize::{Kustomization, Kustomize, Resource, Text};
+use crate::render::kustomize::{Build, Kustomization, Kustomize, Resource, Text};
 use crate::render::{Note, Reason, Tree, join};
 use crate::yaml::{Entry, Key, Node, Span, Value};
 
@@ -20,10 +20,9 @@ pub struct Printed<'a> {
 impl<'a> Printed<'a> {
     /// What the kustomization file of a folder makes, without Flux.
     pub fn of_folder(kustomize: &Kustomize<'_, 'a>, folder: &str) -> Self {
-        let Some((kustomization, mut notes)) = kustomize.kustomization(folder) else {
-            return Self::default();
-        };
-        let resources = printed(kustomize, folder, kustomization, &mut notes);
+        let Some(build) = kustomize.once(folder) else { return Self::default() };
+        let mut notes = Vec::new();
+        let resources = printed(build, &mut notes);
         Self { resources, notes }
     }
 }
@@ -46,7 +45,7 @@ impl<'a> FluxKustomization<'a> {
             notes.push(Note { at: self.name.at, reason: Reason::Refused, message });
         }
         let kustomization = self.generate(tree, kustomize, folder, &mut notes);
-        let mut resources = printed(kustomize, folder, kustomization, &mut notes);
+        let mut resources = printed(kustomize.given(folder, kustomization), &mut notes);
         for resource in &mut resources {
             if variables.count() {
                 resource.node = variables.substitute(&resource.node, &mut notes);
@@ -142,16 +141,10 @@ fn set<'a, const N: usize>(node: &mut Node<'a>, path: [Key<'a>; N], value: &Node
 }
 
 /// What a kustomization prints that matters.
-fn printed<'a>(
-    kustomize: &Kustomize<'_, 'a>,
-    folder: &str,
-    kustomization: Kustomization<'a>,
-    notes: &mut Vec<Note>,
-) -> Vec<Resource<'a>> {
-    let mut build = kustomize.given(folder, kustomization);
+fn printed<'a>(mut build: Build<'a>, notes: &mut Vec<Note>) -> Vec<Resource<'a>> {
     notes.extend(build.all_notes().into_iter().cloned());
     build.resources.retain(|resource| matters(&resource.node));
-    build.printed()
+    build.into_printed()
 }
 
 /// Whether an object is judged, or leads to others, or holds variables. All else is many times as much, and nobody looks at it.

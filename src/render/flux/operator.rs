@@ -40,7 +40,7 @@ pub fn sync_of<'a>(instance: &Node<'a>, tree: &Tree<'a>, notes: &mut Vec<Note>) 
     let mut build = Kustomize::of(tree).patched(resource, &patches);
     // That somewhere else is what a patch is for is no news.
     notes.extend(build.notes.drain(..).filter(|note| note.reason != Reason::Remote));
-    build.printed().pop().map(|resource| resource.node)
+    build.into_printed().pop().map(|resource| resource.node)
 }
 
 fn unpatched<'a>(instance: &Node<'a>) -> Option<Node<'a>> {

@@ -81,15 +81,15 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
 
     fn gather(&mut self, folder: &str, read: &Read<'a>) {
         let mut seen = Seen::of(&self.build.resources);
-        for named in &read.resources {
+        for named in &*read.resources {
             let layer = Layer { at: named.at, by: By::Resources };
             match &named.to {
                 To::Nowhere(reason, message) => {
                     self.note(named.at, *reason, message.clone());
                     self.build.incomplete.get_or_insert(*reason);
                 }
-                To::File(path) => {
-                    let file = self.kustomize.tree.file(path).expect("it was found when the path was read");
+                To::File(file) => {
+                    let file = &self.kustomize.tree.files()[*file as usize];
                     let documents = documents::of_file(file, &mut self.build.notes);
                     for mut resource in documents::objects(&documents, &mut self.build.notes) {
                         resource.layers.push(layer);
@@ -109,7 +109,7 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
     }
 
     /// What a folder that is named as a resource makes.
-    fn below(&mut self, folder: &str, below: &str, at: Span) -> Option<Arc<Build<'a>>> {
+    fn below(&mut self, folder: &str, below: &'a str, at: Span) -> Option<Arc<Build<'a>>> {
         if self.kustomize.leads_back(below, folder) {
             self.note(at, Reason::Refused, format!("a cycle: {} leads back here", shown(below)));
             return None;
@@ -142,7 +142,7 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         self.build.resources.push(resource);
     }
 
-    fn apply_component(&mut self, folder: &str, named: &Named, depth: usize) {
+    fn apply_component(&mut self, folder: &str, named: &Named<'a>, depth: usize) {
         let path = match &named.to {
             To::Folder(path) => path,
             To::Nowhere(reason, message) => {

@@ -1,11 +1,11 @@
 //! From files to objects.
 
-use super::inline;
+use super::engine::Kustomize;
 use super::kustomization::Text;
 use super::printing::{Reading, settled, words};
 use super::resource::{Id, Resource};
 use crate::json::Kind;
-use crate::render::tree::{File, Note, Reason, Tree};
+use crate::render::tree::{File, Note, Reason};
 use crate::yaml::{Node, Span};
 
 /// The objects in documents, with lists of objects taken apart. What kustomize would refuse is noted, and left out.
@@ -14,8 +14,8 @@ pub(super) fn objects<'a>(documents: &[Node<'a>], notes: &mut Vec<Note>) -> Vec<
     // Lists in lists come behind what stands beside them, as with kustomize.
     let mut queue: std::collections::VecDeque<(Node<'a>, Span)> = std::collections::VecDeque::new();
     for document in documents {
-        let is_list = documents.len() == 1 && matches!(Id::of(document).kind, "List" | "ResourceList");
-        match document.get("items").filter(|_| is_list) {
+        let is_list = || documents.len() == 1 && matches!(Id::of(document).kind, "List" | "ResourceList");
+        match document.get("items").filter(|_| is_list()) {
             Some(items) => queue.extend(items.items().iter().map(|item| (item.clone(), item.at))),
             None => queue.push_back((document.clone(), document.at)),
         }
@@ -25,8 +25,7 @@ pub(super) fn objects<'a>(documents: &[Node<'a>], notes: &mut Vec<Note>) -> Vec<
             notes.push(Note { at, reason: Reason::Refused, message: why });
             continue;
         }
-        let items = node.get("items").filter(|_| Id::of(&node).kind.ends_with("List"));
-        match items {
+        match node.get("items").filter(|_| Id::of(&node).kind.ends_with("List")) {
             None => objects.push(Resource { node, document: at, layers: Vec::new(), previous: Vec::new() }),
             Some(items) => {
                 for item in items.items() {
@@ -71,12 +70,18 @@ pub(super) fn of_file<'a>(file: &File<'a>, notes: &mut Vec<Note>) -> Vec<Node<'a
 }
 
 /// The documents of a text in a file that can be read; the others are noted.
-pub(super) fn of_text<'a>(text: &Text<'_>, tree: &Tree<'a>, notes: &mut Vec<Note>) -> Vec<Node<'a>> {
+pub(super) fn of_text<'a>(
+    text: &Text<'_>,
+    kustomize: &Kustomize<'_, 'a>,
+    notes: &mut Vec<Note>,
+) -> Vec<Node<'a>> {
     let mut documents = Vec::new();
-    for document in inline::documents(text, tree.file_of(text.at).text) {
+    for document in &kustomize.inline(text).documents {
         match document {
-            Ok(node) => documents.push(node),
-            Err((at, message)) => notes.push(Note { at, reason: Reason::Refused, message }),
+            Ok(node) => documents.push(node.clone()),
+            Err((at, message)) => {
+                notes.push(Note { at: *at, reason: Reason::Refused, message: message.clone() });
+            }
         }
     }
     documents

@@ -4,17 +4,28 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::assembly::Assembly;
+use super::inline;
 use super::kustomization::{Kustomization, Patch, Text};
 use super::printing;
 use super::resource::Resource;
 use crate::render::tree::{Note, Reason, Tree, folder_of, join};
-use crate::yaml::Span;
+use crate::yaml::{Node, Span};
 
 /// The kustomizations of a tree.
 #[derive(Debug)]
 pub struct Kustomize<'t, 'a> {
     pub(super) tree: &'t Tree<'a>,
-    folders: Mutex<HashMap<String, Arc<Folder<'a>>>>,
+    folders: Mutex<HashMap<&'a str, Arc<Folder<'a>>>>,
+    /// The YAML that stands in other YAML, by its place. One patch that a Kustomization hands to all below it is read by each of them.
+    inline: Mutex<HashMap<Span, Arc<Inline<'a>>>>,
+}
+
+/// YAML that stands in other YAML.
+#[derive(Debug)]
+pub(super) struct Inline<'a> {
+    text: String,
+    /// Its documents, or where and why they cannot be read.
+    pub(super) documents: Vec<Result<Node<'a>, (Span, String)>>,
 }
 
 /// What a kustomization makes.
@@ -43,27 +54,27 @@ struct Folder<'a> {
 #[derive(Debug)]
 pub(super) struct Read<'a> {
     pub(super) kustomization: Kustomization<'a>,
-    pub(super) resources: Vec<Named>,
-    pub(super) components: Vec<Named>,
+    pub(super) resources: Arc<[Named<'a>]>,
+    pub(super) components: Vec<Named<'a>>,
     pub(super) notes: Vec<Note>,
 }
 
 /// Something that a kustomization names.
 #[derive(Debug)]
-pub(super) struct Named {
+pub(super) struct Named<'a> {
     /// Where it is named.
     pub(super) at: Span,
     /// What is there.
-    pub(super) to: To,
+    pub(super) to: To<'a>,
 }
 
 /// What is behind a path.
 #[derive(Debug)]
-pub(super) enum To {
-    /// A file, by its path in the tree.
-    File(String),
+pub(super) enum To<'a> {
+    /// A file, by its number in the tree.
+    File(u32),
     /// A folder with a kustomization file, by its path in the tree.
-    Folder(String),
+    Folder(&'a str),
     /// Nothing that can be rendered.
     Nowhere(Reason, String),
 }
@@ -73,19 +84,28 @@ pub(super) enum To {
 impl<'t, 'a> Kustomize<'t, 'a> {
     /// The kustomizations of a tree, none of which is built yet.
     pub fn of(tree: &'t Tree<'a>) -> Self {
-        Self { tree, folders: Mutex::default() }
+        Self { tree, folders: Mutex::default(), inline: Mutex::default() }
     }
 
     /// What the kustomization file of a folder makes; `None` where the folder has none.
     pub fn folder(&self, folder: &str) -> Option<Arc<Build<'a>>> {
-        self.read(folder)?;
+        let folder = self.tree.kustomization(folder)?.folder();
         self.build_below([folder]);
         Some(self.built(folder))
     }
 
+    /// The same, for somebody who is the only one to ask: it is not kept.
+    pub(crate) fn once(&self, folder: &str) -> Option<Build<'a>> {
+        let folder = self.tree.kustomization(folder)?.folder();
+        let read = self.read(folder)?;
+        self.build_below(read.folders());
+        Some(Assembly::of(self, folder, &read))
+    }
+
     /// What a kustomization makes that is in no file, but would be in a folder.
     pub fn given(&self, folder: &str, kustomization: Kustomization<'a>) -> Build<'a> {
-        let read = self.resolve(folder, kustomization, Vec::new());
+        let own = self.tree.kustomization(folder).and_then(|file| self.read(file.folder()));
+        let read = self.resolve(folder, kustomization, Vec::new(), own.as_deref());
         self.build_below(read.folders());
         Assembly::of(self, folder, &read)
     }
@@ -98,12 +118,12 @@ impl<'t, 'a> Kustomize<'t, 'a> {
 
     /// The kustomization of a folder as its file has it, with what kustomize would refuse about it.
     pub fn kustomization(&self, folder: &str) -> Option<(Kustomization<'a>, Vec<Note>)> {
-        let read = self.read(folder)?;
+        let read = self.read(self.tree.kustomization(folder)?.folder())?;
         Some((read.kustomization.clone(), read.notes.clone()))
     }
 
     /// What is known of a folder that was built before.
-    pub(super) fn built(&self, folder: &str) -> Arc<Build<'a>> {
+    pub(super) fn built(&self, folder: &'a str) -> Arc<Build<'a>> {
         let known = self.known(folder);
         let build = known.build.get_or_init(|| {
             let read = self.read(folder).expect("only folders with a kustomization are built");
@@ -113,51 +133,51 @@ impl<'t, 'a> Kustomize<'t, 'a> {
     }
 
     /// Builds folders and all that they lead to, from below, so that nothing recurses into a chain of any length.
-    fn build_below<'f>(&self, folders: impl IntoIterator<Item = &'f str>) {
-        let mut stack: Vec<(String, bool)> = folders.into_iter().map(|it| (it.to_owned(), false)).collect();
+    fn build_below(&self, folders: impl IntoIterator<Item = &'a str>) {
+        let mut stack: Vec<(&'a str, bool)> = folders.into_iter().map(|folder| (folder, false)).collect();
         let mut seen = HashSet::new();
         while let Some((folder, is_ready)) = stack.pop() {
-            let known = self.known(&folder);
+            let known = self.known(folder);
             if known.build.get().is_some() {
                 continue;
             }
-            let Some(read) = self.read(&folder) else { continue };
+            let Some(read) = self.read(folder) else { continue };
             if is_ready {
                 if read.folders().all(|below| self.known(below).is_acyclic.get().is_some()) {
                     known.is_acyclic.get_or_init(|| ());
                 }
-                self.built(&folder);
-            } else if seen.insert(folder.clone()) {
+                self.built(folder);
+            } else if seen.insert(folder) {
                 stack.push((folder, true));
-                stack.extend(read.folders().map(|below| (below.to_owned(), false)));
+                stack.extend(read.folders().map(|below| (below, false)));
             }
         }
     }
 
     /// Whether a folder leads to one that names it, or to one that holds that. kustomize calls either a cycle.
-    pub(super) fn leads_back(&self, from: &str, to: &str) -> bool {
+    pub(super) fn leads_back(&self, from: &'a str, to: &str) -> bool {
         let above = std::iter::successors(Some(to), |folder| (!folder.is_empty()).then(|| folder_of(folder)));
         let above: Vec<&str> =
             above.skip(1).filter(|folder| self.tree.kustomization(folder).is_some()).collect();
         if above.is_empty() && self.known(from).is_acyclic.get().is_some() {
             return false;
         }
-        let mut stack = vec![from.to_owned()];
+        let mut stack = vec![from];
         let mut seen = HashSet::new();
         while let Some(folder) = stack.pop() {
-            if folder == to || above.contains(&folder.as_str()) {
+            if folder == to || above.contains(&folder) {
                 return true;
             }
-            let Some(read) = self.read(&folder) else { continue };
+            let Some(read) = self.read(folder) else { continue };
             if read.folders().next().is_some() && seen.insert(folder) {
-                stack.extend(read.folders().map(str::to_owned));
+                stack.extend(read.folders());
             }
         }
         false
     }
 
     /// The kustomization of a folder, and what it names.
-    pub(super) fn read(&self, folder: &str) -> Option<Arc<Read<'a>>> {
+    pub(super) fn read(&self, folder: &'a str) -> Option<Arc<Read<'a>>> {
         let known = self.known(folder);
         known.read.get_or_init(|| self.read_now(folder)).clone()
     }
@@ -179,38 +199,56 @@ impl<'t, 'a> Kustomize<'t, 'a> {
             let message = "the folder has more than one kustomization file".to_owned();
             notes.push(Note { at: start, reason: Reason::Refused, message });
         }
-        Some(Arc::new(self.resolve(folder, kustomization, notes)))
+        Some(Arc::new(self.resolve(folder, kustomization, notes, None)))
     }
 
-    fn resolve(&self, folder: &str, kustomization: Kustomization<'a>, notes: Vec<Note>) -> Read<'a> {
-        let resources = kustomization.resources.iter().chain(&kustomization.bases);
-        let resources = resources.map(|path| self.resource(folder, path)).collect();
+    /// Finds out what a kustomization names. One that was made of another one names the same resources as a rule.
+    fn resolve(
+        &self,
+        folder: &str,
+        kustomization: Kustomization<'a>,
+        notes: Vec<Note>,
+        origin: Option<&Read<'a>>,
+    ) -> Read<'a> {
+        let names_the_same = |origin: &&Read<'a>| {
+            let Kustomization { resources, bases, .. } = &origin.kustomization;
+            *resources == kustomization.resources && *bases == kustomization.bases
+        };
+        let resources = match origin.filter(names_the_same) {
+            Some(origin) => Arc::clone(&origin.resources),
+            None => {
+                let resources = kustomization.resources.iter().chain(&kustomization.bases);
+                resources.map(|path| self.resource(folder, path)).collect()
+            }
+        };
         let components = kustomization.components.iter().map(|path| self.component(folder, path)).collect();
         Read { kustomization, resources, components, notes }
     }
 
-    fn resource(&self, folder: &str, path: &Text<'a>) -> Named {
+    fn resource(&self, folder: &str, path: &Text<'a>) -> Named<'a> {
         let to = match join(folder, &path.text).filter(|_| !is_elsewhere(&path.text)) {
-            Some(file) if self.tree.file(&file).is_some() => To::File(file),
-            Some(below) => self.to_folder(below, &path.text),
+            Some(there) => match self.tree.file(&there) {
+                Some(file) => To::File(file.id),
+                None => self.to_folder(&there, &path.text),
+            },
             None => nowhere(&path.text),
         };
         Named { at: path.at, to }
     }
 
-    fn component(&self, folder: &str, path: &Text<'a>) -> Named {
+    fn component(&self, folder: &str, path: &Text<'a>) -> Named<'a> {
         let to = match join(folder, &path.text).filter(|_| !is_elsewhere(&path.text)) {
-            Some(below) => self.to_folder(below, &path.text),
+            Some(below) => self.to_folder(&below, &path.text),
             None => nowhere(&path.text),
         };
         Named { at: path.at, to }
     }
 
-    fn to_folder(&self, folder: String, path: &str) -> To {
-        if self.tree.kustomization(&folder).is_some() {
-            return To::Folder(folder);
+    fn to_folder(&self, folder: &str, path: &str) -> To<'a> {
+        if let Some(file) = self.tree.kustomization(folder) {
+            return To::Folder(file.folder());
         }
-        if self.tree.is_folder(&folder) {
+        if self.tree.is_folder(folder) {
             return To::Nowhere(Reason::Missing, format!("{path} is a folder without a kustomization file"));
         }
         if is_repository(path) {
@@ -219,12 +257,22 @@ impl<'t, 'a> Kustomize<'t, 'a> {
         To::Nowhere(Reason::Missing, format!("{path} is not there"))
     }
 
-    fn known(&self, folder: &str) -> Arc<Folder<'a>> {
-        let mut folders = self.folders.lock().expect("nothing panics while it holds the lock");
-        if let Some(known) = folders.get(folder) {
+    /// YAML that stands in other YAML.
+    pub(super) fn inline(&self, text: &Text<'_>) -> Arc<Inline<'a>> {
+        let lock = || self.inline.lock().expect("nothing panics while it holds the lock");
+        // Variables may have made another text of it, at the same place.
+        if let Some(known) = lock().get(&text.at).filter(|known| text.text == known.text) {
             return Arc::clone(known);
         }
-        Arc::clone(folders.entry(folder.to_owned()).or_default())
+        let documents = inline::documents(text, self.tree.file_of(text.at).text);
+        let new = Arc::new(Inline { text: text.text.to_string(), documents });
+        lock().insert(text.at, Arc::clone(&new));
+        new
+    }
+
+    fn known(&self, folder: &'a str) -> Arc<Folder<'a>> {
+        let mut folders = self.folders.lock().expect("nothing panics while it holds the lock");
+        Arc::clone(folders.entry(folder).or_default())
     }
 }
 
@@ -233,7 +281,12 @@ impl<'t, 'a> Kustomize<'t, 'a> {
 impl<'a> Build<'a> {
     /// The objects as kustomize prints them.
     pub fn printed(&self) -> Vec<Resource<'a>> {
-        self.resources.iter().filter_map(printing::printed).collect()
+        self.resources.iter().cloned().filter_map(printing::printed).collect()
+    }
+
+    /// The same, of a build that is of no use any more.
+    pub(crate) fn into_printed(self) -> Vec<Resource<'a>> {
+        self.resources.into_iter().filter_map(printing::printed).collect()
     }
 
     /// What was left out here and in all that it names, each once, ordered by place.
@@ -255,11 +308,11 @@ impl<'a> Build<'a> {
 
 // === impl Read ===
 
-impl Read<'_> {
+impl<'a> Read<'a> {
     /// The folders that it names.
-    fn folders(&self) -> impl Iterator<Item = &str> {
-        self.resources.iter().chain(&self.components).filter_map(|named| match &named.to {
-            To::Folder(folder) => Some(folder.as_str()),
+    fn folders(&self) -> impl Iterator<Item = &'a str> {
+        self.resources.iter().chain(&self.components).filter_map(|named| match named.to {
+            To::Folder(folder) => Some(folder),
             _ => None,
         })
     }
@@ -279,6 +332,6 @@ fn is_repository(path: &str) -> bool {
 }
 
 /// What there is to say of a path out of the tree.
-pub(super) fn nowhere(path: &str) -> To {
+pub(super) fn nowhere<'a>(path: &str) -> To<'a> {
     To::Nowhere(Reason::Remote, format!("{path} is not in the tree"))
 }

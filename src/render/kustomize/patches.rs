@@ -69,16 +69,15 @@ fn load<'a>(
     folder: &str,
     source: &PatchSource<'a>,
 ) -> Option<Loaded<'a>> {
-    let tree = assembly.kustomize.tree;
     let documents = match source {
         PatchSource::Inline(text) => {
             // kustomize drops the line end, so that a block at the end of the patch has none, either.
             let text = Text { text: Str::from(text.text.trim_end()), at: text.at };
-            documents::of_text(&text, tree, &mut assembly.build.notes)
+            documents::of_text(&text, assembly.kustomize, &mut assembly.build.notes)
         }
         PatchSource::Path(path) => {
             let file = join(folder, &path.text).filter(|_| !is_elsewhere(&path.text));
-            match file.as_deref().map(|file| tree.file(file)) {
+            match file.as_deref().map(|file| assembly.kustomize.tree.file(file)) {
                 Some(Some(file)) => documents::of_file(file, &mut assembly.build.notes),
                 Some(None) => {
                     assembly.note(path.at, Reason::Missing, format!("{} is not there", path.text));

@@ -34,14 +34,12 @@ pub(super) fn words(kind: Kind) -> &'static str {
 }
 
 /// An object as kustomize prints it; nothing where it is for kustomize alone.
-pub(super) fn printed<'a>(resource: &Resource<'a>) -> Option<Resource<'a>> {
-    let annotations = resource.node.at(&["metadata", "annotations"]);
-    let local = annotations.and_then(|annotations| annotations.get(LOCAL_CONFIG));
-    if local.is_some_and(|local| local.scalar().is_none_or(|scalar| scalar.text != "false")) {
-        return None;
-    }
-    let mut resource = resource.clone();
-    if annotations.is_some() {
+pub(super) fn printed(mut resource: Resource<'_>) -> Option<Resource<'_>> {
+    if let Some(annotations) = resource.node.at(&["metadata", "annotations"]) {
+        let local = annotations.get(LOCAL_CONFIG);
+        if local.is_some_and(|local| local.scalar().is_none_or(|scalar| scalar.text != "false")) {
+            return None;
+        }
         resource.node = with_texts(&resource.node, &["annotations"]);
     }
     if let Some(node) = settled(&resource.node, Reading::Objects) {

@@ -1,6 +1,6 @@
 //! Objects, and what kustomize remembers of them.
 
-use crate::yaml::{Key, Node, Span, Str, Value};
+use crate::yaml::{Key, Node, Scalar, Span, Str, Value};
 
 /// The namespace of what has none, for kustomize.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -43,7 +43,7 @@ pub struct Resource<'a> {
     /// What it went through, from the innermost: the entry by which each folder names it, and the patches that changed it.
     pub layers: Vec<Layer>,
     /// What it was called before, from the first; kustomize looks for the targets of patches by these, too.
-    pub previous: Vec<Previous>,
+    pub previous: Vec<Previous<'a>>,
 }
 
 /// Something that an object went through.
@@ -70,13 +70,13 @@ pub enum By {
 
 /// A name, namespace and kind that an object had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Previous {
+pub struct Previous<'a> {
     /// The name.
-    pub name: String,
+    pub name: Str<'a>,
     /// The namespace, `default` where it had none.
-    pub namespace: String,
+    pub namespace: Str<'a>,
     /// The kind.
-    pub kind: String,
+    pub kind: Str<'a>,
 }
 
 /// What tells an object from others.
@@ -122,12 +122,14 @@ impl<'a> Resource<'a> {
     /// Remembers what it is called now.
     pub(super) fn remember(&mut self) {
         let id = self.id();
-        let previous = Previous {
-            name: id.name.to_owned(),
-            namespace: id.effective_namespace().to_owned(),
-            kind: id.kind.to_owned(),
+        let metadata = |key| text(self.node.get("metadata").and_then(|metadata| metadata.get(key)));
+        let namespace = match id.namespace {
+            _ if id.is_cluster_scoped() => NOT_A_NAMESPACE.into(),
+            "" => DEFAULT_NAMESPACE.into(),
+            _ => metadata("namespace"),
         };
-        self.previous.push(previous);
+        let kind = text(self.node.get("kind"));
+        self.previous.push(Previous { name: metadata("name"), namespace, kind });
     }
 
     /// Sets a field of `metadata`, which is made where it is missing.
@@ -147,10 +149,7 @@ impl<'a> Resource<'a> {
 impl<'r> Id<'r> {
     /// What an object is called.
     pub fn of(node: &'r Node<'_>) -> Self {
-        let text = |node: Option<&'r Node<'_>>| {
-            let scalar = node.filter(|node| !node.is_null()).and_then(Node::scalar);
-            scalar.map_or("", |scalar| &*scalar.text)
-        };
+        let text = |node: Option<&'r Node<'_>>| scalar(node).map_or("", |scalar| &*scalar.text);
         let (group, version) = split_version(text(node.get("apiVersion")));
         let metadata = node.get("metadata");
         let of_metadata = |key| text(metadata.and_then(|metadata| metadata.get(key)));
@@ -187,6 +186,14 @@ impl<'r> Id<'r> {
             && self.version == other.version
             && self.effective_namespace() == other.effective_namespace()
     }
+}
+
+fn scalar<'n, 'a>(node: Option<&'n Node<'a>>) -> Option<&'n Scalar<'a>> {
+    node.filter(|node| !node.is_null()).and_then(Node::scalar)
+}
+
+fn text<'a>(node: Option<&Node<'a>>) -> Str<'a> {
+    scalar(node).map_or(Str::default(), |scalar| scalar.text.clone())
 }
 
 /// The group and the version of an `apiVersion`.
