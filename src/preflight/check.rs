@@ -15,8 +15,8 @@ use super::files::Files;
 use super::fix::{self, Fix};
 use super::ignores::{self, Ignore};
 use crate::policy::{Facts, Settings};
-use crate::render::Tree;
 use crate::render::ends::{self, EndKind, Rendered};
+use crate::render::{Note, Tree};
 use crate::report::rule::{NOT_JUDGED, UNUSED_IGNORE};
 use crate::report::{Diagnostic, Excerpts as _, Grade, Judged, Location, Report, Summary, find_rule};
 use crate::yaml::{Lines, Span};
@@ -69,11 +69,13 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
             )
         },
     );
+    let places = not_rendered.len() + unread.templates.len() + parts.len();
     let is_partial = !unread.faults.is_empty();
     found.extend(unread.faults);
     found.extend(of_sources);
-    let places = not_rendered.len() + unread.templates.len() + parts.len();
-    found.extend(not_rendered.into_iter().chain(unread.templates).chain(parts));
+    // They are many, and made where they stay.
+    found.par_extend(not_rendered.into_par_iter().map(left_out));
+    found.extend(unread.templates.into_iter().chain(parts));
 
     let mut ignored = keep_quiet(&mut found, comments, &tree);
     sort(&mut found, &files);
@@ -119,27 +121,26 @@ impl Checked<'_> {
 }
 
 /// The places that could not be rendered, each once.
-fn not_rendered(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
+fn not_rendered<'r>(rendered: &'r Rendered<'_>) -> Vec<&'r Note> {
     let of_ends = rendered.ends.iter().flat_map(|end| &end.notes);
     let mut notes: Vec<_> = rendered.notes.iter().chain(of_ends).collect();
     notes.par_sort_unstable();
     notes.dedup();
-    let diagnostics = notes.into_par_iter().map(|note| Diagnostic {
+    notes
+}
+
+fn left_out(note: &Note) -> Diagnostic {
+    Diagnostic {
         what: note.message.clone(),
         location: Some(note.at.into()),
         ..plain(NOT_JUDGED, Grade::Note)
-    });
-    diagnostics.collect()
+    }
 }
 
 /// A finding of a rule about reading and rendering, in the rule's own words.
 fn plain(rule: &'static str, grade: Grade) -> Diagnostic {
     let info = find_rule(rule).expect("the rules about reading are listed");
-    Diagnostic {
-        why: info.why.to_owned(),
-        help: info.help.to_owned(),
-        ..Diagnostic::new(rule, grade, String::new())
-    }
+    Diagnostic { why: info.why.into(), help: info.help.into(), ..Diagnostic::new(rule, grade, String::new()) }
 }
 
 /// The comments that ask to keep quiet, for each file that has some.

@@ -32,8 +32,8 @@ pub fn report(audit: &Audit) -> Report {
     for (release, finding) in audit.findings() {
         let fingerprint = fingerprints.next(release, finding);
         diagnostics.push(Diagnostic {
-            why: finding.why.to_string(),
-            help: finding.help.to_string(),
+            why: finding.why.to_string().into(),
+            help: finding.help.to_string().into(),
             object: Some(object(release)),
             field: finding.field.to_string(),
             fingerprint,

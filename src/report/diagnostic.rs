@@ -1,5 +1,6 @@
 //! The data that every format tells.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::{policy::Level, yaml::Span};
@@ -36,9 +37,9 @@ pub struct Diagnostic {
     /// What is wrong, in one line without a full stop.
     pub what: String,
     /// Why that matters; empty where nothing needs to be said.
-    pub why: String,
+    pub why: Cow<'static, str>,
     /// What to do; empty where nothing can be.
-    pub help: String,
+    pub help: Cow<'static, str>,
     /// The object that it is about.
     pub object: Option<Object>,
     /// The field, as the API server writes it (`spec.chartRef.kind`); empty where it is about no field.
@@ -181,8 +182,8 @@ impl Diagnostic {
             rule,
             grade,
             what: what.into(),
-            why: String::new(),
-            help: String::new(),
+            why: Cow::Borrowed(""),
+            help: Cow::Borrowed(""),
             object: None,
             field: String::new(),
             location: None,

@@ -206,7 +206,7 @@ impl Complaint {
             let _ = writeln!(text, "{}:{}: {}", visible(place.path), place.start, visible(&related.what));
         }
         let rendered = visible(&diagnostic.rendered().unwrap_or_default());
-        for (name, said) in [("Rendered", &rendered), ("Why", why), ("Fix", help)] {
+        for (name, said) in [("Rendered", &*rendered), ("Why", why), ("Fix", help)] {
             if !said.is_empty() {
                 let _ = writeln!(text, "{name}: {said}");
             }

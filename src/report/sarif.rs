@@ -149,7 +149,7 @@ fn message(diagnostic: &Diagnostic) -> String {
         let _ = write!(message, "\nSee: [{}]({})", link_text(&related.what), index + 1);
     }
     let rendered = diagnostic.rendered().unwrap_or_default();
-    for (name, text) in [("Rendered", &rendered), ("Why", why), ("Fix", help)] {
+    for (name, text) in [("Rendered", &*rendered), ("Why", why), ("Fix", help)] {
         if !text.is_empty() {
             let _ = write!(message, "\n{name}: {}", plain(text));
         }

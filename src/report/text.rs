@@ -95,8 +95,8 @@ fn notes(diagnostic: &Diagnostic) -> Vec<(&'static str, String)> {
     let mut notes = Vec::new();
     notes.extend(object.as_ref().map(|object| ("object", visible(&object.to_string()))));
     notes.extend(diagnostic.rendered().map(|way| ("rendered", visible(&way))));
-    notes.extend((!why.is_empty()).then(|| ("why", why.clone())));
-    notes.extend((!help.is_empty()).then(|| ("fix", help.clone())));
+    notes.extend((!why.is_empty()).then(|| ("why", why.to_string())));
+    notes.extend((!help.is_empty()).then(|| ("fix", help.to_string())));
     notes.extend(fix.as_ref().map(|fix| ("--fix", fix.what.clone())));
     notes
 }

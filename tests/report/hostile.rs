@@ -71,8 +71,8 @@ fn diagnostic() -> impl Strategy<Value = Diagnostic> {
         let (what, why, help, name, field) = texts;
         let (location, related) = places;
         Diagnostic {
-            why,
-            help,
+            why: why.into(),
+            help: help.into(),
             object: Some(release(&name, &name)),
             field,
             location: location.map(Into::into),

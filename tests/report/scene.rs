@@ -89,8 +89,8 @@ fn pinned(files: &mut Files) -> Vec<Diagnostic> {
         vec![format!("clusters/prod-{index}/apps.yaml"), "apps/podinfo/kustomization.yaml".to_owned()]
     });
     let partial = Diagnostic {
-        why: "the API server refuses a spec.chart without chart and sourceRef, also beside spec.chartRef.".to_owned(),
-        help: "remove spec.chart from the overlay; the version is now spec.ref.tag or spec.ref.semver of the OCIRepository podinfo, in the namespace apps.".to_owned(),
+        why: "the API server refuses a spec.chart without chart and sourceRef, also beside spec.chartRef.".into(),
+        help: "remove spec.chart from the overlay; the version is now spec.ref.tag or spec.ref.semver of the OCIRepository podinfo, in the namespace apps.".into(),
         object: Some(release("apps", "podinfo")),
         field: "spec.chart.spec.version".to_owned(),
         location: Some(files.at(patch, "version: 6.5.4").into()),
@@ -103,8 +103,8 @@ fn pinned(files: &mut Files) -> Vec<Diagnostic> {
         ..finding("partial-chart", Grade::Error, "spec.chart.spec.version is set beside spec.chartRef")
     };
     let deprecated = Diagnostic {
-        why: "Flux 2.8 does not serve v2beta1 any more.".to_owned(),
-        help: "set apiVersion to helm.toolkit.fluxcd.io/v2.".to_owned(),
+        why: "Flux 2.8 does not serve v2beta1 any more.".into(),
+        help: "set apiVersion to helm.toolkit.fluxcd.io/v2.".into(),
         object: Some(release("apps", "podinfo")),
         field: "apiVersion".to_owned(),
         location: Some(files.at(base, "helm.toolkit.fluxcd.io/v2beta1").into()),
@@ -150,8 +150,8 @@ fn hostile(files: &mut Files) -> Vec<Diagnostic> {
     let spec = files.at(file, "interval");
     let end = files.at(file, "# the end").start;
     vec![Diagnostic {
-        why: format!("of {HOSTILE_NAME}"),
-        help: "set spec.chart or spec.chartRef.".to_owned(),
+        why: format!("of {HOSTILE_NAME}").into(),
+        help: "set spec.chart or spec.chartRef.".into(),
         object: Some(release("apps", HOSTILE_NAME)),
         field: "spec".to_owned(),
         location: Some(Span { end, ..spec }.into()),
@@ -187,7 +187,7 @@ fn odd(files: &mut Files) -> Vec<Diagnostic> {
         },
         Diagnostic {
             object: Some(release("live", "podinfo")),
-            help: "flux migrate\nkubectl get helmreleases".to_owned(),
+            help: "flux migrate\nkubectl get helmreleases".into(),
             ..finding("managed-fields-version", Grade::Warning, "kustomize-controller applied v2beta1")
         },
         finding("unused-ignore", Grade::Warning, "nothing is known of this one"),

@@ -258,8 +258,9 @@ fn refused(release: &Object<'_>, source: &Object<'_>, tag: &str, place: Span, fl
         why: format!(
             "before Flux {TAKES_ANY_TAG} it compares the tag with the version of the chart, also where it is none: the release stays \
              with \"artifact revision … does not match chart version …\"."
-        ),
-        help: "set spec.ref.tag to the version of the chart, or spec.ref.semver to a range.".to_owned(),
+        )
+        .into(),
+        help: "set spec.ref.tag to the version of the chart, or spec.ref.semver to a range.".into(),
         related: vec![Related {
             location: chart_ref.into(),
             what: format!("{told} takes its chart from it"),

@@ -53,8 +53,8 @@ pub(super) fn parts(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
     let parts = rendered.ends.iter().flat_map(|end| releases(end).filter(|object| is_part(end, object)));
     let told = parts.map(|object| Diagnostic {
         what: "a part of a HelmRelease: it has no spec.interval, and nothing here completes it".to_owned(),
-        why: "no version of HelmRelease is applied without spec.interval, so what completes it may set anything else, too.".to_owned(),
-        help: "check it together with the kustomization that completes it; if it is whole, set spec.interval.".to_owned(),
+        why: "no version of HelmRelease is applied without spec.interval, so what completes it may set anything else, too.".into(),
+        help: "check it together with the kustomization that completes it; if it is whole, set spec.interval.".into(),
         object: Some(object_of(&object.node)),
         location: Some(place::of(&object.node, "/metadata/name").into()),
         ..plain(NOT_JUDGED, Grade::Note)
@@ -98,8 +98,8 @@ fn diagnostic(found: &[Found<'_, '_>], criteria: Criteria<'_>, files: &Files<'_>
         rule: finding.rule.id,
         grade: *grade,
         what: finding.what.clone(),
-        why: finding.why.clone().into_owned(),
-        help: finding.help.clone().into_owned(),
+        why: finding.why.clone(),
+        help: finding.help.clone(),
         object: Some(object_of(object)),
         field: finding.field(),
         location: Some((*span).into()),

@@ -60,8 +60,8 @@ fn unreadable(what: String, span: Span) -> Diagnostic {
 fn template(error: &Error, span: Span) -> Diagnostic {
     Diagnostic {
         what: format!("a template, which is no YAML before it is filled in: {error}"),
-        why: "only the program that it is written for knows what comes of it.".to_owned(),
-        help: "check what that program prints: helm template CHART | chartgate check -".to_owned(),
+        why: "only the program that it is written for knows what comes of it.".into(),
+        help: "check what that program prints: helm template CHART | chartgate check -".into(),
         location: Some(Location { span }),
         ..plain(NOT_JUDGED, Grade::Note)
     }

@@ -89,7 +89,9 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
         Directive::Merge if matches!(old.value, Value::Elided { .. }) => return Ok(Outcome::Keep),
         Directive::Merge => {}
     }
-    let mut entries = Vec::with_capacity(old.entries().len() + patch.entries().len());
+    let is_new = |entry: &&Entry<'a>| old.get(&entry.key.text).is_none();
+    let new = patch.entries().iter().filter(is_new).count();
+    let mut entries = Vec::with_capacity(old.entries().len() + new);
     for entry in old.entries() {
         let outcome = match patch.get(&entry.key.text) {
             Some(patch) => merge(&entry.value, patch)?,
@@ -106,9 +108,8 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
             }
         }
     }
-    for Entry { key, value } in patch.entries() {
+    for Entry { key, value } in patch.entries().iter().filter(is_new) {
         if key.text != DIRECTIVE
-            && old.get(&key.text).is_none()
             && let Some(value) = added(value, Place::New)?
         {
             entries.push(Entry { key: key.clone(), value });
