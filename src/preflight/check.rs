@@ -22,6 +22,9 @@ use crate::report::{Diagnostic, Excerpts as _, Grade, Judged, Location, Report, 
 use crate::yaml::{Lines, Span};
 use relations::Relations;
 
+/// How many files a thread takes at a time: few enough that none has much left when the others are done.
+const MOST_AT_ONCE: usize = 64;
+
 /// What a check is done by.
 #[derive(Debug, Clone, Copy)]
 pub struct Criteria<'c> {
@@ -53,7 +56,7 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
     let files = Files::of(collected);
     let tree = Files::tree(collected);
     // Most of the time goes into reading; whoever needs a document later finds it read.
-    tree.files().par_iter().for_each(|file| _ = file.documents());
+    tree.files().par_iter().with_max_len(MOST_AT_ONCE).for_each(|file| _ = file.documents());
     // Each has parts that only one thread can do; meanwhile another one does the next.
     let (rendered, (unread, comments)) = rayon::join(
         || ends::all(&tree, &collected.repositories),

@@ -13,9 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chartgate::policy::{Facts, Flux, Settings};
-use chartgate::preflight::collect::collect;
+use chartgate::preflight::collect::{Collected, collect};
 use chartgate::preflight::{Criteria, check};
-use chartgate::report::{Excerpts as _, Grade, Summary};
+use chartgate::report::{Excerpts as _, Grade, Summary, json};
 use chartgate::yaml::Lines;
 use serde_json::Value;
 
@@ -96,6 +96,28 @@ fn told(root: &Path, flux: Flux) -> Told {
     });
     let judged = checked.report.judged.iter().filter_map(|judged| Some(place(judged.location?.span.file)));
     Told { findings: findings.collect(), judged: judged.collect(), summary: checked.report.summary }
+}
+
+/// The whole report on a folder, made by so many threads.
+fn report(collected: &Collected, threads: usize) -> Vec<u8> {
+    let (settings, facts) = (Settings::default(), Facts::of(Flux::default()));
+    let criteria = Criteria { settings: &settings, facts: &facts, baseline: None, fixes: false };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("there are threads");
+    let checked = pool.install(|| check(collected, criteria));
+    let mut written = Vec::new();
+    json::write(&checked.report, &checked.files, &mut written).expect("memory can be written");
+    written
+}
+
+#[test]
+fn the_report_is_the_same_on_any_number_of_threads() {
+    let Some(corpus) = corpus() else { return };
+    let collected = collect(&[corpus.join("trees")], &|_| {}).expect("the folder is there");
+    let alone = report(&collected, 1);
+    assert!(!alone.is_empty());
+    for threads in [2, 3, 8] {
+        assert!(report(&collected, threads) == alone, "{threads} threads tell something else");
+    }
 }
 
 /// The index, one entry a document.

@@ -9,24 +9,27 @@ use crate::report::{Diagnostic, Excerpts as _, fingerprint};
 
 /// Gives each finding its fingerprint: of the rule, the file, the object and the field, and of how many are alike in all of that.
 ///
-/// Neither place nor wording is part of it: lines move, and texts are improved.
+/// Neither place nor wording is part of it: lines move, and texts are improved. The findings are ordered by file.
 pub(super) fn give(found: &mut [Diagnostic], files: &Files<'_>) {
-    let mut alike: HashMap<[&str; 5], usize> = HashMap::new();
-    let number = |diagnostic| {
-        let count = alike.entry(identity(diagnostic, files)).or_default();
-        *count += 1;
-        *count - 1
-    };
-    let numbers: Vec<_> = found.iter().map(number).collect();
-    found.par_iter_mut().zip(numbers).for_each(|(diagnostic, number)| {
-        let identity = identity(diagnostic, files).join("\0");
-        diagnostic.fingerprint = fingerprint(&format!("{identity}\0{number}"));
+    let by_file = found.par_chunk_by_mut(|one, other| path_of(one, files) == path_of(other, files));
+    by_file.for_each(|found| {
+        let mut alike: HashMap<String, usize> = HashMap::new();
+        for diagnostic in found {
+            let identity = identity(diagnostic, files).join("\0");
+            let number = alike.entry(identity.clone()).or_default();
+            diagnostic.fingerprint = fingerprint(&format!("{identity}\0{number}"));
+            *number += 1;
+        }
     });
 }
 
 fn identity<'d>(diagnostic: &'d Diagnostic, files: &'d Files<'_>) -> [&'d str; 5] {
-    let path = diagnostic.location.map_or("", |location| files.path(location.span.file));
+    let path = path_of(diagnostic, files);
     let object = diagnostic.object.as_ref();
     let (kind, name) = object.map(|object| (&*object.kind, &*object.name)).unwrap_or_default();
     [diagnostic.rule, path, kind, name, &diagnostic.field]
+}
+
+fn path_of<'f>(diagnostic: &Diagnostic, files: &'f Files<'_>) -> &'f str {
+    diagnostic.location.map_or("", |location| files.path(location.span.file))
 }

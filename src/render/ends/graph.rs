@@ -104,16 +104,10 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
 
     /// Builds what is new among tasks; what they lead to is the next round.
     fn round(&mut self, tasks: Vec<Task<'a>>) -> Vec<Task<'a>> {
-        let this = &*self;
-        let resolved = tasks.into_par_iter().map(|task| {
-            let (key, step) = (this.key(&task), task.what.step(this.index));
-            let name = this.hasher.hash_one(&step.name);
-            Resolved { task, key, step, name }
-        });
         let mut new: Vec<Resolved<'a>> = Vec::new();
         let mut reached = Vec::new();
         let first = self.instances.len();
-        for resolved in resolved.collect::<Vec<_>>() {
+        for resolved in self.resolved(tasks) {
             let known = self.by_name.entry(resolved.name).or_default();
             let same = known.iter().copied().find(|number| match number.checked_sub(first) {
                 Some(planned) => new[planned].key == resolved.key,
@@ -129,8 +123,28 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
                 new.push(resolved);
             }
         }
+        self.build_all(new);
+        let mut next = Vec::new();
+        for (cluster, parent, step, number) in reached {
+            let step = step.unwrap_or_else(|| self.instances[number].step.clone());
+            self.reach(cluster, Arrival { parent, step }, number, &mut next);
+        }
+        next
+    }
+
+    fn resolved(&self, tasks: Vec<Task<'a>>) -> Vec<Resolved<'a>> {
+        let resolved = tasks.into_par_iter().map(|task| {
+            let (key, step) = (self.key(&task), task.what.step(self.index));
+            let name = self.hasher.hash_one(&step.name);
+            Resolved { task, key, step, name }
+        });
+        resolved.collect()
+    }
+
+    fn build_all(&mut self, new: Vec<Resolved<'a>>) {
         let this = &*self;
-        let built = new.into_par_iter().map(|Resolved { task, key, step, name }| {
+        // One may take as long as all others, so that none waits behind another one.
+        let built = new.into_par_iter().with_max_len(1).map(|Resolved { task, key, step, name }| {
             let instance = this.build(&task, step, key);
             let now = this.hasher.hash_one(&instance.step.name);
             (instance, (now != name).then_some(now))
@@ -142,12 +156,6 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
             self.reached.add(self.index, std::mem::take(&mut instance.starts));
             self.instances.push(instance);
         }
-        let mut next = Vec::new();
-        for (cluster, parent, step, number) in reached {
-            let step = step.unwrap_or_else(|| self.instances[number].step.clone());
-            self.reach(cluster, Arrival { parent, step }, number, &mut next);
-        }
-        next
     }
 
     /// Notes that something leads to an instance, and what that leads to in this cluster.

@@ -232,7 +232,7 @@ impl<'a> Instance<'a> {
                 }
                 What::ResourceSet(node) => self.key.node.as_ref() == Some(node),
             };
-            !is_same && !(is_endless && self.is(what))
+            !(is_same || is_endless && self.is(what))
         });
         self.leads_to = leads_to;
     }

@@ -36,20 +36,17 @@ impl<'a> Tops<'a> {
         for (number, raw) in raw.iter().enumerate() {
             by_file[raw.file as usize].push(number);
         }
-        let lead = raw.par_iter().enumerate().map(|(number, raw)| {
-            let mut led: Vec<usize> = Vec::new();
-            if let Some(What::Kustomization(written)) = &raw.what {
-                let kustomization = &written.kustomization;
-                let found = Found { folder: index.tree.files()[raw.file as usize].folder(), parent: None };
-                let place = roots.place(index, &kustomization.path, &kustomization.source, found);
-                let files = place.map(|place| index.resources(place.folder, &kustomization.components));
-                led.extend(files.iter().flatten().flat_map(|file| &by_file[*file as usize]));
-            }
-            (number, led)
+        let leads_to = raw.par_iter().map(|raw| {
+            let Some(What::Kustomization(written)) = &raw.what else { return Vec::new() };
+            let kustomization = &written.kustomization;
+            let found = Found { folder: index.tree.files()[raw.file as usize].folder(), parent: None };
+            let place = roots.place(index, &kustomization.path, &kustomization.source, found);
+            let files = place.map(|place| index.resources(place.folder, &kustomization.components));
+            files.iter().flatten().flat_map(|file| &by_file[*file as usize]).copied().collect()
         });
         let mut leads_to_it = vec![Led::default(); raw.len()];
-        for (number, led) in lead.collect::<Vec<_>>() {
-            for to in led {
+        for (number, leads_to) in leads_to.collect::<Vec<Vec<usize>>>().into_iter().enumerate() {
+            for to in leads_to {
                 let led = &mut leads_to_it[to];
                 if to == number { led.itself = true } else { led.another = true }
             }

@@ -60,7 +60,7 @@ fn rank<'e>(end: &'e End<'_>) -> Option<&'e str> {
     (end.kind == EndKind::Folder).then_some(&*end.path)
 }
 
-fn end<'a>(mut instance: Instance<'a>, ways: Vec<Way>) -> End<'a> {
+fn end(mut instance: Instance<'_>, ways: Vec<Way>) -> End<'_> {
     let mut notes = std::mem::take(&mut instance.notes);
     notes.sort();
     notes.dedup();

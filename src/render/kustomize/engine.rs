@@ -214,12 +214,11 @@ impl<'t, 'a> Kustomize<'t, 'a> {
             let Kustomization { resources, bases, .. } = &origin.kustomization;
             *resources == kustomization.resources && *bases == kustomization.bases
         };
-        let resources = match origin.filter(names_the_same) {
-            Some(origin) => Arc::clone(&origin.resources),
-            None => {
-                let resources = kustomization.resources.iter().chain(&kustomization.bases);
-                resources.map(|path| self.resource(folder, path)).collect()
-            }
+        let resources = if let Some(origin) = origin.filter(names_the_same) {
+            Arc::clone(&origin.resources)
+        } else {
+            let resources = kustomization.resources.iter().chain(&kustomization.bases);
+            resources.map(|path| self.resource(folder, path)).collect()
         };
         let components = kustomization.components.iter().map(|path| self.component(folder, path)).collect();
         Read { kustomization, resources, components, notes }
