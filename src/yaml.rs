@@ -12,13 +12,15 @@ mod node;
 mod ordinary;
 mod passed;
 mod reader;
+mod span;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use layout::{Form, Layout, Pair, Style, Trail, Written};
 pub use lines::{Lines, Position};
-pub use node::{Entry, Key, Node, Overridden, Scalar, Span, Value};
+pub use node::{Entry, Key, Node, Overridden, Scalar, Value};
 pub(crate) use node::{boolean, is_endless, number};
 pub use reader::{Asked, Error, comments, documents, documents_as_asked};
+pub use span::Span;
 pub use text::Str;

@@ -80,7 +80,7 @@ fn real_repositories_are_rendered_to_their_ends() {
     let neither = releases_built.iter().filter(|it| !has(it, "chart") && !has(it, "chartRef")).count();
     let supplied = |object: &&&ends::Object<'_>| {
         let own = object.node.at(&["metadata", "namespace"]);
-        own.is_some_and(|namespace| namespace.at.file != object.document.file || namespace.over.is_some())
+        own.is_some_and(|namespace| namespace.at.file() != object.document.file() || namespace.over.is_some())
     };
     println!("neither chart nor chartRef: {neither}");
     println!(

@@ -167,8 +167,8 @@ fn keep_quiet(found: &mut Vec<Diagnostic>, comments: Vec<(u32, Vec<Ignore<'_>>)>
     let before = found.len();
     found.retain(|diagnostic| {
         let Some(Location { span }) = diagnostic.location else { return true };
-        let Some(Comments { all, used, lines }) = by_file.get_mut(&span.file) else { return true };
-        let line = lines.position(span.start as usize).line;
+        let Some(Comments { all, used, lines }) = by_file.get_mut(&span.file()) else { return true };
+        let line = lines.position(span.start() as usize).line;
         let comment = all.iter().position(|ignore| ignore.is_about(diagnostic.rule, line));
         comment.inspect(|comment| used[*comment] = true).is_none()
     });
@@ -194,14 +194,14 @@ fn useless(ignore: &Ignore<'_>, used: bool, file: u32) -> Option<Diagnostic> {
         return None;
     };
     let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-    let span = Span { file, start: narrow(ignore.at.0), end: narrow(ignore.at.1) };
+    let span = Span::new(file, narrow(ignore.at.0), narrow(ignore.at.1));
     Some(Diagnostic { what, location: Some(Location { span }), ..plain(UNUSED_IGNORE, Grade::Warning) })
 }
 
 fn sort(found: &mut [Diagnostic], files: &Files<'_>) {
     let key = |it: &Diagnostic| {
         let span = it.location.map(|location| location.span);
-        (span.map(|span| files.path(span.file)), span.map(|span| (span.start, span.end)))
+        (span.map(|span| files.path(span.file())), span.map(|span| (span.start(), span.end())))
     };
     found.par_sort_by(|one, other| {
         key(one)

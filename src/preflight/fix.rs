@@ -131,9 +131,9 @@ fn edited<'e>(text: &str, edits: impl IntoIterator<Item = &'e Edit>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
     for edit in edits {
-        out.push_str(&text[done..edit.span.start as usize]);
+        out.push_str(&text[done..edit.span.start() as usize]);
         out.push_str(&edit.text);
-        done = edit.span.end as usize;
+        done = edit.span.end() as usize;
     }
     out.push_str(&text[done..]);
     out

@@ -139,7 +139,7 @@ fn file_end<'a>(file: &File<'a>) -> Option<End<'a>> {
     }
     let documents = file.documents().iter().filter_map(|document| document.as_ref().ok());
     let objects: Vec<_> = documents.flat_map(objects::expand).filter_map(Object::of).collect();
-    let at = Span { file: file.id, start: 0, end: 0 };
+    let at = Span::new(file.id, 0, 0);
     let steps = vec![Step { name: file.path.to_owned(), at }];
     (!objects.is_empty()).then(|| End {
         kind: EndKind::File,

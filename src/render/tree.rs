@@ -125,7 +125,7 @@ impl<'a> Tree<'a> {
 
     /// The file that a span is in.
     pub fn file_of(&self, span: Span) -> &File<'a> {
-        &self.files[span.file as usize]
+        &self.files[span.file() as usize]
     }
 
     /// The files in a folder and below it, in the order of their paths. The empty path is the whole tree.
@@ -144,7 +144,7 @@ impl<'a> Tree<'a> {
     /// A list or map of an object that was passed over, read after all.
     pub fn whole(&self, elided: &Node<'a>) -> Option<Node<'a>> {
         let file = self.file_of(elided.at);
-        let is_it = |node: &Node<'a>| node.at.start == elided.at.start && node.kind() == elided.kind();
+        let is_it = |node: &Node<'a>| node.at.start() == elided.at.start() && node.kind() == elided.kind();
         let mut documents = yaml::documents(file.text, file.id).into_iter().flatten();
         documents.find_map(|document| {
             let fields = document.entries().iter().flat_map(|field| field.value.entries());

@@ -110,7 +110,7 @@ fn suites(report: &Report, excerpts: &dyn Excerpts, fail_on: Option<Grade>) -> B
 
 fn suite_name(location: Option<Location>, object: Option<&Object>, excerpts: &dyn Excerpts) -> String {
     let name = match (location, object) {
-        (Some(location), _) => visible(file_name(excerpts.path(location.span.file))),
+        (Some(location), _) => visible(file_name(excerpts.path(location.span.file()))),
         (None, Some(object)) => visible(&object.namespace),
         (None, None) => String::new(),
     };

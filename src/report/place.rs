@@ -42,13 +42,13 @@ impl<'a> Places<'a> {
     /// Finds a place. A span that reaches past the end of the text, or into a character, is cut there.
     pub(super) fn of(&mut self, location: Location) -> Place<'a> {
         let span = location.span;
-        let text = self.text(span.file);
-        let end = text.floor_char_boundary(span.end as usize);
-        let start = text.floor_char_boundary((span.start as usize).min(end));
-        let path = self.excerpts.path(span.file);
-        let lines = self.lines(span.file);
+        let text = self.text(span.file());
+        let end = text.floor_char_boundary(span.end() as usize);
+        let start = text.floor_char_boundary((span.start() as usize).min(end));
+        let path = self.excerpts.path(span.file());
+        let lines = self.lines(span.file());
         Place {
-            file: span.file,
+            file: span.file(),
             path,
             bytes: start..end,
             start: lines.position(start),
@@ -99,7 +99,7 @@ mod tests {
 
     /// Where a span begins and ends, and where it is seen to end.
     fn told(text: &'static str, start: u32, end: u32) -> [String; 3] {
-        let (text, location) = (Text(text), Location { span: Span { file: 0, start, end } });
+        let (text, location) = (Text(text), Location { span: Span::new(0, start, end) });
         let mut places = Places::new(&text);
         let (whole, seen) = (places.of(location), places.seen(location));
         [whole.start, whole.end, seen.end].map(|position| position.to_string())

@@ -199,7 +199,7 @@ fn change(fix: &SuggestedFix, places: &mut Places<'_>) -> Value {
         if !text.is_empty() {
             replacement["insertedContent"] = json!({ "text": text });
         }
-        let file = files.entry(span.file).or_insert_with(|| (artifact_location(place.path), Vec::new()));
+        let file = files.entry(span.file()).or_insert_with(|| (artifact_location(place.path), Vec::new()));
         file.1.push(replacement);
     }
     let changes = files.into_values().map(

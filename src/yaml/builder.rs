@@ -204,7 +204,7 @@ impl<'a> Builder<'a> {
     /// Passes over a value of the innermost collection, which is a key where one comes next.
     fn pass_value(&mut self, key: Option<Str<'a>>, at: Span) -> Result<(), Stop> {
         match self.passing.take(key, at) {
-            Some((key, first)) => Err(self.twice(&key, at, first.start as usize)),
+            Some((key, first)) => Err(self.twice(&key, at, first.start() as usize)),
             None => Ok(()),
         }
     }
@@ -237,16 +237,17 @@ impl<'a> Builder<'a> {
     }
 
     fn close(&mut self, end: Span) -> Result<(), Stop> {
-        let Some(Frame { open, flow, mut at, anchor, extent }) = self.stack.pop() else { return Ok(()) };
+        let Some(Frame { open, flow, at, anchor, extent }) = self.stack.pop() else { return Ok(()) };
         let (value, last) = match open {
             Open::Elided { is_map } => (Value::Elided { is_map }, None),
             Open::Sequence { start } => {
                 let items: Arc<[_]> = self.items.drain(start..).collect();
-                let last = items.last().map(|item| item.at.end);
+                let last = items.last().map(|item| item.at.end());
                 (Value::Sequence(items), last)
             }
             Open::Mapping { start, rare, .. } => {
-                let last = self.entries[start..].last().map(|entry| entry.value.at.end.max(entry.key.at.end));
+                let last =
+                    self.entries[start..].last().map(|entry| entry.value.at.end().max(entry.key.at.end()));
                 if let Some(rare) = rare {
                     self.merge(start, &rare.merged);
                 }
@@ -254,8 +255,8 @@ impl<'a> Builder<'a> {
             }
         };
         // The end of a block is told where the next one begins; its own is that of its last value.
-        at.end = if flow { end.end } else { last.unwrap_or(at.end).max(at.start) };
-        self.finish(Node { value, at, over: None }, anchor, extent)
+        let end = if flow { end.end() } else { last.unwrap_or(at.end()).max(at.start()) };
+        self.finish(Node { value, at: at.up_to(end), over: None }, anchor, extent)
     }
 
     /// Adds what merge keys bring to the entries from `start` on: what the map says itself counts, and of several the first.
@@ -305,7 +306,7 @@ impl<'a> Builder<'a> {
                         entries
                             .iter()
                             .find(|entry| entry.key.text == text)
-                            .map(|entry| entry.key.at.start as usize)
+                            .map(|entry| entry.key.at.start() as usize)
                     } else {
                         rare.get_or_insert_default().seen.before(&text, entries)
                     };
@@ -345,7 +346,7 @@ impl Seen {
     /// The place of a key that is there already.
     fn before(&mut self, key: &str, entries: &[Entry<'_>]) -> Option<usize> {
         for entry in &entries[self.0.len()..] {
-            self.0.insert(entry.key.text.to_string(), entry.key.at.start as usize);
+            self.0.insert(entry.key.text.to_string(), entry.key.at.start() as usize);
         }
         self.0.get(key).copied()
     }
@@ -362,5 +363,5 @@ fn not_mergeable(node: &Node<'_>) -> Option<Span> {
 }
 
 fn fault(at: Span, message: impl Into<String>) -> Stop {
-    Stop::Fault(Error { offset: at.start as usize, message: message.into() })
+    Stop::Fault(Error { offset: at.start() as usize, message: message.into() })
 }

@@ -127,7 +127,9 @@ impl<'a> Layout<'a> {
     pub fn value(&self, at: Span) -> Option<Trail<'_, 'a>> {
         self.find(&|_, value: &Written<'_>| match value.form {
             Form::Scalar(..) | Form::Alias => value.at == at,
-            Form::Sequence { .. } | Form::Mapping { .. } => value.at.start == at.start && at.end > at.start,
+            Form::Sequence { .. } | Form::Mapping { .. } => {
+                value.at.start() == at.start() && at.end() > at.start()
+            }
         })
     }
 
@@ -139,7 +141,7 @@ impl<'a> Layout<'a> {
     /// The way to the map that begins there. A list of maps may begin at the same place as its first map.
     pub fn mapping(&self, at: Span) -> Option<Trail<'_, 'a>> {
         self.find(&|_, value: &Written<'_>| {
-            matches!(value.form, Form::Mapping { .. }) && value.at.start == at.start
+            matches!(value.form, Form::Mapping { .. }) && value.at.start() == at.start()
         })
     }
 
@@ -291,7 +293,7 @@ fn document<'a>(events: &mut Parser<'a, StrInput<'a>>, file: u32) -> Result<Opti
 fn opened(event: Event<'_>, at: Span) -> Option<Written<'_>> {
     let (form, anchor, tagged) = match event {
         Event::Scalar(text, style, anchor, tag) => {
-            let text = if at.start == at.end && text == "~" { "".into() } else { text };
+            let text = if at.start() == at.end() && text == "~" { "".into() } else { text };
             let style = match style {
                 ScalarStyle::Plain => Style::Plain,
                 ScalarStyle::SingleQuoted => Style::Single,
@@ -316,7 +318,7 @@ fn opened(event: Event<'_>, at: Span) -> Option<Written<'_>> {
 fn span(marks: Marks, file: u32) -> Span {
     let range = marks.byte_range().expect("a text that is read as a whole has offsets");
     let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-    Span { file, start: narrow(range.start), end: narrow(range.end) }
+    Span::new(file, narrow(range.start), narrow(range.end))
 }
 
 impl<'a> Frame<'a> {
@@ -336,13 +338,13 @@ impl Written<'_> {
     /// The same collection, once its end is told. That of a block is told where the next one begins; its own is that of what is last in it.
     fn closed(mut self, end: Span) -> Self {
         let last = match &self.form {
-            Form::Sequence { items, .. } => items.last().map(|item| item.at.end),
-            Form::Mapping { entries, .. } => entries.last().map(|it| it.key.at.end.max(it.value.at.end)),
+            Form::Sequence { items, .. } => items.last().map(|item| item.at.end()),
+            Form::Mapping { entries, .. } => entries.last().map(|it| it.key.at.end().max(it.value.at.end())),
             Form::Scalar(..) | Form::Alias => None,
         };
         // A bracket is a byte of its own; the end of a block is none.
-        let told = if end.start < end.end { Some(end.end) } else { last };
-        self.at.end = told.unwrap_or(self.at.end).max(self.at.start);
+        let told = if end.start() < end.end() { Some(end.end()) } else { last };
+        self.at = self.at.up_to(told.unwrap_or(self.at.end()).max(self.at.start()));
         self
     }
 }

@@ -4,19 +4,8 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use super::Str;
+use super::{Span, Str};
 use crate::json::Kind;
-
-/// A range of bytes in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Span {
-    /// The file, by the number that its reader was given.
-    pub file: u32,
-    /// The first byte.
-    pub start: u32,
-    /// The byte after the last one.
-    pub end: u32,
-}
 
 /// A value, and where it came from.
 ///
@@ -81,15 +70,6 @@ pub struct Key<'a> {
     pub text: Str<'a>,
     /// Where it stands.
     pub at: Span,
-}
-
-// === impl Span ===
-
-impl Span {
-    /// The range, to slice the text of the file with.
-    pub fn range(self) -> std::ops::Range<usize> {
-        self.start as usize..self.end as usize
-    }
 }
 
 // === impl Node ===

@@ -116,7 +116,7 @@ impl<'a> Events<'a> {
             match event {
                 Event::StreamEnd => return Ok(None),
                 Event::DocumentEnd => {
-                    let nothing = Span { file: self.file, start: 0, end: 0 };
+                    let nothing = Span::new(self.file, 0, 0);
                     return Ok(Some(builder.take_root().unwrap_or_else(|| null(nothing))));
                 }
                 event => self.tell(event, marks, &mut builder)?,
@@ -129,7 +129,7 @@ impl<'a> Events<'a> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 // What is left out is written as nothing, and read as `~`.
-                let text = if at.start == at.end && text == "~" { "".into() } else { text };
+                let text = if at.start() == at.end() && text == "~" { "".into() } else { text };
                 let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
                 let text = if is_block { self.without_a_made_up_end(text, at) } else { text };
                 let is_text = tag.as_deref().is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
@@ -149,7 +149,7 @@ impl<'a> Events<'a> {
 
     /// The text of a block. Where the whole text ends in it, without a line end, it has none either; the parser makes one up.
     fn without_a_made_up_end(&self, mut text: Cow<'a, str>, at: Span) -> Cow<'a, str> {
-        let is_last = at.end as usize == self.text.len() && !self.text.ends_with(['\n', '\r']);
+        let is_last = at.end() as usize == self.text.len() && !self.text.ends_with(['\n', '\r']);
         let last_line = self.text.lines().next_back().unwrap_or_default();
         // A comment behind the block is no part of it.
         let is_in_it = text.trim_end_matches('\n').ends_with(last_line.trim_start());
@@ -162,7 +162,7 @@ impl<'a> Events<'a> {
     fn span(&self, marks: Marks) -> Span {
         let range = marks.byte_range().expect("a text that is read as a whole has offsets");
         let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-        Span { file: self.file, start: narrow(range.start), end: narrow(range.end) }
+        Span::new(self.file, narrow(range.start), narrow(range.end))
     }
 
     /// What the parser says, or in better words what it stumbled over.

@@ -122,7 +122,7 @@ fn every_key_and_value_knows_where_it_stands() {
     let text = "a: &x one\nb:\n  - 'two'\n  - {c: *x}\n\nd:\ne: |\n  text\n";
     let root = one(text);
     let slice = |span: Span| {
-        assert_eq!(span.file, 7);
+        assert_eq!(span.file(), 7);
         &text[span.range()]
     };
     assert_eq!(slice(root.get("a").unwrap().at), "one");

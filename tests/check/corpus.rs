@@ -91,10 +91,10 @@ fn told(root: &Path, flux: Flux) -> Told {
     };
     let findings = checked.report.diagnostics.iter().map(|diagnostic| {
         let span = diagnostic.location.expect("all that is told of files has a place").span;
-        let line = Lines::of(checked.files.text(span.file)).position(span.start as usize).line;
-        Finding { grade: diagnostic.grade, rule: diagnostic.rule, path: place(span.file), line }
+        let line = Lines::of(checked.files.text(span.file())).position(span.start() as usize).line;
+        Finding { grade: diagnostic.grade, rule: diagnostic.rule, path: place(span.file()), line }
     });
-    let judged = checked.report.judged.iter().filter_map(|judged| Some(place(judged.location?.span.file)));
+    let judged = checked.report.judged.iter().filter_map(|judged| Some(place(judged.location?.span.file())));
     Told { findings: findings.collect(), judged: judged.collect(), summary: checked.report.summary }
 }
 

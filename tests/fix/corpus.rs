@@ -45,7 +45,7 @@ const FAULTS: [(&str, Fault); 9] = [
         let (kind, name) = (reference.entry("kind")?, reference.get("name")?);
         let shorthand = format!("{}/{}", kind.value.text()?, name.text()?);
         let lines = yaml::Lines::of(text);
-        let line = lines.position(kind.key.at.start as usize).line;
+        let line = lines.position(kind.key.at.start() as usize).line;
         let is_alone = lines.line(line).trim_start() == format!("kind: {}", kind.value.text()?);
         let mut faulty = text.to_owned();
         let range = lines.start(line)..lines.start(line + 1);
@@ -111,8 +111,8 @@ fn old_source(text: &str, release: &Node<'_>, path: &[&str]) -> Option<Faulty> {
 /// A line above the one of a key, if the key is the first on its line.
 fn above(text: &str, key: Span, line: &str) -> Option<String> {
     let lines = yaml::Lines::of(text);
-    let start = lines.start(lines.position(key.start as usize).line);
-    let indent = &text[start..key.start as usize];
+    let start = lines.start(lines.position(key.start() as usize).line);
+    let indent = &text[start..key.start() as usize];
     let ends = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut out = text.to_owned();
     out.insert_str(start, &format!("{indent}{line}{ends}"));

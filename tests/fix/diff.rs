@@ -26,7 +26,7 @@ fn replacing(old: &str, pairs: &[(&str, &str)]) -> Vec<Edit> {
 
 fn at(range: Range<usize>, text: &str) -> Edit {
     let narrow = |offset: usize| u32::try_from(offset).expect("it is a short text");
-    Edit { span: Span { file: 0, start: narrow(range.start), end: narrow(range.end) }, text: text.to_owned() }
+    Edit { span: Span::new(0, narrow(range.start), narrow(range.end)), text: text.to_owned() }
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn changes() -> impl Strategy<Value = (String, Vec<Edit>)> {
             })
             .collect();
         edits.sort();
-        edits.dedup_by(|second, first| second.span.start <= first.span.end);
+        edits.dedup_by(|second, first| second.span.start() <= first.span.end());
         (text, edits)
     })
 }

@@ -140,7 +140,7 @@ fn a_value_is_put_right_in_the_file_that_has_it() {
     let (finding, suggested) = &found[0];
     let fix = suggested.as_ref().expect("it can be put right");
     assert_eq!((finding.rule.id, found.len()), ("chart-ref-name", 1));
-    assert!(fix.edits.iter().all(|edit| edit.span.file == 1), "{fix:?}");
+    assert!(fix.edits.iter().all(|edit| edit.span.file() == 1), "{fix:?}");
     assert_eq!(
         edited(patch, &fix.edits),
         patch.replace(
@@ -174,7 +174,7 @@ fn patches_and_targets_follow_the_version_by_which_they_find_the_object() {
     let edits =
         api_version(&scope(&object, &selectors, &settings, &facts, &files), "v2").expect("it can be done");
     for file in 0..4 {
-        let own: Vec<_> = edits.iter().filter(|edit| edit.span.file == file).cloned().collect();
+        let own: Vec<_> = edits.iter().filter(|edit| edit.span.file() == file).cloned().collect();
         let text = &files.0[file as usize].1;
         assert_eq!(edited(text, &own), text.replace("v2beta1", "v2"));
     }

@@ -75,7 +75,7 @@ fn a_fix_of_two_files_is_done_in_both_or_in_none() {
 #[test]
 fn what_does_not_add_up_is_refused() {
     let text = "a: 1\nb: 2\n";
-    let edit = |start, end, text: &str| Edit { span: Span { file: 0, start, end }, text: text.to_owned() };
+    let edit = |start, end, text: &str| Edit { span: Span::new(0, start, end), text: text.to_owned() };
     for edits in [[edit(3, 4, "2"), edit(4, 5, " ")], [edit(0, 1, "c"), edit(5, 6, "c")]] {
         let fixes = edits.map(|edit| Fix { name: "one".to_owned(), edits: vec![edit] });
         let Plan { files, refused } = plan(&fixes, &Files::one(text));

@@ -144,7 +144,7 @@ fn without(text: &str, spans: &[Span]) -> String {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         let end = start + line.len();
-        if !spans.iter().any(|span| (start..end).contains(&(span.start as usize))) {
+        if !spans.iter().any(|span| (start..end).contains(&(span.start() as usize))) {
             kept.push_str(line);
         }
         start = end;

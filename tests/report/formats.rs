@@ -95,7 +95,7 @@ fn regions_cut_out_of_the_text_what_was_meant() {
         let index = number(&result["ruleIndex"]);
         assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
         let Some(location) = diagnostic.location else { continue };
-        let text = &files.0[location.span.file as usize].1;
+        let text = &files.0[location.span.file() as usize].1;
         let Some(meant) = text.get(location.span.range()).filter(|meant| !meant.contains('\n')) else {
             continue;
         };

@@ -57,7 +57,7 @@ fn text() -> impl Strategy<Value = String> {
 
 /// Places within the files, and past them, and in the middle of characters.
 fn span() -> impl Strategy<Value = Span> {
-    (0..2_u32, 0..60_u32, 0..60_u32).prop_map(|(file, start, end)| Span { file, start, end })
+    (0..2_u32, 0..60_u32, 0..60_u32).prop_map(|(file, start, end)| Span::new(file, start, end))
 }
 
 fn diagnostic() -> impl Strategy<Value = Diagnostic> {

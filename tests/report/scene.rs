@@ -30,7 +30,7 @@ impl Files {
         let text = &self.0[file as usize].1;
         let start = text.find(needle).unwrap_or_else(|| panic!("{needle:?} is not in {text:?}"));
         let number = |offset: usize| u32::try_from(offset).unwrap();
-        Span { file, start: number(start), end: number(start + needle.len()) }
+        Span::new(file, number(start), number(start + needle.len()))
     }
 }
 
@@ -67,10 +67,8 @@ pub(crate) fn rich() -> (Report, Files) {
         (1, release("apps", "podinfo-canary")),
         (3, release("apps", HOSTILE_NAME)),
     ];
-    let judged = judged.map(|(file, object)| Judged {
-        object,
-        location: Some(Location { span: Span { file, start: 0, end: 0 } }),
-    });
+    let judged = judged
+        .map(|(file, object)| Judged { object, location: Some(Location { span: Span::new(file, 0, 0) }) });
     let summary = Summary { files: 468, releases: 69, unreached: 3, not_judged: 1, ignored: 2 };
     (Report { diagnostics, judged: judged.into(), summary }, files)
 }
@@ -114,7 +112,7 @@ fn pinned(files: &mut Files) -> Vec<Diagnostic> {
             edits: vec![
                 edit(files.at(base, "v2beta1"), "v2"),
                 edit(files.at(base, "OciRepository"), "OCIRepository"),
-                edit(Span { file: patch, start: 0, end: 0 }, "# moved to v2\n"),
+                edit(Span::new(patch, 0, 0), "# moved to v2\n"),
             ],
         }),
         ..finding("deprecated-api-version", Grade::Warning, "helm.toolkit.fluxcd.io/v2beta1 is deprecated")
@@ -148,13 +146,13 @@ fn hostile(files: &mut Files) -> Vec<Diagnostic> {
         "kind: HelmRelease\nmetadata:\n  name: \"\\e[31m\"\nspec:\n  interval: 10m\n  values:\n    a: \u{9b}2J\u{202e}1\n    b: 2\n    c: 3\n    d: 4\n    e: 5\n  suspend: true\n\n# the end\n",
     );
     let spec = files.at(file, "interval");
-    let end = files.at(file, "# the end").start;
+    let end = files.at(file, "# the end").start();
     vec![Diagnostic {
         why: format!("of {HOSTILE_NAME}").into(),
         help: "set spec.chart or spec.chartRef.".into(),
         object: Some(release("apps", HOSTILE_NAME)),
         field: "spec".to_owned(),
-        location: Some(Span { end, ..spec }.into()),
+        location: Some(Span::new(spec.file(), spec.start(), end).into()),
         related: vec![related(files.at(file, "\"\\e[31m\""), HOSTILE_NAME)],
         ways: vec![vec![HOSTILE_NAME.to_owned()]],
         ..finding("no-chart-source", Grade::Error, &format!("{HOSTILE_NAME} has no source"))
@@ -182,7 +180,7 @@ fn odd(files: &mut Files) -> Vec<Diagnostic> {
             )
         },
         Diagnostic {
-            location: Some(Span { file: empty, start: 7, end: 9 }.into()),
+            location: Some(Span::new(empty, 7, 9).into()),
             ..finding("unreadable", Grade::Error, "the file is not UTF-8 from byte 7 on")
         },
         Diagnostic {

@@ -31,5 +31,5 @@ fn identity<'d>(diagnostic: &'d Diagnostic, files: &'d Files<'_>) -> [&'d str; 5
 }
 
 fn path_of<'f>(diagnostic: &Diagnostic, files: &'f Files<'_>) -> &'f str {
-    diagnostic.location.map_or("", |location| files.path(location.span.file))
+    diagnostic.location.map_or("", |location| files.path(location.span.file()))
 }

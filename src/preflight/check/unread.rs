@@ -26,7 +26,7 @@ pub(super) fn all(collected: &Collected, tree: &Tree<'_>) -> Unread {
     for file in tree.files() {
         for error in file.documents().iter().filter_map(|document| document.as_ref().err()) {
             let start = u32::try_from(error.offset).unwrap_or(u32::MAX);
-            let span = Span { file: file.id, start, end: start };
+            let span = Span::new(file.id, start, start);
             if is_template(file, error, &charts) {
                 unread.templates.push(template(error, span));
                 break;
@@ -37,7 +37,7 @@ pub(super) fn all(collected: &Collected, tree: &Tree<'_>) -> Unread {
     let first = u32::try_from(collected.sources.len()).unwrap_or(u32::MAX);
     for (file, unreadable_file) in (first..).zip(&collected.unreadable) {
         let what = format!("the file {}", unreadable_file.why);
-        unread.faults.push(unreadable(what, Span { file, start: 0, end: 0 }));
+        unread.faults.push(unreadable(what, Span::new(file, 0, 0)));
     }
     unread
 }

@@ -124,7 +124,7 @@ pub fn api_version(scope: &Scope<'_, '_>, to: &str) -> Result<Vec<Edit>, Refusal
     let over = object.get("apiVersion").and_then(|value| value.over.as_deref());
     for overridden in std::iter::successors(over, |it| it.over.as_deref()) {
         let found = naming(overridden.at, given, scope);
-        let path = scope.files.path(overridden.at.file).to_owned();
+        let path = scope.files.path(overridden.at.file()).to_owned();
         let found = found.ok_or_else(|| Refusal::Made { field: "apiVersion".to_owned(), path })?;
         all.extend(edits(&found, &[replacing(at::API_VERSION, &new)], scope.files)?);
     }
@@ -193,7 +193,7 @@ fn all_at<'n, 'a>(node: &'n Node<'a>, path: &[&str]) -> Vec<&'n Node<'a>> {
 
 /// The map that an apiVersion is written in which another one took the place of, with nothing else in it.
 fn naming<'s>(at: Span, api_version: &'s str, scope: &Scope<'s, '_>) -> Option<Node<'s>> {
-    let layout = Layout::of(scope.files.text(at.file), at.file);
+    let layout = Layout::of(scope.files.text(at.file()), at.file());
     let trail = layout.value(at)?;
     let (key, map) = (trail.pair()?.key.at, trail.up()?.value.at);
     let value =

@@ -24,7 +24,7 @@ pub(super) fn insertion(text: &str, mapping: &Written<'_>, entries: &[String]) -
 /// Takes an entry out, with its lines and the comment on the last of them; comments above and below it stay.
 pub(super) fn removal(text: &str, mapping: &Written<'_>, index: usize) -> Result<Vec<Piece>, Why> {
     let pair = &mapping.pairs()[index];
-    let (start, end) = (pair.key.at.start as usize, end_of(text, pair));
+    let (start, end) = (pair.key.at.start() as usize, end_of(text, pair));
     let cut = |range: Range<usize>| Ok(vec![Piece { range, text: String::new() }]);
     if mapping.pairs().len() == 1 {
         // A map that is left without a line would be read as null.
@@ -47,7 +47,7 @@ pub(super) fn removal(text: &str, mapping: &Written<'_>, index: usize) -> Result
     }
     // `- key: value`: what is next takes its place behind the dash.
     let next = mapping.pairs().get(index + 1).ok_or(Why::Layout)?;
-    let next_start = next.key.at.start as usize;
+    let next_start = next.key.at.start() as usize;
     let only_space = text[last_line_end..next_start].trim().is_empty();
     if !only_space || next.key.is_anchored() || next.key.tagged {
         return Err(Why::Layout);
@@ -57,14 +57,14 @@ pub(super) fn removal(text: &str, mapping: &Written<'_>, index: usize) -> Result
 
 /// The column of a key. `None` where something else than a dash is before it.
 fn indent_of(text: &str, pair: &Pair<'_>) -> Option<usize> {
-    let start = pair.key.at.start as usize;
+    let start = pair.key.at.start() as usize;
     let before = &text[line_start(text, start)..start];
     before.chars().all(|letter| letter == ' ' || letter == '-').then_some(before.len())
 }
 
 /// Puts a value behind the colon of a key that has none.
 pub(super) fn filled(text: &str, pair: &Pair<'_>, value: &str) -> Result<Piece, Why> {
-    let key_end = pair.key.at.end as usize;
+    let key_end = pair.key.at.end() as usize;
     if pair.value.is_anchored() || pair.value.tagged {
         return Err(Why::Layout);
     }
@@ -76,7 +76,7 @@ pub(super) fn filled(text: &str, pair: &Pair<'_>, value: &str) -> Result<Piece, 
 
 /// Puts a scalar in the place of one that has lines of its own (`|`, `>`), header and all.
 pub(super) fn unblocked(text: &str, pair: &Pair<'_>, value: &str) -> Result<Piece, Why> {
-    let start = colon(text, pair.key.at.end as usize).ok_or(Why::Layout)? + 1;
+    let start = colon(text, pair.key.at.end() as usize).ok_or(Why::Layout)? + 1;
     let header = text[start..line_end(text, start)].trim();
     let is_header = header.starts_with(['|', '>'])
         && header.chars().skip(1).all(|letter| letter.is_ascii_digit() || "+-".contains(letter));

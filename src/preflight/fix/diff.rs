@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::edited;
 use crate::report::Edit;
+use crate::yaml::Span;
 
 /// How many lines are shown around a change.
 const CONTEXT: usize = 3;
@@ -41,15 +42,15 @@ fn changes(old: &str, lines: &[&str], edits: &[Edit]) -> Vec<Change> {
     starts.extend(lines.iter().scan(0, |end, line| Some(std::mem::replace(end, *end + line.len()))));
     let line_of = |offset: u32| starts.partition_point(|start| *start <= offset as usize).saturating_sub(1);
     let end_of = |line: usize| starts.get(line + 1).copied().unwrap_or(old.len());
-    let by_lines = edits.chunk_by(|before, after| line_of(after.span.start) <= line_of(before.span.end));
+    let by_lines = edits.chunk_by(|before, after| line_of(after.span.start()) <= line_of(before.span.end()));
     let changes = by_lines.filter_map(|group| {
         let (first, last) = (group.first()?, group.last()?);
-        let (from, to) = (line_of(first.span.start), line_of(last.span.end));
+        let (from, to) = (line_of(first.span.start()), line_of(last.span.end()));
         let start = starts.get(from).copied().unwrap_or(0);
         let offset = u32::try_from(start).expect("the spans of a file are as narrow");
         let moved = group.iter().cloned().map(|mut edit| {
-            edit.span.start -= offset;
-            edit.span.end -= offset;
+            let span = edit.span;
+            edit.span = Span::new(span.file(), span.start() - offset, span.end() - offset);
             edit
         });
         let new = edited(&old[start..end_of(to)], moved.collect::<Vec<_>>().iter());

@@ -59,17 +59,17 @@ impl<'s, 'f> Draft<'s, 'f> {
     /// The edits in their order, once the texts that they make were read again.
     pub(super) fn finish(mut self) -> Result<Vec<Edit>, Refusal> {
         for Insertion { trail, field, entries } in std::mem::take(&mut self.insertions).into_values() {
-            let file = trail.value.at.file;
+            let file = trail.value.at.file();
             let pieces = self.inserted(&trail, &field, &entries)?;
             self.add(file, pieces);
         }
         self.edits.sort_by_key(|edit| edit.span);
         if self.edits.windows(2).any(|pair| overlap(pair[0].span, pair[1].span)) {
-            return Err(self.unverified(self.edits[0].span.file));
+            return Err(self.unverified(self.edits[0].span.file()));
         }
         for (file, meant) in &self.meant {
             let text = self.sources.text(*file);
-            let own = self.edits.iter().filter(|edit| edit.span.file == *file);
+            let own = self.edits.iter().filter(|edit| edit.span.file() == *file);
             if between(text, &edited(text, own)).as_ref() != Some(meant) {
                 return Err(self.unverified(*file));
             }
@@ -85,7 +85,7 @@ impl<'s, 'f> Draft<'s, 'f> {
     ) -> Result<(), Refusal> {
         self.sources.unshared(target, trail)?;
         let written = trail.value;
-        let file = written.at.file;
+        let file = written.at.file();
         let text = self.sources.text(file);
         let Form::Scalar(_, style) = written.form else { return Err(self.layout(&target.field, file)) };
         let (mapping, outer) =
@@ -94,7 +94,7 @@ impl<'s, 'f> Draft<'s, 'f> {
         let style = if is_json { Style::Double } else { style };
         let new = scalar::written(value, style).ok_or_else(|| unsuitable(&target.field))?;
         let piece = match (trail.pair(), style) {
-            (Some(pair), _) if written.at.start == written.at.end && style != Style::Block => {
+            (Some(pair), _) if written.at.start() == written.at.end() && style != Style::Block => {
                 block::filled(text, pair, &new)
             }
             (Some(pair), Style::Block) => block::unblocked(text, pair, &new),
@@ -108,7 +108,7 @@ impl<'s, 'f> Draft<'s, 'f> {
 
     fn remove(&mut self, target: &Target<'_, '_>, trail: &Trail<'_, 'f>) -> Result<(), Refusal> {
         self.sources.unshared(target, trail)?;
-        let file = trail.value.at.file;
+        let file = trail.value.at.file();
         let Some((mapping, index)) = trail.parents.last() else {
             return Err(self.layout(&target.field, file));
         };
@@ -133,8 +133,8 @@ impl<'s, 'f> Draft<'s, 'f> {
         let at = trail.value.at;
         let mut path = trail.path();
         path.push(target.key().to_owned());
-        self.mean(at.file, &trail, path, Some(value));
-        let insertion = self.insertions.entry((at.file, at.start));
+        self.mean(at.file(), &trail, path, Some(value));
+        let insertion = self.insertions.entry((at.file(), at.start()));
         let new = || Insertion { trail, field: target.field.clone(), entries: Vec::new() };
         insertion.or_insert_with(new).entries.push((target.key().to_owned(), value.clone()));
         Ok(())
@@ -147,7 +147,7 @@ impl<'s, 'f> Draft<'s, 'f> {
         entries: &[(String, Value)],
     ) -> Result<Vec<Piece>, Refusal> {
         let mapping = trail.value;
-        let text = self.sources.text(mapping.at.file);
+        let text = self.sources.text(mapping.at.file());
         let is_flow = matches!(mapping.form, Form::Mapping { flow: true, .. });
         let is_json = flow::is_json(mapping, &trail.parents);
         let (key_style, value_style) =
@@ -160,7 +160,7 @@ impl<'s, 'f> Draft<'s, 'f> {
         if is_flow {
             return Ok(flow::insertion(text, mapping, &written));
         }
-        block::insertion(text, mapping, &written).map_err(|Why::Layout| self.layout(field, mapping.at.file))
+        block::insertion(text, mapping, &written).map_err(|Why::Layout| self.layout(field, mapping.at.file()))
     }
 
     fn mean(&mut self, file: u32, trail: &Trail<'_, 'f>, path: Vec<String>, value: Option<&Value>) {
@@ -171,7 +171,7 @@ impl<'s, 'f> Draft<'s, 'f> {
     fn add(&mut self, file: u32, pieces: Vec<Piece>) {
         let narrow = |offset: usize| u32::try_from(offset).expect("the spans of a file are as narrow");
         self.edits.extend(pieces.into_iter().map(|Piece { range, text }| {
-            let span = Span { file, start: narrow(range.start), end: narrow(range.end) };
+            let span = Span::new(file, narrow(range.start), narrow(range.end));
             Edit { span, text }
         }));
     }
@@ -187,7 +187,7 @@ impl<'s, 'f> Draft<'s, 'f> {
 
 /// Whether of two places, the first of which does not begin later, one is in the other's way.
 pub(super) fn overlap(first: Span, second: Span) -> bool {
-    first.file == second.file && (second.start < first.end || first == second)
+    first.file() == second.file() && (second.start() < first.end() || first == second)
 }
 
 fn unsuitable(field: &str) -> Refusal {

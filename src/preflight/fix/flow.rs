@@ -7,10 +7,10 @@ use crate::yaml::{Form, Style, Written};
 /// New entries behind the last one: on lines of their own if that has one.
 pub(super) fn insertion(text: &str, mapping: &Written<'_>, entries: &[String]) -> Vec<Piece> {
     let Some(last) = mapping.pairs().last() else {
-        let inside = mapping.at.start as usize + 1;
+        let inside = mapping.at.start() as usize + 1;
         return vec![Piece { range: inside..inside, text: entries.join(", ") }];
     };
-    let (key, end) = (last.key.at.start as usize, end_of(text, last));
+    let (key, end) = (last.key.at.start() as usize, end_of(text, last));
     let comma = comma_after(text, end);
     let line_end = line_end(text, comma.unwrap_or(end));
     let indent = &text[line_start(text, key)..key];
@@ -32,7 +32,7 @@ pub(super) fn insertion(text: &str, mapping: &Written<'_>, entries: &[String]) -
 /// Takes an entry out, with its comma and with its lines where it has them for itself.
 pub(super) fn removal(text: &str, mapping: &Written<'_>, index: usize) -> Result<Vec<Piece>, Why> {
     let pairs = mapping.pairs();
-    let (start, end) = (pairs[index].key.at.start as usize, end_of(text, &pairs[index]));
+    let (start, end) = (pairs[index].key.at.start() as usize, end_of(text, &pairs[index]));
     let comma = comma_after(text, end);
     let after = comma.unwrap_or(end);
     let is_last = index + 1 == pairs.len();
@@ -56,7 +56,7 @@ pub(super) fn removal(text: &str, mapping: &Written<'_>, index: usize) -> Result
         }
         pieces.push(from..after);
     } else {
-        let next = pairs[index + 1].key.at.start as usize;
+        let next = pairs[index + 1].key.at.start() as usize;
         if !text[after..next].trim().is_empty() {
             return Err(Why::Layout);
         }

@@ -119,8 +119,8 @@ impl<'f> Sources<'f> {
         let mut layouts = BTreeMap::new();
         let mut open = vec![object];
         while let Some(node) = open.pop() {
-            let keys = node.entries().iter().map(|entry| entry.key.at.file);
-            for file in keys.chain([node.at.file]) {
+            let keys = node.entries().iter().map(|entry| entry.key.at.file());
+            for file in keys.chain([node.at.file()]) {
                 layouts.entry(file).or_insert_with(|| Layout::of(files.text(file), file));
             }
             open.extend(node.items());
@@ -143,16 +143,16 @@ impl<'f> Sources<'f> {
         target: &Target<'_, '_>,
         entry: &Entry<'_>,
     ) -> Result<Trail<'_, 'f>, Refusal> {
-        let made = || Refusal::Made { field: target.field.clone(), path: self.path(entry.value.at.file) };
+        let made = || Refusal::Made { field: target.field.clone(), path: self.path(entry.value.at.file()) };
         let Some(scalar) = entry.value.scalar() else {
             let why = "a list or a map stands there".to_owned();
             return Err(Refusal::Unsuitable { field: target.field.clone(), why });
         };
         let at = entry.value.at;
-        let trail = if at.start == at.end {
-            self.layouts[&entry.key.at.file].value_of_key(entry.key.at)
+        let trail = if at.start() == at.end() {
+            self.layouts[&entry.key.at.file()].value_of_key(entry.key.at)
         } else {
-            self.layouts[&at.file].value(at)
+            self.layouts[&at.file()].value(at)
         };
         let trail = trail.filter(|it| it.value.text() == Some(&*scalar.text)).ok_or_else(made)?;
         // A value may be copied from a field of another name; who changes it there changes more than this field.
@@ -169,11 +169,11 @@ impl<'f> Sources<'f> {
         entry: &Entry<'_>,
     ) -> Result<Trail<'_, 'f>, Refusal> {
         let at = entry.key.at;
-        let path = self.path(at.file);
-        let trail = self.layouts[&at.file].value_of_key(at);
-        let trail = trail.filter(|_| entry.value.at.file == at.file);
+        let path = self.path(at.file());
+        let trail = self.layouts[&at.file()].value_of_key(at);
+        let trail = trail.filter(|_| entry.value.at.file() == at.file());
         let trail = trail.ok_or_else(|| Refusal::Made { field: target.field.clone(), path: path.clone() })?;
-        let begins = |node: Span| node.file == self.root.file && node.start == self.root.start;
+        let begins = |node: Span| node.file() == self.root.file() && node.start() == self.root.start();
         if trail.parents.iter().any(|(parent, _)| begins(parent.at)) {
             Ok(trail)
         } else {
@@ -184,19 +184,19 @@ impl<'f> Sources<'f> {
     /// The way to the map that a new entry belongs in: the one that an entry beside it stands in, else where the object's own begins.
     pub(super) fn mapping(&self, target: &Target<'_, '_>) -> Result<Trail<'_, 'f>, Refusal> {
         let beside = target.sibling.and_then(|sibling| {
-            let trail = self.layouts[&sibling.key.at.file].value_of_key(sibling.key.at)?;
+            let trail = self.layouts[&sibling.key.at.file()].value_of_key(sibling.key.at)?;
             let own = trail.pair().is_some_and(|pair| pair.key.text() == Some(&*sibling.key.text));
             (own && !trail.is_merged() && self.shared(&trail).is_none()).then(|| trail.up()).flatten()
         });
         let at = target.parent.at;
-        let trail = beside.or_else(|| self.layouts[&at.file].mapping(at));
-        trail.ok_or_else(|| Refusal::Made { field: target.field.clone(), path: self.path(at.file) })
+        let trail = beside.or_else(|| self.layouts[&at.file()].mapping(at));
+        trail.ok_or_else(|| Refusal::Made { field: target.field.clone(), path: self.path(at.file()) })
     }
 
     /// The way to the map of the object that a key came into by a merge, where it did.
     pub(super) fn merged_into(&self, target: &Target<'_, '_>) -> Option<Trail<'_, 'f>> {
         let at = target.parent.at;
-        let trail = self.layouts[&at.file].mapping(at)?;
+        let trail = self.layouts[&at.file()].mapping(at)?;
         let merges = trail.value.pairs().iter().any(crate::yaml::Pair::is_merge);
         let has_it = trail.value.pairs().iter().any(|pair| pair.key.text() == Some(target.key()));
         (merges && !has_it).then_some(trail)
@@ -205,13 +205,16 @@ impl<'f> Sources<'f> {
     /// Refuses a place that other values are read from.
     pub(super) fn unshared(&self, target: &Target<'_, '_>, trail: &Trail<'_, 'f>) -> Result<(), Refusal> {
         let Some(at) = self.shared(trail) else { return Ok(()) };
-        let place = Lines::of(self.text(at.file)).position(at.start as usize);
-        Err(Refusal::Shared { field: target.field.clone(), place: format!("{}:{place}", self.path(at.file)) })
+        let place = Lines::of(self.text(at.file())).position(at.start() as usize);
+        Err(Refusal::Shared {
+            field: target.field.clone(),
+            place: format!("{}:{place}", self.path(at.file())),
+        })
     }
 
     /// Where the anchor stands that makes a place one of several, if it is.
     pub(super) fn shared(&self, trail: &Trail<'_, 'f>) -> Option<Span> {
-        self.layouts[&trail.value.at.file].shared(trail)
+        self.layouts[&trail.value.at.file()].shared(trail)
     }
 }
 

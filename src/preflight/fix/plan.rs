@@ -77,7 +77,7 @@ fn accepted<'e>(fixes: &'e [Fix], refused: &BTreeMap<usize, String>) -> BTreeMap
     let mut by_file: BTreeMap<u32, Owners<'e>> = BTreeMap::new();
     for (index, fix) in fixes.iter().enumerate().filter(|(index, _)| !refused.contains_key(index)) {
         for edit in &fix.edits {
-            by_file.entry(edit.span.file).or_default().entry(edit).or_default().push(index);
+            by_file.entry(edit.span.file()).or_default().entry(edit).or_default().push(index);
         }
     }
     by_file
@@ -99,7 +99,7 @@ fn contradictions(fixes: &[Fix], sources: &dyn Excerpts, refused: &mut BTreeMap<
                 );
                 refused.extend(owners.iter().chain(others).map(|fix| (*fix, reason.clone())));
             }
-            if widest.is_none_or(|(before, _)| before.span.end <= edit.span.end) {
+            if widest.is_none_or(|(before, _)| before.span.end() <= edit.span.end()) {
                 widest = Some((edit, owners));
             }
         }

@@ -37,10 +37,10 @@ pub(super) fn is_blank_or_comment(text: &str) -> bool {
 
 /// The byte after an entry: after its value, or after its colon where nothing follows.
 pub(super) fn end_of(text: &str, pair: &Pair<'_>) -> usize {
-    let key = pair.key.at.end as usize;
+    let key = pair.key.at.end() as usize;
     let value = &pair.value;
-    if value.at.start == value.at.end && value.text() == Some("") {
-        return colon(text, key).map_or(key, |colon| colon + 1).max(value.at.end as usize);
+    if value.at.start() == value.at.end() && value.text() == Some("") {
+        return colon(text, key).map_or(key, |colon| colon + 1).max(value.at.end() as usize);
     }
     end_of_value(text, value)
 }
@@ -53,7 +53,7 @@ pub(super) fn colon(text: &str, key_end: usize) -> Option<usize> {
 }
 
 fn end_of_value(text: &str, value: &Written<'_>) -> usize {
-    let (start, end) = (value.at.start as usize, value.at.end as usize);
+    let (start, end) = (value.at.start() as usize, value.at.end() as usize);
     match &value.form {
         Form::Scalar(_, Style::Block) => end_of_block(text, start, end),
         Form::Mapping { entries, flow: false } => entries.last().map_or(end, |last| end_of(text, last)),

@@ -272,7 +272,7 @@ impl<'a> What<'a> {
         match self {
             Self::Folder(folder) => {
                 let file = index.tree.kustomization(folder);
-                let at = Span { file: file.map_or(0, |file| file.id), start: 0, end: 0 };
+                let at = Span::new(file.map_or(0, |file| file.id), 0, 0);
                 Step { name: file.map_or(*folder, |file| file.path).to_owned(), at }
             }
             Self::Kustomization(written) => {

@@ -130,7 +130,7 @@ pub(super) fn read<'a>(text: &str, place: Place, at: Span) -> Option<Node<'a>> {
     }
     let is_item = place == Place::Item;
     let document = if is_item { format!("- {text}\n") } else { format!("k: {text}\n") };
-    let root = yaml::documents(&document, at.file).into_iter().next()?.ok()?;
+    let root = yaml::documents(&document, at.file()).into_iter().next()?.ok()?;
     let node = match &root.value {
         Value::Sequence(items) if is_item && items.len() == 1 => moved(&items[0], at),
         Value::Mapping(entries) if !is_item && entries.len() == 1 => moved(&entries[0].value, at),
@@ -187,8 +187,6 @@ fn moved<'a>(node: &Node<'_>, at: Span) -> Node<'a> {
 mod tests {
     use super::*;
 
-    const AT: Span = Span { file: 0, start: 1, end: 2 };
-
     #[test]
     fn quotes_stay_only_where_yaml_needs_them() {
         for plain in ["${A}", "a ${A} b", "oci://${A}:1", "a#${A}", "-${A}", "x{${A}}", "ä${A}"] {
@@ -206,7 +204,7 @@ mod tests {
     fn what_is_put_in_is_read_again() {
         let json = |text: &str, place| {
             let mut json = Vec::new();
-            read(text, place, AT)?.write_json(&mut json);
+            read(text, place, Span::new(0, 1, 2))?.write_json(&mut json);
             Some(String::from_utf8(json).unwrap())
         };
         for (text, said) in [
@@ -228,7 +226,7 @@ mod tests {
         assert_eq!(json("a: b", Place::Value), None);
         assert_eq!(json(".inf", Place::Value), None);
         assert_eq!(json("a: b", Place::Item).as_deref(), Some(r#"{"a":"b"}"#));
-        assert_eq!(read("[a]", Place::Value, AT).unwrap().items()[0].at, AT);
+        assert_eq!(read("[a]", Place::Value, Span::new(0, 1, 2)).unwrap().items()[0].at, Span::new(0, 1, 2));
     }
 
     #[test]
@@ -244,7 +242,11 @@ mod tests {
         ] {
             assert_eq!(style(text, place), how, "{text:?}");
             assert_eq!(written(text, how), as_written);
-            assert_eq!(read(as_written, Place::Value, AT).unwrap().text(), Some(text), "{as_written}");
+            assert_eq!(
+                read(as_written, Place::Value, Span::new(0, 1, 2)).unwrap().text(),
+                Some(text),
+                "{as_written}"
+            );
         }
         assert!(is_open_block("${A}\nx\n") && is_open_block("x\n${A}\n") && !is_open_block("a\n${A}\nb\n"));
     }

@@ -78,7 +78,7 @@ mod tests {
     fn a_note_stands_where_the_file_is_named() {
         let mut tree = Tree::default();
         tree.add("a/kustomizeconfig.yaml", "namePrefix: [{path: spec/chartRef/name}]");
-        let at = yaml::Span { file: 0, start: 3, end: 9 };
+        let at = yaml::Span::new(0, 3, 9);
         let text = |path: &'static str| Text { text: path.into(), at };
         let mut notes = Vec::new();
         note(&tree, "a", &[text("kustomizeconfig.yaml"), text("missing.yaml")], &mut notes);

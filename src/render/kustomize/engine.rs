@@ -185,7 +185,7 @@ impl<'t, 'a> Kustomize<'t, 'a> {
     fn read_now(&self, folder: &str) -> Option<Arc<Read<'a>>> {
         let file = self.tree.kustomization(folder)?;
         let mut notes = Vec::new();
-        let start = Span { file: file.id, start: 0, end: 0 };
+        let start = Span::new(file.id, 0, 0);
         let documents = super::documents::of_file(file, &mut notes);
         let kustomization = match documents.first() {
             Some(document) => Kustomization::read(document, &mut notes),

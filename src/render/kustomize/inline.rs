@@ -18,12 +18,12 @@ struct Places<'a> {
 /// An error is in the words of the YAML reader, with a place in the file.
 pub(super) fn documents<'a>(text: &Text<'_>, file: &'a str) -> Vec<Result<Node<'a>, (Span, String)>> {
     let places = Places::of(text, file);
-    let all = yaml::documents(&text.text, text.at.file).into_iter();
+    let all = yaml::documents(&text.text, text.at.file()).into_iter();
     all.map(|document| match document {
         Ok(node) => Ok(places.node(&node)),
         Err(error) => {
             let offset = u32::try_from(error.offset).unwrap_or(u32::MAX);
-            Err((places.span(Span { start: offset, end: offset, ..text.at }), error.message))
+            Err((places.span(Span::new(text.at.file(), offset, offset)), error.message))
         }
     })
     .collect()
@@ -47,7 +47,7 @@ impl<'a> Places<'a> {
         if self.lines.is_empty() {
             return self.at;
         }
-        Span { file: self.at.file, start: self.offset(span.start), end: self.offset(span.end) }
+        Span::new(self.at.file(), self.offset(span.start()), self.offset(span.end()))
     }
 
     /// The same text, at its place in the file: a part of it, where it stands there as it is.
@@ -79,7 +79,7 @@ impl<'a> Places<'a> {
 
 /// Where the lines of a text start in the file; `None` where they are not there as they are.
 fn lines(text: &str, at: Span, file: &str) -> Option<Vec<(u32, u32)>> {
-    let mut offset = at.start as usize;
+    let mut offset = at.start() as usize;
     let is_quoted = file.get(offset..)?.starts_with(['"', '\'']);
     if is_quoted {
         offset += 1;
@@ -145,6 +145,6 @@ mod tests {
         let node = yaml::documents(file, 0).remove(0).unwrap();
         let text = Text::of(node.get("patch").unwrap()).unwrap();
         let (at, message) = documents(&text, file).remove(0).unwrap_err();
-        assert_eq!((at.start, &*message), (18, "the key \"a\" is there already, on line 1"));
+        assert_eq!((at.start(), &*message), (18, "the key \"a\" is there already, on line 1"));
     }
 }

@@ -266,7 +266,10 @@ mod tests {
     #[test]
     fn another_kind_of_value_is_refused() {
         let misfit = merged(&one("{a: {b: 1}}", 0), &one("{a: 5}", 1)).unwrap_err();
-        assert_eq!((misfit.at.start, &*misfit.message), (4, "the patch sets a number where there is a map"));
+        assert_eq!(
+            (misfit.at.start(), &*misfit.message),
+            (4, "the patch sets a number where there is a map")
+        );
     }
 
     #[test]
@@ -274,7 +277,7 @@ mod tests {
         let object = one("{a: {x: 1, y: 2}}", 0);
         let merged = merged(&object, &one("{a: {y: 3}}", 1)).unwrap().unwrap();
         let y = merged.at(&["a", "y"]).unwrap();
-        assert_eq!((y.at.file, y.over.as_deref().unwrap().at), (1, object.at(&["a", "y"]).unwrap().at));
-        assert_eq!(merged.at(&["a", "x"]).unwrap().at.file, 0);
+        assert_eq!((y.at.file(), y.over.as_deref().unwrap().at), (1, object.at(&["a", "y"]).unwrap().at));
+        assert_eq!(merged.at(&["a", "x"]).unwrap().at.file(), 0);
     }
 }

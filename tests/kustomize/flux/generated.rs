@@ -155,7 +155,7 @@ fn variables<'c>(case: &'c FluxCase, kustomization: &FluxKustomization<'c>) -> V
     let mut variables = Variables::default();
     let Some(post_build) = &kustomization.post_build else { return variables };
     variables.always = post_build.always;
-    let at = Span { file: 0, start: 0, end: 0 };
+    let at = Span::new(0, 0, 0);
     for from in &post_build.from {
         let named = |(kind, name, _): &&(&str, &str, _)| {
             (*kind == "ConfigMap") == from.is_config_map && *name == from.name.text

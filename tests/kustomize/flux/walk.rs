@@ -80,7 +80,7 @@ impl Followed {
 }
 
 fn key(step: &Step) -> (String, u32, u32) {
-    (step.name.clone(), step.at.file, step.at.start)
+    (step.name.clone(), step.at.file(), step.at.start())
 }
 
 // === impl Walk ===
@@ -124,7 +124,7 @@ impl<'w, 'a> Walk<'w, 'a> {
             return Ok(json!({"kind": "Kustomization", "metadata": {}, "spec": {"path": path}}));
         }
         for document in file.documents().iter().flatten().flat_map(expand) {
-            let is_it = |node: &Node<'_>| node.at.start == *start;
+            let is_it = |node: &Node<'_>| node.at.start() == *start;
             if FluxKustomization::is_one(document) && document.at(&["metadata", "name"]).is_some_and(is_it) {
                 return Ok(as_json(document));
             }
