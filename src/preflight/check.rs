@@ -25,6 +25,9 @@ use relations::Relations;
 /// How many files a thread takes at a time: few enough that none has much left when the others are done.
 const MOST_AT_ONCE: usize = 64;
 
+/// From so many bytes on a file is begun with, for the same reason: the manifests of Flux itself, which most repositories hold, have 400 KB.
+const LONG: usize = 64 * 1024;
+
 /// What a check is done by.
 #[derive(Debug, Clone, Copy)]
 pub struct Criteria<'c> {
@@ -55,8 +58,7 @@ pub struct Checked<'a> {
 pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a> {
     let files = Files::of(collected);
     let tree = Files::tree(collected);
-    // Most of the time goes into reading; whoever needs a document later finds it read.
-    tree.files().par_iter().with_max_len(MOST_AT_ONCE).for_each(|file| _ = file.documents());
+    read(&tree);
     // Each has parts that only one thread can do; meanwhile another one does the next.
     let (rendered, (unread, comments)) = rayon::join(
         || ends::all(&tree, &collected.repositories),
@@ -121,6 +123,13 @@ impl Checked<'_> {
     pub fn worst(&self) -> Option<Grade> {
         self.report.diagnostics.iter().map(|diagnostic| diagnostic.grade).max()
     }
+}
+
+/// Reads all files, which most of the time goes into; whoever needs a document later finds it read.
+fn read(tree: &Tree<'_>) {
+    let (long, short): (Vec<_>, Vec<_>) = tree.files().iter().partition(|file| file.text.len() > LONG);
+    let long = long.into_par_iter().with_max_len(1);
+    long.chain(short.into_par_iter().with_max_len(MOST_AT_ONCE)).for_each(|file| _ = file.documents());
 }
 
 /// The places that could not be rendered, each once.

@@ -1,5 +1,7 @@
 //! From a field of a rendered object to the place in a file that put it there.
 
+use std::borrow::Cow;
+
 use crate::helmrelease::at;
 use crate::json::Kind;
 use crate::yaml::{Entry, Node, Span};
@@ -66,12 +68,12 @@ fn nearest(root: &Node<'_>, pointer: &str) -> Span {
     place
 }
 
-fn segments(pointer: &str) -> impl Iterator<Item = String> {
+fn segments(pointer: &str) -> impl Iterator<Item = Cow<'_, str>> {
     pointer.split('/').skip(1).map(unescaped)
 }
 
-fn unescaped(segment: &str) -> String {
-    segment.replace("~1", "/").replace("~0", "~")
+fn unescaped(segment: &str) -> Cow<'_, str> {
+    if segment.contains('~') { segment.replace("~1", "/").replace("~0", "~").into() } else { segment.into() }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What tells a finding from all others, and stays the same while the lines around it move.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use rayon::prelude::*;
 
@@ -15,10 +16,11 @@ pub(super) fn give(found: &mut [Diagnostic], files: &Files<'_>) {
     by_file.for_each(|found| {
         let mut alike: HashMap<String, usize> = HashMap::new();
         for diagnostic in found {
-            let identity = identity(diagnostic, files).join("\0");
-            let number = alike.entry(identity.clone()).or_default();
-            diagnostic.fingerprint = fingerprint(&format!("{identity}\0{number}"));
-            *number += 1;
+            let mut identity = identity(diagnostic, files).join("\0");
+            let count = alike.entry(identity.clone()).or_default();
+            write!(identity, "\0{count}").expect("memory can be written");
+            diagnostic.fingerprint = fingerprint(&identity);
+            *count += 1;
         }
     });
 }

@@ -191,10 +191,14 @@ impl<'t, 'a> Kustomize<'t, 'a> {
             Some(document) => Kustomization::read(document, &mut notes),
             None => Kustomization::at(start),
         };
-        let names = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-        let files = names
-            .iter()
-            .filter(|name| join(folder, name).is_some_and(|path| self.tree.file(&path).is_some()));
+        let mut path = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let name_starts = path.len();
+        let names = ["kustomization.yaml", "kustomization.yml", "Kustomization"].into_iter();
+        let files = names.filter(|name| {
+            path.truncate(name_starts);
+            path.push_str(name);
+            self.tree.file(&path).is_some()
+        });
         if files.count() > 1 {
             let message = "the folder has more than one kustomization file".to_owned();
             notes.push(Note { at: start, reason: Reason::Refused, message });
