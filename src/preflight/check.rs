@@ -76,6 +76,7 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
     );
     let places = not_rendered.len() + unread.templates.len() + parts.len();
     let is_partial = !unread.faults.is_empty();
+    found.reserve_exact(unread.faults.len() + of_sources.len() + places);
     found.extend(unread.faults);
     found.extend(of_sources);
     // They are many, and made where they stay.
@@ -212,12 +213,15 @@ fn sort(found: &mut [Diagnostic], files: &Files<'_>) {
         let span = it.location.map(|location| location.span);
         (span.map(|span| files.path(span.file())), span.map(|span| (span.start(), span.end())))
     };
-    found.par_sort_by(|one, other| {
+    // What is the same by all of these is one finding, so nothing is lost with the order that it had.
+    found.par_sort_unstable_by(|one, other| {
         key(one)
             .cmp(&key(other))
             .then_with(|| other.grade.cmp(&one.grade))
             .then_with(|| one.rule.cmp(other.rule))
             .then_with(|| one.what.cmp(&other.what))
+            .then_with(|| one.field.cmp(&other.field))
+            .then_with(|| one.object.cmp(&other.object))
     });
 }
 

@@ -40,7 +40,9 @@ pub(super) fn judge_all(
     found.par_sort_by(|one, other| one.identity().cmp(&other.identity()));
     // Most of it goes into fixes.
     let once = found.par_chunk_by(|one, other| one.identity() == other.identity());
-    once.map(|found| diagnostic(found, criteria, files)).collect()
+    let mut told: Vec<_> = once.map(|found| diagnostic(found, criteria, files)).collect();
+    told.shrink_to_fit();
+    told
 }
 
 /// The releases of an end that are judged.

@@ -77,7 +77,7 @@ pub struct Patch<'a> {
     /// The patch itself.
     pub source: PatchSource<'a>,
     /// What it is for; without one, a patch is for the object that it names itself.
-    pub target: Option<Target<'a>>,
+    pub target: Option<Box<Target<'a>>>,
     /// `options.allowNameChange`.
     pub allow_name_change: bool,
     /// `options.allowKindChange`.

@@ -156,7 +156,11 @@ impl Reader<'_> {
     }
 
     fn texts<'a>(&mut self, field: &str, list: &Node<'a>) -> Vec<Text<'a>> {
-        self.items(field, list).iter().filter_map(|item| self.text(field, item)).collect()
+        let items = self.items(field, list);
+        // There is one for every file of a repository, so no room is left over.
+        let mut texts = Vec::with_capacity(items.len());
+        texts.extend(items.iter().filter_map(|item| self.text(field, item)));
+        texts
     }
 
     fn pairs<'a>(&mut self, field: &str, map: &Node<'a>) -> Vec<Entry<'a>> {
@@ -169,7 +173,10 @@ impl Reader<'_> {
     }
 
     fn patches<'a>(&mut self, field: &str, list: &Node<'a>) -> Vec<Patch<'a>> {
-        self.items(field, list).iter().filter_map(|item| self.patch(item)).collect()
+        let items = self.items(field, list);
+        let mut patches = Vec::with_capacity(items.len());
+        patches.extend(items.iter().filter_map(|item| self.patch(item)));
+        patches
     }
 
     fn patch<'a>(&mut self, item: &Node<'a>) -> Option<Patch<'a>> {
@@ -190,7 +197,7 @@ impl Reader<'_> {
             }
         };
         let target = match item.get("target").filter(|target| !target.is_null()) {
-            Some(target) => Some(self.target(target)?),
+            Some(target) => Some(Box::new(self.target(target)?)),
             None => None,
         };
         let option = |name| {
