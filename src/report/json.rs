@@ -1,11 +1,12 @@
 //! JSON for programs: a format of its own, which changes only together with its version. docs/report.md describes it.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::place::{Place, Places};
-use super::visible::safe_json;
+use super::visible::write_json;
 use super::{Diagnostic, Edit, Excerpts, Grade, Object, Related, Report, SuggestedFix, Summary};
 use crate::yaml::Position;
 
@@ -16,8 +17,14 @@ pub const VERSION: u32 = 1;
 struct Document<'a> {
     version: u32,
     tool: Tool,
-    findings: Vec<Finding<'a>>,
+    findings: Findings<'a>,
     summary: Counts,
+}
+
+/// All findings, each made when it is written.
+struct Findings<'a> {
+    diagnostics: &'a [Diagnostic],
+    places: RefCell<Places<'a>>,
 }
 
 #[derive(Serialize)]
@@ -104,14 +111,23 @@ struct Counts {
 
 /// Tells a report as JSON.
 pub fn write(report: &Report, excerpts: &dyn Excerpts, out: &mut dyn Write) -> io::Result<()> {
-    let mut places = Places::new(excerpts);
+    let places = RefCell::new(Places::new(excerpts));
     let document = Document {
         version: VERSION,
         tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
-        findings: report.diagnostics.iter().map(|diagnostic| Finding::of(diagnostic, &mut places)).collect(),
+        findings: Findings { diagnostics: &report.diagnostics, places },
         summary: Counts::of(report),
     };
-    writeln!(out, "{}", safe_json(&serde_json::to_string_pretty(&document)?))
+    write_json(&document, out)
+}
+
+// === impl Findings ===
+
+impl Serialize for Findings<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let findings = self.diagnostics.iter();
+        serializer.collect_seq(findings.map(|it| Finding::of(it, &mut self.places.borrow_mut())))
+    }
 }
 
 // === impl Finding ===

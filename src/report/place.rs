@@ -6,7 +6,10 @@ use std::ops::Range;
 use super::{Excerpts, Location};
 use crate::yaml::{Lines, Position};
 
-/// Where files are looked into; the lines of each are found once.
+/// How many files' lines are remembered. Findings come file by file, with places in a few others.
+const MAX_FILES: usize = 64;
+
+/// Where files are looked into; the lines of one are found once, as long as it is not left for many others.
 pub(super) struct Places<'a> {
     excerpts: &'a dyn Excerpts,
     lines: BTreeMap<u32, Lines<'a>>,
@@ -76,6 +79,9 @@ impl<'a> Places<'a> {
     /// The lines of a file.
     pub(super) fn lines(&mut self, file: u32) -> &Lines<'a> {
         let excerpts = self.excerpts;
+        if self.lines.len() >= MAX_FILES && !self.lines.contains_key(&file) {
+            self.lines.clear();
+        }
         self.lines.entry(file).or_insert_with(|| Lines::of(excerpts.text(file)))
     }
 }

@@ -5,15 +5,17 @@
 
 mod uri;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::place::{Place, Places};
 use super::rule::{RuleInfo, rules};
-use super::visible::safe_json;
+use super::visible::write_json;
 use super::{Diagnostic, Edit, Excerpts, Grade, Object, Report, SuggestedFix};
 use uri::artifact_location;
 
@@ -23,28 +25,62 @@ const FINGERPRINT: &str = "chartgate/v1";
 /// How many results GitHub takes in one run: it refuses a file with more.
 const MAX_RESULTS: usize = 25_000;
 
+/// A log with one run.
+#[derive(Serialize)]
+struct Log<'a> {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    version: &'static str,
+    runs: [Run<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Run<'a> {
+    tool: Value,
+    invocations: [Value; 1],
+    original_uri_base_ids: Value,
+    column_kind: &'static str,
+    results: Results<'a>,
+}
+
+/// What is told, each result made when it is written.
+struct Results<'a> {
+    told: Vec<&'a Diagnostic>,
+    rules: &'a [RuleInfo],
+    places: RefCell<Places<'a>>,
+}
+
 /// Tells a report as a SARIF log.
 pub fn write(report: &Report, excerpts: &dyn Excerpts, out: &mut dyn Write) -> io::Result<()> {
-    let mut places = Places::new(excerpts);
     let rules: Vec<_> = rules().collect();
     let told = worst(&report.diagnostics, MAX_RESULTS);
     let left_out = report.diagnostics.len() - told.len();
-    let results: Vec<_> = told.into_iter().map(|told| result(told, &rules, &mut places)).collect();
-    let log = json!({
-        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": driver(&rules) },
-            "invocations": [invocation(left_out)],
-            "originalUriBaseIds": {
-                uri::ROOT: { "description": { "text": "The directory that the paths are relative to." } },
-            },
-            // As positions are counted everywhere here; a byte-order mark counts for nothing.
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    });
-    writeln!(out, "{}", safe_json(&format!("{log:#}")))
+    let run = Run {
+        tool: json!({ "driver": driver(&rules) }),
+        invocations: [invocation(left_out)],
+        original_uri_base_ids: json!({
+            uri::ROOT: { "description": { "text": "The directory that the paths are relative to." } },
+        }),
+        // As positions are counted everywhere here; a byte-order mark counts for nothing.
+        column_kind: "unicodeCodePoints",
+        results: Results { told, rules: &rules, places: RefCell::new(Places::new(excerpts)) },
+    };
+    let log = Log {
+        schema: "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        version: "2.1.0",
+        runs: [run],
+    };
+    write_json(&log, out)
+}
+
+// === impl Results ===
+
+impl Serialize for Results<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let results = self.told.iter();
+        serializer.collect_seq(results.map(|told| result(told, self.rules, &mut self.places.borrow_mut())))
+    }
 }
 
 /// All findings in their order; of too many, the worst.

@@ -1,6 +1,11 @@
 //! What may be shown: nothing in a file or a name may steer the terminal, or the log, that it is shown in.
 
 use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::{Formatter, PrettyFormatter};
 
 /// A text with a sign in the place of each character that steers instead of being seen. It is one line.
 pub(super) fn visible(text: &str) -> String {
@@ -56,6 +61,62 @@ pub(super) fn safe_json(json: &str) -> String {
     safe
 }
 
+/// Writes a value as JSON for people, a line feed behind it, as [`safe_json`] has it: piece by piece, so that it is never in memory as a
+/// whole.
+pub(super) fn write_json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(&mut *out, Safe(PrettyFormatter::new())))?;
+    out.write_all(b"\n")
+}
+
+/// The pretty format, with escapes for what steers.
+struct Safe(PrettyFormatter<'static>);
+
+impl Formatter for Safe {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // Nearly all are ASCII, of which DEL alone is to be escaped here.
+        if fragment.bytes().all(|byte| byte < 0x7f) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        writer.write_all(safe_json(fragment).as_bytes())
+    }
+
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+}
+
 /// A JSON text that may stand within a `<script>` of HTML: the same, and without any `<`, so that no text in it ends the
 /// script or begins a comment (`</script`, `<!--`).
 pub(super) fn script_json(json: &str) -> String {
@@ -97,7 +158,12 @@ mod tests {
             !json.chars().any(|character| character != '\n' && visible_char(character) != character),
             "{json}"
         );
-        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text.as_str()]);
+
+        let value = serde_json::json!({ "\u{feff}": [text, {}, [], [1, null]], "b": { "c": true } });
+        let mut written = Vec::new();
+        write_json(&value, &mut written).unwrap();
+        assert_eq!(String::from_utf8(written).unwrap(), format!("{}\n", safe_json(&format!("{value:#}"))));
     }
 
     #[test]

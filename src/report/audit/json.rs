@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::audit::since::{Moved, Name, Since, Told, VERSION};
 use crate::audit::{Applier, Audit, Blocker, Change, Finding, Next, Outcome, Owner, Phase, Release, Source};
 use crate::policy::Level;
-use crate::report::visible::safe_json;
+use crate::report::visible::write_json;
 
 /// What an audit is told with.
 #[derive(Debug, Clone, Copy)]
@@ -185,7 +185,7 @@ static NOTHING: Next = Next {
 
 /// Tells an audit as JSON.
 pub fn write(audit: &Audit, context: &Context<'_>, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", safe_json(&serde_json::to_string_pretty(&document(audit, context))?))
+    write_json(&document(audit, context), out)
 }
 
 pub(super) fn document<'a>(audit: &'a Audit, context: &Context<'a>) -> Document<'a> {
