@@ -4,6 +4,7 @@
 //! other. Run it with `cargo bench --bench check`. `--corpus DIR` names the files; the default is a corpus beside the checkout.
 
 #![allow(clippy::print_stdout, reason = "a benchmark is run for what it prints")]
+#![allow(clippy::cast_precision_loss, reason = "bytes are told with one digit behind the point")]
 
 mod floor;
 mod run;
@@ -19,6 +20,9 @@ use run::{Program, Timed};
 
 /// The most that a check may take, as a multiple of the parser's events of the same documents.
 const TARGET: f64 = 1.5;
+
+/// The most memory that a check may take, in bytes.
+const MEMORY: u64 = 60_000_000;
 
 /// How often the corpus is there beside itself, to see whether cost grows as the files do.
 const COPIES: [usize; 3] = [1, 4, 16];
@@ -90,7 +94,10 @@ fn compare(corpus: &Path, rounds: usize, alone: bool) -> Result<()> {
         let ratio = run::ratio(&turns[0], turns_of_other);
         println!("check / {:<34} {ratio}", program.name);
     }
-    println!("the target is at most {TARGET} x events\n");
+    let (times, peak) = (run::median_ratio(&turns[0], &turns[2]), run::peak_bytes(&turns[0]));
+    let verdict = |holds: bool| if holds { "reached" } else { "NOT REACHED" };
+    println!("at most {TARGET} x events: {}", verdict(times <= TARGET));
+    println!("below {} MB: {}, at {:.1}\n", MEMORY / 1_000_000, verdict(peak < MEMORY), peak as f64 / 1e6);
     growth(&corpus, rounds.min(5))
 }
 

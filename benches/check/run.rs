@@ -70,13 +70,30 @@ pub(crate) fn in_turn(programs: &[Program], rounds: usize) -> Result<Vec<Vec<Tur
 
 /// How many times longer one takes than the other, run by run: median, least and most.
 pub(crate) fn ratio(ours: &[Turn], other: &[Turn]) -> String {
+    let ratios = ratios(ours, other);
+    format!("{:.2} ({:.2} to {:.2})", ratios[ratios.len() / 2], ratios[0], ratios[ratios.len() - 1])
+}
+
+/// The median of that alone.
+pub(crate) fn median_ratio(ours: &[Turn], other: &[Turn]) -> f64 {
+    let ratios = ratios(ours, other);
+    ratios[ratios.len() / 2]
+}
+
+/// From the least to the most.
+fn ratios(ours: &[Turn], other: &[Turn]) -> Vec<f64> {
     let mut ratios: Vec<_> = ours
         .iter()
         .zip(other)
         .map(|(one, other)| one.wall.as_secs_f64() / other.wall.as_secs_f64())
         .collect();
     ratios.sort_by(f64::total_cmp);
-    format!("{:.2} ({:.2} to {:.2})", ratios[ratios.len() / 2], ratios[0], ratios[ratios.len() - 1])
+    ratios
+}
+
+/// The most memory that any of the runs took.
+pub(crate) fn peak_bytes(turns: &[Turn]) -> u64 {
+    turns.iter().map(|turn| turn.peak_kib * 1024).max().unwrap_or_default()
 }
 
 /// What all children together have taken so far, those that have ended; the kernel tells hundredths of a second.
