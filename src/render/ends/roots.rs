@@ -55,8 +55,11 @@ impl<'a> Roots<'a> {
             *counted.entry(root).or_default().entry(source).or_default() += 1;
         }
         let most = |sources: HashMap<&Source<'a>, usize>| {
-            let by_count =
-                |(source, count): &(&Source<'a>, usize)| (*count, source.name.clone(), source.kind.clone());
+            // Of those that are named as often, always the same one.
+            let by_count = |(source, count): &(&Source<'a>, usize)| {
+                let Source { kind, namespace, name } = (*source).clone();
+                (*count, name, kind, namespace)
+            };
             sources.into_iter().max_by_key(by_count).map(|(source, _)| source.clone()).unwrap_or_default()
         };
         this.guessed = counted.into_iter().map(|(root, sources)| (root, most(sources))).collect();
