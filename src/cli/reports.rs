@@ -20,10 +20,10 @@ const ATTEMPTS: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Kept {
     /// What they are called.
-    pub(super) kind: &'static str,
-    pub(super) written: usize,
-    pub(super) deleted: usize,
-    pub(super) unchanged: usize,
+    kind: &'static str,
+    written: usize,
+    deleted: usize,
+    unchanged: usize,
 }
 
 /// Why the reports are not kept.

@@ -16,7 +16,7 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{NEWEST, audit};
+use super::{NEWEST, audit, report};
 use crate::harness::{Cluster, Namespace, Write, block_on, chart, release, say};
 
 /// How many releases the large cluster has.
@@ -223,6 +223,31 @@ async fn client_of(kubeconfig: &Path) -> Client {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("it was just written");
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     Client::try_from(config.expect("it is whole")).expect("its certificates can be read")
+}
+
+#[test]
+fn a_selector_chooses_releases_as_kubectl_does() {
+    let Some(cluster) = Cluster::shared(NEWEST) else { return };
+    let namespace = cluster.namespace("selected");
+    for (name, team) in [("one", Some("a")), ("two", Some("b")), ("three", None)] {
+        let mut labelled = clean(name);
+        if let Some(team) = team {
+            labelled["metadata"]["labels"] = json!({"team": team});
+        }
+        namespace.releases("v2").apply(&labelled, Write::by("tests").forced()).accepted();
+    }
+    for (selector, chosen) in [
+        ("team=a", &["one"][..]),
+        ("team!=a", &["three", "two"]),
+        ("team in (a, b)", &["one", "two"]),
+        ("team", &["one", "two"]),
+        ("!team", &["three"]),
+    ] {
+        let told = report(cluster, &["--namespace", namespace.name(), "-l", selector]);
+        let releases = told["releases"].as_array().expect("a list").iter();
+        let names: Vec<_> = releases.filter_map(|release| release["name"].as_str()).collect();
+        assert_eq!(names, chosen, "{selector}");
+    }
 }
 
 #[test]
