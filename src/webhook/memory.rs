@@ -11,9 +11,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// page; that can cost more than judging what it holds.
 const MAX_SPARE_BYTES: usize = 6 * 1024 * 1024;
 
+/// How much larger a buffer gets that is too small. There are few sizes so, and what one leaves behind fits the next: once one was freed, glibc
+/// takes the others from its heap, and where many sizes leave their holes that grows to twice of what is in use.
+const GROWTH: usize = 32;
+
 /// Memory for bodies.
 #[derive(Debug)]
 pub(super) struct Memory {
+    /// What one buffer holds at most.
+    longest: usize,
     left: AtomicUsize,
     spare: Mutex<Spare>,
 }
@@ -39,9 +45,9 @@ pub(super) struct Exhausted;
 // === impl Memory ===
 
 impl Memory {
-    /// Memory of so many bytes.
-    pub(super) fn new(bytes: usize) -> Self {
-        Self { left: AtomicUsize::new(bytes), spare: Mutex::default() }
+    /// Memory of so many bytes, for buffers of which none needs more than `longest`.
+    pub(super) fn new(bytes: usize, longest: usize) -> Self {
+        Self { longest, left: AtomicUsize::new(bytes), spare: Mutex::default() }
     }
 
     /// Sets `bytes` aside, without taking them from the system yet.
@@ -95,7 +101,7 @@ impl Buffer<'_> {
     pub(super) fn extend(&mut self, data: &[u8]) -> Result<(), Exhausted> {
         let (length, capacity) = (self.bytes.len() + data.len(), self.bytes.capacity());
         if length > capacity {
-            let room = length.max(2 * capacity);
+            let room = length.max((GROWTH * capacity).min(self.memory.longest));
             let more = room.saturating_sub(self.reserved);
             self.memory.take(more)?;
             self.reserved += more;
@@ -130,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_is_reserved_is_taken_until_it_is_dropped() {
-        let memory = Memory::new(100);
+        let memory = Memory::new(100, 100);
         let first = memory.reserve(60).unwrap();
         assert!(memory.reserve(41).is_err());
         let second = memory.reserve(40).unwrap();
@@ -141,12 +147,13 @@ mod tests {
 
     #[test]
     fn a_buffer_that_grows_takes_what_it_grows_by() {
-        let memory = Memory::new(100);
+        let memory = Memory::new(100, 50);
         let mut buffer = memory.reserve(10).unwrap();
         buffer.prepare(10);
         buffer.extend(&[1; 10]).unwrap();
-        buffer.extend(&[2; 40]).unwrap();
-        assert!(memory.reserve(51).is_err());
+        buffer.extend(&[2; 30]).unwrap();
+        assert!(memory.reserve(51).is_err(), "it grew to the longest at once");
+        buffer.extend(&[2; 10]).unwrap();
         assert!(buffer.extend(&[3; 60]).is_err());
         assert_eq!(buffer.len(), 50, "what does not fit is not taken in part");
         drop(buffer);
@@ -155,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_used_again_and_holds_nothing_of_before() {
-        let memory = Memory::new(1000);
+        let memory = Memory::new(1000, 500);
         let mut buffer = memory.reserve(500).unwrap();
         buffer.prepare(500);
         buffer.extend(b"before").unwrap();
@@ -168,7 +175,7 @@ mod tests {
 
     #[test]
     fn only_so_much_waits_to_be_used_again() {
-        let memory = Memory::new(3 * MAX_SPARE_BYTES);
+        let memory = Memory::new(3 * MAX_SPARE_BYTES, MAX_SPARE_BYTES);
         let half = || {
             let mut buffer = memory.reserve(MAX_SPARE_BYTES / 2).unwrap();
             buffer.prepare(MAX_SPARE_BYTES / 2);

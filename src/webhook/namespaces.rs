@@ -32,7 +32,8 @@ struct Namespaces<W> {
 
 /// The path, to be merged with those of the webhook.
 pub fn routes(warn: impl Warn, metrics: Arc<Metrics>) -> Router {
-    of(Arc::new(Namespaces { warn, metrics, memory: Memory::new(MAX_BYTES_IN_FLIGHT) }))
+    let memory = Memory::new(MAX_BYTES_IN_FLIGHT, body::MAX_REVIEW_BYTES);
+    of(Arc::new(Namespaces { warn, metrics, memory }))
 }
 
 fn of<W: Warn>(namespaces: Arc<Namespaces<W>>) -> Router {

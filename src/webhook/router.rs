@@ -14,7 +14,7 @@ use axum::routing::post;
 use tokio::time::timeout_at;
 
 use super::audience::Audience;
-use super::body::{self, BodyError, MAX_BYTES_IN_FLIGHT};
+use super::body::{self, BodyError, MAX_BYTES_IN_FLIGHT, MAX_REVIEW_BYTES};
 use super::memory::Memory;
 use super::refusal::{Rest, plain, refuse, unknown_path, wrong_method};
 use crate::admission::namespaces::BadNamespaceReview;
@@ -45,7 +45,7 @@ pub(super) struct Refused {
 
 /// The webhook's paths; `audience` may be the metrics alone.
 pub fn router(judge: impl Judge, audience: impl Into<Audience>) -> Router {
-    let (audience, memory) = (audience.into(), Memory::new(MAX_BYTES_IN_FLIGHT));
+    let (audience, memory) = (audience.into(), Memory::new(MAX_BYTES_IN_FLIGHT, MAX_REVIEW_BYTES));
     let webhook = Arc::new(Webhook { judge, audience, memory });
     routes(webhook)
 }
