@@ -203,8 +203,7 @@ fn useless(ignore: &Ignore<'_>, used: bool, file: u32) -> Option<Diagnostic> {
     } else {
         return None;
     };
-    let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-    let span = Span::new(file, narrow(ignore.at.0), narrow(ignore.at.1));
+    let span = Span::of(file, ignore.at.0..ignore.at.1);
     Some(Diagnostic { what, location: Some(Location { span }), ..plain(UNUSED_IGNORE, Grade::Warning) })
 }
 

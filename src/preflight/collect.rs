@@ -12,14 +12,13 @@ use ignore::{DirEntry, WalkBuilder, WalkState};
 use rayon::prelude::*;
 use thiserror::Error;
 
+use crate::render::KUSTOMIZATIONS;
+
 /// The path that stands for the standard input.
 pub const STDIN: &str = "-";
 
 /// The largest file that is read. The longest manifest that is known has 3 MB; what is larger is no manifest.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
-
-/// The names by which kustomize finds its own files; those need not say what they are.
-const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// The files of some paths.
 #[derive(Debug, Default)]
@@ -234,15 +233,16 @@ fn read(path: &Path) -> Result<String, Why> {
     if length > MAX_BYTES {
         return Err(Why::TooLong { bytes: length });
     }
-    // To the end, and without asking once more how long it is.
+    // To the end, wherever that is by now, and without asking once more how long it is.
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    file.take(u64::MAX).read_to_end(&mut bytes)?;
     text_of(bytes)
 }
 
 /// Whether what is in a file can decide about a HelmRelease.
 fn matters(key: &str, text: &str) -> bool {
     let name = key.rsplit('/').next().unwrap_or_default();
+    // kustomize's own files need not say what they are.
     KUSTOMIZATIONS.contains(&name) || relevance::can_decide(text)
 }
 

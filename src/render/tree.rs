@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::yaml::{self, Asked, Error, Node, Span};
 
 /// The names that kustomize looks for, the first one first.
-const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// What is read of the kinds that are written most often: what rules and their fixes read, and what
 /// decides about what is printed.

@@ -111,13 +111,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The document, once all of it was taken; the next one may follow.
+    /// The document, once all of it was taken, so that nothing is open any more; the next one may follow.
     pub(super) fn take_root(&mut self) -> Option<Node<'a>> {
-        self.passing = Passing::default();
         self.passed_anchor = false;
-        self.stack.clear();
-        self.items.clear();
-        self.entries.clear();
         self.anchors.clear();
         self.expanded = 0;
         self.root.take()

@@ -317,8 +317,7 @@ fn opened(event: Event<'_>, at: Span) -> Option<Written<'_>> {
 
 fn span(marks: Marks, file: u32) -> Span {
     let range = marks.byte_range().expect("a text that is read as a whole has offsets");
-    let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-    Span::new(file, narrow(range.start), narrow(range.end))
+    Span::of(file, range)
 }
 
 impl<'a> Frame<'a> {

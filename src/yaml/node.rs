@@ -105,6 +105,11 @@ impl<'a> Node<'a> {
         self.kind() == Kind::Null
     }
 
+    /// Whether it was passed over.
+    pub fn is_elided(&self) -> bool {
+        matches!(self.value, Value::Elided { .. })
+    }
+
     /// The text, if it is one.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
@@ -217,6 +222,32 @@ impl<'a> Node<'a> {
             self.over = Some(Arc::new(Overridden { at: old.at, over: old.over.clone() }));
         }
         self
+    }
+
+    /// The same value at other places, and with other texts, which are told where they will stand.
+    pub fn moved<'b>(
+        &self,
+        place: &impl Fn(Span) -> Span,
+        text: &impl Fn(&Str<'a>, Span) -> Str<'b>,
+    ) -> Node<'b> {
+        let at = place(self.at);
+        let value = match &self.value {
+            Value::Scalar(scalar) => {
+                Value::Scalar(Scalar { text: text(&scalar.text, at), plain: scalar.plain })
+            }
+            Value::Sequence(items) => {
+                Value::Sequence(items.iter().map(|item| item.moved(place, text)).collect())
+            }
+            Value::Mapping(entries) => {
+                let entries = entries.iter().map(|Entry { key, value }| {
+                    let at = place(key.at);
+                    Entry { key: Key { text: text(&key.text, at), at }, value: value.moved(place, text) }
+                });
+                Value::Mapping(entries.collect())
+            }
+            Value::Elided { is_map } => Value::Elided { is_map: *is_map },
+        };
+        Node { value, at, over: None }
     }
 
     /// Appends the value as JSON.

@@ -373,8 +373,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn span(&self, start: usize, end: usize) -> Span {
-        let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-        Span::new(self.file, narrow(start), narrow(end))
+        Span::of(self.file, start..end)
     }
 }
 

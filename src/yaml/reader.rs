@@ -161,8 +161,7 @@ impl<'a> Events<'a> {
 
     fn span(&self, marks: Marks) -> Span {
         let range = marks.byte_range().expect("a text that is read as a whole has offsets");
-        let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-        Span::new(self.file, narrow(range.start), narrow(range.end))
+        Span::of(self.file, range)
     }
 
     /// What the parser says, or in better words what it stumbled over.

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{LazyLock, RwLock};
 
 /// A range of bytes in a file.
@@ -50,6 +51,12 @@ impl Span {
         }
     }
 
+    /// A range of a text in a file. No text is longer than a span can tell; an offset behind that is told as the last one.
+    pub fn of(file: u32, range: Range<usize>) -> Self {
+        let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        Self::new(file, narrow(range.start), narrow(range.end))
+    }
+
     /// The file, by the number that its reader was given.
     pub fn file(self) -> u32 {
         self.wide().file
@@ -66,7 +73,7 @@ impl Span {
     }
 
     /// The range, to slice the text of the file with.
-    pub fn range(self) -> std::ops::Range<usize> {
+    pub fn range(self) -> Range<usize> {
         let Wide { start, end, .. } = self.wide();
         start as usize..end as usize
     }

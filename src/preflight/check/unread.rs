@@ -25,8 +25,7 @@ pub(super) fn all(collected: &Collected, tree: &Tree<'_>) -> Unread {
     let mut unread = Unread::default();
     for file in tree.files() {
         for error in file.documents().iter().filter_map(|document| document.as_ref().err()) {
-            let start = u32::try_from(error.offset).unwrap_or(u32::MAX);
-            let span = Span::new(file.id, start, start);
+            let span = Span::of(file.id, error.offset..error.offset);
             if is_template(file, error, &charts) {
                 unread.templates.push(template(error, span));
                 break;

@@ -10,9 +10,6 @@ use crate::yaml::Node;
 use super::instance::What;
 use super::objects;
 
-/// The names of kustomization files.
-const FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-
 /// A tree and what its files name.
 pub(super) struct Index<'t, 'a> {
     pub(super) tree: &'t Tree<'a>,
@@ -155,9 +152,7 @@ impl<'t, 'a> Index<'t, 'a> {
 }
 
 fn said<'a>(tree: &Tree<'a>, file: &File<'a>) -> Said<'a> {
-    let name = file.path.rsplit('/').next().unwrap_or(file.path);
-    let is_first = FILES.contains(&name)
-        && tree.kustomization(file.folder()).is_some_and(|kustomization| kustomization.id == file.id);
+    let is_first = tree.kustomization(file.folder()).is_some_and(|kustomization| kustomization.id == file.id);
     let leads_on =
         ["kustomize.toolkit.fluxcd.io", "fluxcd.controlplane.io"].iter().any(|it| file.text.contains(it));
     if !is_first && !leads_on {

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::json::Kind;
-use crate::yaml::{self, Entry, Key, Node, Scalar, Span, Value};
+use crate::yaml::{self, Node, Scalar, Span, Value};
 
 /// How a text is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,26 +166,16 @@ fn is_json(node: &Node<'_>) -> bool {
 
 /// The same value as if it stood somewhere else, with texts of its own.
 fn moved<'a>(node: &Node<'_>, at: Span) -> Node<'a> {
-    let value = match &node.value {
-        Value::Scalar(scalar) => {
-            Value::Scalar(Scalar { text: scalar.text.clone().into_shared(), plain: scalar.plain })
-        }
-        Value::Sequence(items) => Value::Sequence(items.iter().map(|item| moved(item, at)).collect()),
-        Value::Mapping(entries) => {
-            let entries = entries.iter().map(|Entry { key, value }| Entry {
-                key: Key { text: key.text.clone().into_shared(), at },
-                value: moved(value, at),
-            });
-            Value::Mapping(entries.collect())
-        }
-        Value::Elided { is_map } => Value::Elided { is_map: *is_map },
-    };
-    Node { value, at, over: None }
+    node.moved(&|_| at, &|text, _| text.clone().into_shared())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at() -> Span {
+        Span::new(0, 1, 2)
+    }
 
     #[test]
     fn quotes_stay_only_where_yaml_needs_them() {
@@ -204,7 +194,7 @@ mod tests {
     fn what_is_put_in_is_read_again() {
         let json = |text: &str, place| {
             let mut json = Vec::new();
-            read(text, place, Span::new(0, 1, 2))?.write_json(&mut json);
+            read(text, place, at())?.write_json(&mut json);
             Some(String::from_utf8(json).unwrap())
         };
         for (text, said) in [
@@ -226,7 +216,7 @@ mod tests {
         assert_eq!(json("a: b", Place::Value), None);
         assert_eq!(json(".inf", Place::Value), None);
         assert_eq!(json("a: b", Place::Item).as_deref(), Some(r#"{"a":"b"}"#));
-        assert_eq!(read("[a]", Place::Value, Span::new(0, 1, 2)).unwrap().items()[0].at, Span::new(0, 1, 2));
+        assert_eq!(read("[a]", Place::Value, at()).unwrap().items()[0].at, at());
     }
 
     #[test]
@@ -242,11 +232,7 @@ mod tests {
         ] {
             assert_eq!(style(text, place), how, "{text:?}");
             assert_eq!(written(text, how), as_written);
-            assert_eq!(
-                read(as_written, Place::Value, Span::new(0, 1, 2)).unwrap().text(),
-                Some(text),
-                "{as_written}"
-            );
+            assert_eq!(read(as_written, Place::Value, at()).unwrap().text(), Some(text), "{as_written}");
         }
         assert!(is_open_block("${A}\nx\n") && is_open_block("x\n${A}\n") && !is_open_block("a\n${A}\nb\n"));
     }

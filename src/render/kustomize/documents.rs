@@ -60,8 +60,7 @@ pub(super) fn of_file<'a>(file: &File<'a>, notes: &mut Vec<Note>) -> Vec<Node<'a
         match document {
             Ok(node) => documents.push(node.clone()),
             Err(error) => {
-                let offset = u32::try_from(error.offset).unwrap_or(u32::MAX);
-                let at = Span::new(file.id, offset, offset);
+                let at = Span::of(file.id, error.offset..error.offset);
                 notes.push(Note { at, reason: Reason::Refused, message: error.message.clone() });
             }
         }

@@ -8,7 +8,7 @@ use super::inline;
 use super::kustomization::{Kustomization, Patch, Text};
 use super::printing;
 use super::resource::Resource;
-use crate::render::tree::{Note, Reason, Tree, folder_of, join};
+use crate::render::tree::{KUSTOMIZATIONS, Note, Reason, Tree, folder_of, join};
 use crate::yaml::{Node, Span};
 
 /// The kustomizations of a tree.
@@ -193,8 +193,7 @@ impl<'t, 'a> Kustomize<'t, 'a> {
         };
         let mut path = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let name_starts = path.len();
-        let names = ["kustomization.yaml", "kustomization.yml", "Kustomization"].into_iter();
-        let files = names.filter(|name| {
+        let files = KUSTOMIZATIONS.into_iter().filter(|name| {
             path.truncate(name_starts);
             path.push_str(name);
             self.tree.file(&path).is_some()

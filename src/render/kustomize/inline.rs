@@ -1,7 +1,7 @@
 //! YAML inside of a text of YAML, in which every value still knows where it stands in the file.
 
 use super::kustomization::Text;
-use crate::yaml::{self, Entry, Key, Node, Scalar, Span, Str, Value};
+use crate::yaml::{self, Node, Span, Str};
 
 /// From places in a text to places in the file that it is written in.
 struct Places<'a> {
@@ -20,11 +20,8 @@ pub(super) fn documents<'a>(text: &Text<'_>, file: &'a str) -> Vec<Result<Node<'
     let places = Places::of(text, file);
     let all = yaml::documents(&text.text, text.at.file()).into_iter();
     all.map(|document| match document {
-        Ok(node) => Ok(places.node(&node)),
-        Err(error) => {
-            let offset = u32::try_from(error.offset).unwrap_or(u32::MAX);
-            Err((places.span(Span::new(text.at.file(), offset, offset)), error.message))
-        }
+        Ok(node) => Ok(node.moved(&|at| places.span(at), &|text, at| places.text(text, at))),
+        Err(error) => Err((places.span(Span::of(text.at.file(), error.offset..error.offset)), error.message)),
     })
     .collect()
 }
@@ -54,26 +51,6 @@ impl<'a> Places<'a> {
     fn text(&self, text: &str, at: Span) -> Str<'a> {
         let there = self.file.get(at.range()).filter(|there| *there == text);
         there.map_or_else(|| text.to_owned().into(), Str::from)
-    }
-
-    /// The same node, at its place in the file.
-    fn node(&self, node: &Node<'_>) -> Node<'a> {
-        let at = self.span(node.at);
-        let value = match &node.value {
-            Value::Scalar(Scalar { text, plain }) => {
-                Value::Scalar(Scalar { text: self.text(text, at), plain: *plain })
-            }
-            Value::Sequence(items) => Value::Sequence(items.iter().map(|item| self.node(item)).collect()),
-            Value::Mapping(entries) => {
-                let entries = entries.iter().map(|Entry { key, value }| {
-                    let at = self.span(key.at);
-                    Entry { key: Key { text: self.text(&key.text, at), at }, value: self.node(value) }
-                });
-                Value::Mapping(entries.collect())
-            }
-            Value::Elided { is_map } => Value::Elided { is_map: *is_map },
-        };
-        Node { value, at, over: None }
     }
 }
 

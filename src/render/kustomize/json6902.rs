@@ -157,7 +157,7 @@ impl<'a> Operation<'a> {
             let (container, key) = container(root, &self.path)?;
             match get(container, &key)? {
                 // What was passed over may be anything, and nobody asks for what is done to it.
-                Some(Node { value: Value::Elided { .. }, .. }) => true,
+                Some(value) if value.is_elided() => true,
                 Some(value) => is_same(value, &expected),
                 None => expected.is_null(),
             }
@@ -178,7 +178,7 @@ impl<'a> Operation<'a> {
 fn leads_into_elided(root: &Node<'_>, path: &str) -> bool {
     let mut node = root;
     for part in path.split('/').skip(1) {
-        if matches!(node.value, Value::Elided { .. }) {
+        if node.is_elided() {
             return true;
         }
         let Some(next) = node.get(&unescaped(part)) else { return false };

@@ -56,7 +56,7 @@ fn merge<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfit> {
             Some(node) => Outcome::Set(node.in_place_of(old)),
             None => Outcome::Clear,
         }),
-        (Kind::Object, Kind::Object) if matches!(patch.value, Value::Elided { .. }) => {
+        (Kind::Object, Kind::Object) if patch.is_elided() => {
             Ok(Outcome::Set(Node { value: patch.value.clone(), ..old.clone() }))
         }
         (Kind::Object, Kind::Object) => merge_maps(old, patch),
@@ -86,7 +86,7 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
             });
         }
         // Whatever it is, something else was merged into it.
-        Directive::Merge if matches!(old.value, Value::Elided { .. }) => return Ok(Outcome::Keep),
+        Directive::Merge if old.is_elided() => return Ok(Outcome::Keep),
         Directive::Merge => {}
     }
     let is_new = |entry: &&Entry<'a>| old.get(&entry.key.text).is_none();
@@ -126,7 +126,7 @@ fn with_entries<'a>(node: &Node<'a>, entries: Vec<Entry<'a>>) -> Node<'a> {
 fn added<'a>(patch: &Node<'a>, place: Place) -> Result<Option<Node<'a>>, Misfit> {
     match patch.kind() {
         Kind::Null => return Ok(None),
-        _ if matches!(patch.value, Value::Elided { .. }) => return Ok(Some(patch.clone())),
+        _ if patch.is_elided() => return Ok(Some(patch.clone())),
         Kind::Object => {}
         _ if patch.scalar().is_some_and(is_old_boolean) => return Ok(Some(quoted(patch))),
         _ => return Ok(Some(patch.clone())),

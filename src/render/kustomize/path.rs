@@ -81,50 +81,41 @@ fn part(piece: &str) -> Result<Part, String> {
 
 /// The value at the end of a path, for reading; `None` where it is missing. What was passed over is read for it.
 pub(super) fn lookup<'a>(
-    root: &Node<'a>,
+    node: &Node<'a>,
     path: &[Part],
     tree: &Tree<'a>,
 ) -> Result<Option<Node<'a>>, String> {
-    let mut node = root;
-    for (index, part) in path.iter().enumerate() {
-        if node.is_null() {
-            return Ok(None);
-        }
-        if matches!(node.value, Value::Elided { .. }) {
-            return tree.whole(node).map_or(Ok(None), |whole| lookup(&whole, &path[index..], tree));
-        }
-        let found = match part {
-            Part::Key(key) => {
-                expect(node, Kind::Object)?;
-                node.get(key)
-            }
-            Part::Every => return Err("* names no single field to copy from".to_owned()),
-            Part::Index(index) => {
-                expect(node, Kind::Array)?;
-                node.items().get(*index)
-            }
-            Part::Last => {
-                expect(node, Kind::Array)?;
-                node.items().last()
-            }
-            Part::Item(field, value) => {
-                expect(node, Kind::Array)?;
-                let text = |node: &Node<'a>| node.scalar().map(|scalar| scalar.text.clone());
-                node.items().iter().find(|item| {
-                    let found = if field.is_empty() { text(item) } else { item.get(field).and_then(text) };
-                    found.is_some_and(|found| found == *value)
-                })
-            }
-        };
-        match found {
-            Some(found) => node = found,
-            None => return Ok(None),
-        }
+    if node.is_elided() {
+        return tree.whole(node).map_or(Ok(None), |whole| lookup(&whole, path, tree));
     }
-    if matches!(node.value, Value::Elided { .. }) {
-        return Ok(tree.whole(node));
+    let Some((part, rest)) = path.split_first() else { return Ok(Some(node.clone())) };
+    if node.is_null() {
+        return Ok(None);
     }
-    Ok(Some(node.clone()))
+    let found = match part {
+        Part::Key(key) => {
+            expect(node, Kind::Object)?;
+            node.get(key)
+        }
+        Part::Every => return Err("* names no single field to copy from".to_owned()),
+        Part::Index(index) => {
+            expect(node, Kind::Array)?;
+            node.items().get(*index)
+        }
+        Part::Last => {
+            expect(node, Kind::Array)?;
+            node.items().last()
+        }
+        Part::Item(field, value) => {
+            expect(node, Kind::Array)?;
+            let text = |node: &Node<'a>| node.scalar().map(|scalar| scalar.text.clone());
+            node.items().iter().find(|item| {
+                let found = if field.is_empty() { text(item) } else { item.get(field).and_then(text) };
+                found.is_some_and(|found| found == *value)
+            })
+        }
+    };
+    found.map_or(Ok(None), |found| lookup(found, rest, tree))
 }
 
 fn expect(node: &Node<'_>, kind: Kind) -> Result<(), String> {
@@ -154,7 +145,7 @@ impl<'a> Writer<'_, 'a> {
             return Ok(1);
         };
         // What was passed over may have it, and nobody asks for what is in there.
-        if matches!(node.value, Value::Elided { .. }) {
+        if node.is_elided() {
             return Ok(1);
         }
         match part {

@@ -115,11 +115,10 @@ fn value_of<'a>(
     let path = path.map_or(DEFAULT_PATH, |path| &*path.text);
     let parts = path::parse(path).map_err(refuse)?;
     let found = path::lookup(&resource.node, &parts, tree);
-    let is_empty = |node: &Node<'_>| match &node.value {
-        Value::Scalar(_) => node.is_null(),
-        Value::Mapping(entries) => entries.is_empty(),
-        Value::Sequence(items) => items.is_empty(),
-        Value::Elided { .. } => true,
+    let is_empty = |node: &Node<'_>| match node.kind() {
+        Kind::Object => node.entries().is_empty(),
+        Kind::Array => node.items().is_empty(),
+        kind => kind == Kind::Null,
     };
     let value = found.map_err(refuse)?.filter(|node| !is_empty(node));
     let value = value.ok_or_else(|| refuse(format!("{} has no {path} to copy", resource.id())))?;
@@ -162,10 +161,10 @@ fn is_meant(target: &ReplacementTarget<'_>, resource: &Resource<'_>) -> bool {
 fn write<'a>(node: &mut Node<'a>, target: &ReplacementTarget<'a>, value: &Node<'a>) -> Result<(), String> {
     let default = [Text { text: Str::from(DEFAULT_PATH), at: target.at }];
     let paths = if target.paths.is_empty() { &default[..] } else { &target.paths };
-    let blank = match &value.value {
-        Value::Scalar(_) => Value::Scalar(Scalar { text: Str::from(""), plain: true }),
-        Value::Mapping(_) | Value::Elided { is_map: true } => Value::Mapping(std::sync::Arc::default()),
-        Value::Sequence(_) | Value::Elided { is_map: false } => Value::Sequence(std::sync::Arc::default()),
+    let blank = match value.kind() {
+        Kind::Object => Value::Mapping(std::sync::Arc::default()),
+        Kind::Array => Value::Sequence(std::sync::Arc::default()),
+        _ => Value::Scalar(Scalar { text: Str::from(""), plain: true }),
     };
     let blank = Node { value: blank, at: target.at, over: None };
     for path in paths {

@@ -123,11 +123,7 @@ impl<'a> Resource<'a> {
     pub(super) fn remember(&mut self) {
         let id = self.id();
         let metadata = |key| text(self.node.get("metadata").and_then(|metadata| metadata.get(key)));
-        let namespace = match id.namespace {
-            _ if id.is_cluster_scoped() => NOT_A_NAMESPACE.into(),
-            "" => DEFAULT_NAMESPACE.into(),
-            _ => metadata("namespace"),
-        };
+        let namespace = id.namespace_of_none().map_or_else(|| metadata("namespace"), Str::from);
         let kind = text(self.node.get("kind"));
         self.previous.push(Previous { name: metadata("name"), namespace, kind });
     }
@@ -171,10 +167,15 @@ impl<'r> Id<'r> {
 
     /// The namespace by which kustomize tells objects apart.
     pub fn effective_namespace(&self) -> &'r str {
+        self.namespace_of_none().unwrap_or(self.namespace)
+    }
+
+    /// What stands for the namespace of an object that has none.
+    fn namespace_of_none(&self) -> Option<&'static str> {
         match self.namespace {
-            _ if self.is_cluster_scoped() => NOT_A_NAMESPACE,
-            "" => DEFAULT_NAMESPACE,
-            namespace => namespace,
+            _ if self.is_cluster_scoped() => Some(NOT_A_NAMESPACE),
+            "" => Some(DEFAULT_NAMESPACE),
+            _ => None,
         }
     }
 
