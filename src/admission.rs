@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use json_patch::PatchOperation;
 
+mod denial;
+mod envelope;
 mod incident;
 pub mod namespaces;
 mod ratchet;
@@ -19,7 +21,7 @@ pub use request::BadReview;
 pub use crate::policy::{Facts, Level, Mode, Operation, Settings};
 use crate::{
     helmrelease::Field,
-    policy::{self, Case, Finding, HELM_GROUP, Subject},
+    policy::{self, Case, Finding, HELM_GROUP, Subject, is_subdomain},
 };
 use request::Review;
 use response::Response;
@@ -128,9 +130,9 @@ pub fn review<'a>(
     settings: &Settings,
     facts: &Facts,
 ) -> Result<Answer<'a>, BadReview> {
-    let review = Review::read(body)?;
+    let review = Review::read(body)?.in_a_namespace()?;
     let verdict = judge(&review, endpoint, settings, facts);
-    let body = Response::of(&review, &verdict).to_json();
+    let body = Response::of(&review, &verdict, settings.docs.as_deref()).to_json();
     let incident = Incident::of(&review, &verdict);
     let Review { uid, operation, namespace, name, user, manager, dry_run, .. } = review;
     let Verdict { decision, mode, findings, patched, .. } = verdict;
@@ -189,12 +191,15 @@ fn judge(review: &Review<'_>, endpoint: Endpoint, settings: &Settings, facts: &F
     let concerns_us = review.group == HELM_GROUP
         && review.kind == "HelmRelease"
         && review.subresource.is_none()
-        && matches!(review.operation, Operation::Create | Operation::Update);
+        && matches!(review.operation, Operation::Create | Operation::Update)
+        // The API server checks names after it has called /mutate, and refuses a name like this itself.
+        && (review.name.is_empty() || is_subdomain(&review.name));
     // Flux removes its finalizer with an UPDATE; rejecting it would leave the release stuck.
     if !concerns_us || release.is_deleting() || mode == Mode::Off {
         return skipped;
     }
-    if let Some(reason) = release.annotation(EXEMPT).filled().filter(|_| settings.exemptions) {
+    let reason = if settings.exemptions { release.annotation(EXEMPT) } else { Field::Absent };
+    if let Some(reason) = reason.filled() {
         let reason = Some(reason.chars().take(MAX_REASON).collect());
         return Verdict { reason, ..Verdict::allowed(Decision::Exempt, mode) };
     }
@@ -217,14 +222,17 @@ fn judge(review: &Review<'_>, endpoint: Endpoint, settings: &Settings, facts: &F
 fn decide(case: &Case<'_>, findings: Vec<Finding>, namespace: Mode, endpoint: Endpoint) -> Verdict {
     let mut verdict = Verdict::allowed(Decision::Allowed, namespace);
     let stored = ratchet::Stored::of(case);
+    let patches = endpoint == Endpoint::Mutate;
+    let keeps_spec = patches && stored.keeps_spec(&findings, namespace);
     for finding in findings {
         let mode = case.settings.mode_of(finding.rule.id, namespace);
         if mode == Mode::Off {
             continue;
         }
         verdict.findings.push(Counted { rule: finding.rule.id, level: finding.level, mode });
-        match (mode, finding.level, &finding.fix) {
-            (Mode::Enforce, _, Some(fix)) if endpoint == Endpoint::Mutate => {
+        let fix = finding.fix.as_ref().filter(|fix| patches && (!keeps_spec || stored.restores(fix)));
+        match (mode, finding.level, fix) {
+            (Mode::Enforce, _, Some(fix)) => {
                 verdict.patch.extend(fix.operations.iter().cloned());
                 verdict.patched.push(finding.rule.id);
                 verdict.healed.extend(finding.healed());
@@ -236,6 +244,10 @@ fn decide(case: &Case<'_>, findings: Vec<Finding>, namespace: Mode, endpoint: En
             }
             _ => {}
         }
+    }
+    // A finding that only accompanies another denial denies nothing on its own.
+    if !verdict.denied.iter().any(|finding| finding.denies_alone) {
+        verdict.warnings.extend(verdict.denied.drain(..).map(|finding| finding.warning()));
     }
     verdict.settle()
 }
@@ -254,6 +266,8 @@ impl Verdict {
         if !self.denied.is_empty() {
             self.patch.clear();
             self.patched.clear();
+            let healed = std::mem::take(&mut self.healed);
+            self.warnings.retain(|warning| !healed.contains(warning));
             self.decision = Decision::Denied;
         } else if !self.patch.is_empty() {
             self.patched.dedup();

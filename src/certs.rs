@@ -1,11 +1,13 @@
 //! The certificate that the server presents: read from files, made where there is none, replaced while serving.
 //!
+//! - [`clients`] verifies the certificates of callers, where that is asked for.
 //! - [`directory`] knows the three files, `ca.crt`, `tls.crt` and `tls.key`, and never overwrites a user's.
 //! - [`generate`] makes an authority and a server certificate.
 //! - [`pair`] turns PEM text into a certificate with its key, or says what is wrong with it.
 //! - [`reload`] notices changed files and swaps the certificate under the open listener.
 //! - [`shared`] decides what becomes of a set that several servers share, and when each of them takes it up.
 
+pub mod clients;
 pub mod directory;
 mod files;
 pub mod generate;
@@ -24,6 +26,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
+pub use clients::{ClientFailure, Clients};
 pub use pair::ServingPair;
 
 /// Why a certificate cannot be served, or could not be made.
@@ -185,13 +188,16 @@ impl ResolvesServerCert for Presented {
 /// TLS as the API server needs it: 1.3 and 1.2, HTTP/2 and HTTP/1.1.
 ///
 /// The API server never resumes a session, so no ticket is made and none is remembered: that is work at every
-/// handshake, and memory, for nobody.
-pub fn server_config(presented: Arc<Presented>) -> ServerConfig {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+/// handshake, and memory, without benefit. With `clients`, only callers with a certificate that they accept are served.
+pub fn server_config(presented: Arc<Presented>, clients: Option<Arc<Clients>>) -> ServerConfig {
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .expect("the provider has cipher suites for TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_cert_resolver(presented);
+        .expect("the provider has cipher suites for TLS 1.2 and 1.3");
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(presented);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

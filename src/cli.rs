@@ -10,6 +10,7 @@ mod output;
 pub mod preview;
 mod progress;
 mod reports;
+mod runner;
 pub mod serve;
 
 use std::io;
@@ -21,13 +22,19 @@ use clap_complete::Shell;
 use thiserror::Error;
 
 use crate::config::{ConfigError, likely};
-use crate::report::{find_rule, rules};
+use crate::report::{find_rule, printable, rules};
 use audit::{AuditArgs, AuditError};
 use check::{CheckArgs, CheckError};
 use config::ConfigCommand;
 use explain::RulesFormat;
 use preview::{PreviewArgs, PreviewError};
+use runner::harmless;
 use serve::{ServeArgs, ServeError};
+
+/// An error as it is written to the standard error: what it quotes steers no terminal, and no runner of GitHub Actions.
+pub fn error_text(error: CommandError) -> String {
+    runner::harmless_text(&printable(&format!("{:#}", anyhow::Error::from(error))))
+}
 
 /// The exit code for bad usage, and for input that cannot be read or parsed. `clap` uses the same.
 pub const EXIT_USAGE: u8 = 2;
@@ -55,10 +62,11 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: RulesFormat,
     },
-    /// Explain a rule, with examples.
+    /// Explain rules, with examples.
     Explain {
-        /// The rule's id, as in a message's brackets.
-        rule: String,
+        /// The rule's id, as in a message's brackets; several for more than one.
+        #[arg(value_name = "RULE", required = true)]
+        rules: Vec<String>,
     },
     /// Print a completion script for a shell.
     Completions {
@@ -119,7 +127,7 @@ impl Cli {
             Command::Serve(args) => Ok(serve::run(args)?),
             Command::Check(args) => Ok(check::run(&args, &mut io::BufWriter::new(io::stdout().lock()))?),
             Command::Audit(args) => Ok(audit::run(&args, &mut io::BufWriter::new(io::stdout().lock()))?),
-            Command::Preview(args) => Ok(preview::run(args, &mut io::stdout().lock())?),
+            Command::Preview(args) => Ok(preview::run(args, &mut harmless(io::stdout().lock()))?),
             Command::Config(command) => {
                 config::run(command, &mut io::stdout().lock())?;
                 Ok(ExitCode::SUCCESS)
@@ -128,9 +136,10 @@ impl Cli {
                 explain::list(format, &mut io::stdout().lock())?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Explain { rule } => {
-                let rule = find_rule(&rule).ok_or(CommandError::UnknownRule { rule })?;
-                explain::one(rule, &mut io::stdout().lock())?;
+            Command::Explain { rules } => {
+                let known = |rule: String| find_rule(&rule).ok_or(CommandError::UnknownRule { rule });
+                let rules = rules.into_iter().map(known).collect::<Result<Vec<_>, _>>()?;
+                explain::all(&rules, &mut io::stdout().lock())?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Completions { shell } => {

@@ -1,8 +1,10 @@
 //! What the program asks of the API server. Everything here waits, and may fail; no review ever waits for it.
 //!
+//! - [`allowance`] limits the rate of requests and writes.
 //! - [`connection`] finds the API server, or says why there is none.
 //! - [`secret`] reads and writes one Secret that several servers share.
 //! - [`ca_bundle`] reads and writes what the webhook configurations trust.
+//! - [`client_ca`] reads the client CA of the cluster.
 //! - [`event`] leaves a word at an object of our own for `kubectl describe`.
 //! - [`lease`] agrees with other replicas on the one that works.
 //! - [`reports`] reads and writes what an audit leaves in each namespace.
@@ -10,17 +12,22 @@
 //! - [`facts`] holds what the cluster says about itself, for every review.
 //! - [`once`] asks for the facts of one moment.
 //! - [`pages`] reads every release of a cluster.
+//! - [`kustomizations`] lists the Flux Kustomizations that apply with force.
 //! - [`releases`] lists what a namespace holds.
 //! - [`conditions`] says under which conditions the API server calls us.
+//! - `version` reads the version of the API server.
 //! - `crd`, `namespaces` and `sources` each follow a part of it by a [`watch`], `named` a single object.
 
+pub mod allowance;
 pub mod ca_bundle;
+pub mod client_ca;
 pub mod conditions;
 pub mod connection;
 mod crd;
 pub mod event;
 pub mod events;
 pub mod facts;
+pub mod kustomizations;
 pub mod lease;
 mod named;
 mod namespaces;
@@ -30,6 +37,7 @@ pub mod releases;
 pub mod reports;
 pub mod secret;
 mod sources;
+mod version;
 pub mod watch;
 
 use std::sync::Arc;
@@ -44,6 +52,8 @@ use tokio::time::timeout;
 use crate::policy::CHART_REF_KINDS;
 use ca_bundle::Kind;
 use facts::{Fact, Store};
+use pages::progress::{ENDLESS_ANSWERS, MAX_OBJECTS};
+use watch::Anew;
 
 pub use crd::schemas_of;
 
@@ -68,6 +78,20 @@ pub enum ApiError {
     /// It took too long.
     #[error("no answer in time")]
     Late,
+    /// Its answer is longer than the requested data can be.
+    #[error("the answer is longer than any object is")]
+    TooLong,
+    /// It answers a list with something else.
+    #[error("the answer is no list of objects: {0}")]
+    NoList(String),
+    /// A list never comes to its end.
+    #[error(
+        "the list does not end: {ENDLESS_ANSWERS} answers in a row brought nothing new, or there are more than {MAX_OBJECTS} objects"
+    )]
+    Endless,
+    /// A list is not in the order of its keys, by which it is known what was read.
+    #[error("the list is out of order: {0} comes after {1}")]
+    OutOfOrder(String, String),
 }
 
 /// What came of a write that depends on what was read before.
@@ -86,7 +110,7 @@ impl ApiError {
                 kube::Error::Api(status) => Some(status.code),
                 _ => None,
             },
-            Self::Unwatched(_) | Self::Late => None,
+            _ => None,
         }
     }
 
@@ -141,8 +165,9 @@ fn raced<T>(answer: Result<T, ApiError>) -> Result<Written<T>, ApiError> {
 }
 
 /// Keeps the facts current for as long as it is polled. Nothing that goes wrong ends it.
-pub async fn keep_facts(connection: Connection, store: Arc<Store>) {
+pub async fn keep_facts(connection: Connection, store: Arc<Store>, anew: Anew) {
     let Connection { client, .. } = connection;
+    let client = (client, &anew);
     let [oci, chart, artifact] = CHART_REF_KINDS else { unreachable!("it is a constant of three kinds") };
     let source = |of_crd, of_objects, kind: &'static str, plural: &'static str| {
         let (client, store) = (client.clone(), &store);
@@ -157,6 +182,7 @@ pub async fn keep_facts(connection: Connection, store: Arc<Store>) {
     join!(
         crd::keep_helm_release(client.clone(), &store),
         namespaces::keep(client.clone(), &store),
+        version::keep(client.0.clone(), &store),
         source(Fact::OciRepositoryCrd, Fact::OciRepositories, oci, "ocirepositories"),
         source(Fact::HelmChartCrd, Fact::HelmCharts, chart, "helmcharts"),
         source(Fact::ExternalArtifactCrd, Fact::ExternalArtifacts, artifact, "externalartifacts"),

@@ -18,7 +18,8 @@ use serde_saphyr::{DefaultMessageFormatter, Error as YamlError, MessageFormatter
 use self::period::Period;
 use crate::certs::shared::{Lifetimes, LifetimesError};
 use crate::policy::{
-    AnnotationValue, ChartRefSettings, Heal, Mode, RuleSettings, Settings, find_rule, rules,
+    AnnotationValue, ChartRefSettings, Heal, Mode, OldEntries, RuleSettings, Settings, find_rule, is_label,
+    rules,
 };
 
 /// How alike a word must be to one that is known to be suggested in its place (1 is the same).
@@ -56,6 +57,14 @@ pub enum ConfigError {
         /// The id that it gives.
         rule: String,
     },
+    /// The address of the documentation is not a URL, or a rule could not be added to it.
+    #[error("{}: docs: {address:?} is no address of a page, such as https://example.org/rules (at most {MAX_ADDRESS} characters, no #)", .path.display())]
+    Docs {
+        /// The file.
+        path: PathBuf,
+        /// The configured value.
+        address: String,
+    },
     /// Its lifetimes do not go together.
     #[error("{}: certificates: {source}", .path.display())]
     Lifetimes {
@@ -64,6 +73,14 @@ pub enum ConfigError {
         /// What is wrong.
         source: LifetimesError,
     },
+    /// It names a namespace that cannot exist.
+    #[error("{}: ownRelease: namespaces: {name:?} cannot be the name of a namespace", .path.display())]
+    Namespace {
+        /// The file.
+        path: PathBuf,
+        /// The configured name.
+        name: String,
+    },
     /// It asks for scans without a pause.
     #[error("{}: audit: interval must be at least {} s", .path.display(), SHORTEST_INTERVAL.as_secs())]
     Interval {
@@ -71,6 +88,9 @@ pub enum ConfigError {
         path: PathBuf,
     },
 }
+
+/// The longest address of the documentation: a denial names it once for each rule.
+const MAX_ADDRESS: usize = 200;
 
 /// Everything that the file can say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,9 +118,20 @@ struct File {
     annotations: Option<BTreeMap<String, AnnotationValue>>,
     chart_ref: ChartRefSettings,
     heal: Heal,
+    managed_fields: OldEntries,
     exemptions: bool,
+    own_release: OwnRelease,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    docs: Option<String>,
     certificates: Certificates,
     audit: AuditSection,
+}
+
+/// The release that installs chartgate.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct OwnRelease {
+    namespaces: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -126,7 +157,8 @@ pub fn read(path: &Path) -> Result<Configuration, ConfigError> {
 /// A configuration as a file that says everything, and leads to the same.
 pub fn write(configuration: &Configuration) -> String {
     let Configuration { settings, certificates, audit: Audit { interval } } = configuration.clone();
-    let Settings { mode, rules, annotations, chart_ref, heal, exemptions } = settings;
+    let Settings { mode, rules, annotations, chart_ref, heal, managed_fields, exemptions, installers, docs } =
+        settings;
     let (mode, annotations) = (Some(mode), Some(annotations));
     let certificates = Certificates {
         ca_lifetime: Some(Period(certificates.authority())),
@@ -134,7 +166,20 @@ pub fn write(configuration: &Configuration) -> String {
         renew_before: Some(Period(certificates.renew_before())),
     };
     let audit = AuditSection { interval: interval.map(Period) };
-    let file = File { mode, rules, annotations, chart_ref, heal, exemptions, certificates, audit };
+    let own_release = OwnRelease { namespaces: Some(installers) };
+    let file = File {
+        mode,
+        rules,
+        annotations,
+        chart_ref,
+        heal,
+        managed_fields,
+        exemptions,
+        own_release,
+        docs,
+        certificates,
+        audit,
+    };
     serde_saphyr::to_string(&file).expect("a configuration holds nothing that YAML cannot")
 }
 
@@ -143,12 +188,26 @@ fn text_of(path: &Path) -> Result<String, ConfigError> {
 }
 
 fn parse(text: &str, path: &Path) -> Result<Configuration, ConfigError> {
-    let File { mode, rules, annotations, chart_ref, heal, exemptions, certificates, audit } =
-        serde_saphyr::from_str::<Option<File>>(text)
-            .map_err(|error| invalid(&error, path))?
-            .unwrap_or_default();
+    let File {
+        mode,
+        rules,
+        annotations,
+        chart_ref,
+        heal,
+        managed_fields,
+        exemptions,
+        own_release,
+        docs,
+        certificates,
+        audit,
+    } = serde_saphyr::from_str::<Option<File>>(text)
+        .map_err(|error| invalid(&error, path))?
+        .unwrap_or_default();
     if let Some(rule) = rules.keys().find(|id| find_rule(id).is_none()) {
         return Err(ConfigError::UnknownRule { path: path.to_owned(), rule: rule.clone() });
+    }
+    if let Some(address) = docs.as_ref().filter(|address| !is_address(address)) {
+        return Err(ConfigError::Docs { path: path.to_owned(), address: address.clone() });
     }
     let default = Settings::default();
     let settings = Settings {
@@ -157,8 +216,14 @@ fn parse(text: &str, path: &Path) -> Result<Configuration, ConfigError> {
         annotations: annotations.unwrap_or(default.annotations),
         chart_ref,
         heal,
+        managed_fields,
         exemptions,
+        installers: own_release.namespaces.unwrap_or(default.installers),
+        docs,
     };
+    if let Some(name) = settings.installers.iter().find(|name| !is_label(name)) {
+        return Err(ConfigError::Namespace { path: path.to_owned(), name: name.clone() });
+    }
     let Certificates { ca_lifetime, leaf_lifetime, renew_before } = certificates;
     let [ca, leaf, before] =
         [ca_lifetime, leaf_lifetime, renew_before].map(|given| given.map(|Period(span)| span));
@@ -169,6 +234,13 @@ fn parse(text: &str, path: &Path) -> Result<Configuration, ConfigError> {
         return Err(ConfigError::Interval { path: path.to_owned() });
     }
     Ok(Configuration { settings, certificates, audit: Audit { interval } })
+}
+
+/// Whether a text is the address of a web page to which the anchor of a rule can be added.
+fn is_address(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"#\"'`\\<>".contains(&byte);
+    text.len() <= MAX_ADDRESS && rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_plain))
 }
 
 /// An error on one line: where, what, and what was probably meant.
@@ -229,7 +301,8 @@ mod tests {
     fn reads_every_key() {
         let settings = of("mode: warn\nrules: {version-annotation: {mode: audit, level: error}}\n\
              annotations: {example.org/version: api-version}\n\
-             chartRef: {fillNamespace: false, crossNamespace: deny}\nheal: never\nexemptions: true\n")
+             chartRef: {fillNamespace: false, crossNamespace: deny}\nheal: never\nmanagedFields: migrate\nexemptions: true\n\
+             ownRelease: {namespaces: [flux]}\ndocs: https://example.org/rules.md\n")
         .unwrap();
         let rule = RuleSettings { mode: Some(Mode::Audit), level: Some(Level::Error) };
         let expected = Settings {
@@ -238,14 +311,27 @@ mod tests {
             annotations: [("example.org/version".to_owned(), AnnotationValue::ApiVersion)].into(),
             chart_ref: ChartRefSettings { fill_namespace: false, cross_namespace: CrossNamespace::Deny },
             heal: Heal::Never,
+            managed_fields: OldEntries::Migrate,
             exemptions: true,
+            installers: vec!["flux".to_owned()],
+            docs: Some("https://example.org/rules.md".to_owned()),
         };
         assert_eq!(settings, expected);
     }
 
     #[test]
+    fn the_documentation_has_an_address_that_a_rule_can_be_added_to() {
+        assert!(of("docs: http://wiki.example.org/chartgate?page=rules\n").is_ok());
+        for wrong in ["rules.md", "https://", "https://a b", "https://a/#b", "file:///a", "https://a\\nb"] {
+            let refused = of(&format!("docs: \"{wrong}\"\n")).unwrap_err();
+            assert!(refused.contains("docs: ") && refused.contains("is no address of a page"), "{refused}");
+        }
+        assert!(of(&format!("docs: https://{}\n", "a".repeat(MAX_ADDRESS))).is_err());
+    }
+
+    #[test]
     fn what_is_written_says_the_same() {
-        let text = "mode: warn\nrules: {version-annotation: {mode: audit, level: error}}\nheal: never\n\
+        let text = "docs: https://example.org/rules\nmode: warn\nrules: {version-annotation: {mode: audit, level: error}}\nheal: never\nmanagedFields: migrate\n\
              certificates: {leafLifetime: 36h}\naudit: {interval: 90m}\n";
         let configuration = all_of(text).unwrap();
         assert_eq!(all_of(&write(&configuration)), Ok(configuration));
@@ -260,11 +346,18 @@ mod tests {
     }
 
     #[test]
+    fn a_namespace_that_cannot_be_one_is_an_error() {
+        let error = "chartgate.yaml: ownRelease: namespaces: \"Flux\" cannot be the name of a namespace";
+        assert_eq!(of("ownRelease: {namespaces: [Flux]}\n"), Err(error.to_owned()));
+        assert_eq!(of("ownRelease: {namespaces: []}\n").unwrap().installers, [""; 0]);
+    }
+
+    #[test]
     fn an_unknown_key_is_an_error_that_names_its_place_and_the_likely_key() {
         assert_eq!(
             of("heal: never\nmodes: warn\n"),
             Err("chartgate.yaml:2:1: there is no key \"modes\"; did you mean \"mode\"? (there are mode, rules, \
-                 annotations, chartRef, heal, exemptions, certificates, audit)"
+                 annotations, chartRef, heal, managedFields, exemptions, ownRelease, docs, certificates, audit)"
                 .to_owned())
         );
     }

@@ -10,11 +10,13 @@ use std::borrow::Cow;
 
 use crate::json::{Error, Kind, Raw, Reader};
 
+mod chart_fields;
 mod field;
 mod leaves;
 
+pub use chart_fields::{ChartField, ChartFields};
 pub use field::{Field, Text};
-pub use leaves::leaves;
+pub use leaves::{Leaves, Wanted, leaves};
 
 /// Where the fields that rules speak of stand, as JSON Pointers (RFC 6901).
 pub mod at {
@@ -22,14 +24,26 @@ pub mod at {
     pub const API_VERSION: &str = "/apiVersion";
     /// `metadata.annotations`
     pub const ANNOTATIONS: &str = "/metadata/annotations";
+    /// `metadata.annotations[kustomize.toolkit.fluxcd.io/force]`
+    pub const FORCE_ANNOTATION: &str = "/metadata/annotations/kustomize.toolkit.fluxcd.io~1force";
+    /// `metadata.labels[kustomize.toolkit.fluxcd.io/force]`
+    pub const FORCE_LABEL: &str = "/metadata/labels/kustomize.toolkit.fluxcd.io~1force";
     /// `metadata.managedFields`
     pub const MANAGED_FIELDS: &str = "/metadata/managedFields";
     /// `spec`
     pub const SPEC: &str = "/spec";
     /// `spec.chart`
     pub const CHART: &str = "/spec/chart";
+    /// `spec.chart.kind`
+    pub const CHART_KIND: &str = "/spec/chart/kind";
+    /// `spec.chart.spec.url`
+    pub const CHART_URL: &str = "/spec/chart/spec/url";
     /// `spec.chart.spec.sourceRef.apiVersion`
     pub const SOURCE_REF_API_VERSION: &str = "/spec/chart/spec/sourceRef/apiVersion";
+    /// `spec.chart.spec.interval`
+    pub const CHART_INTERVAL: &str = "/spec/chart/spec/interval";
+    /// `spec.chart.spec.sourceRef.namespace`
+    pub const SOURCE_REF_NAMESPACE: &str = "/spec/chart/spec/sourceRef/namespace";
     /// `spec.chartRef`
     pub const CHART_REF: &str = "/spec/chartRef";
     /// `spec.chartRef.apiVersion`
@@ -42,6 +56,12 @@ pub mod at {
     pub const CHART_REF_NAMESPACE: &str = "/spec/chartRef/namespace";
 }
 
+/// How many entries of `metadata.managedFields` are read.
+///
+/// kube-apiserver keeps ten for updates (apimachinery 0.35.4, `capManagersForUpdates`) and one for each manager that applies. An
+/// entry takes up to fifty times its length as JSON, so reading millions of them would take the memory of all reviews.
+pub const MAX_MANAGERS: usize = 256;
+
 /// The HelmRelease as far as rules read it.
 #[derive(Debug, Clone, Default)]
 pub struct HelmRelease<'a> {
@@ -53,6 +73,26 @@ pub struct HelmRelease<'a> {
     pub metadata: Field<Metadata<'a>>,
     /// `spec`.
     pub spec: Field<Spec<'a>>,
+    /// `status`.
+    pub status: Field<Status<'a>>,
+}
+
+/// `status` of the release.
+#[derive(Debug, Clone, Default)]
+pub struct Status<'a> {
+    /// `helmChart`: the source that helm-controller generated from `spec.chart`; empty once that source is deleted.
+    pub helm_chart: Text<'a>,
+}
+
+/// A source that helm-controller generated from `spec.chart`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GeneratedSource<'a> {
+    /// Its kind.
+    pub kind: &'a str,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
 }
 
 /// `metadata` of the release.
@@ -66,9 +106,11 @@ pub struct Metadata<'a> {
     pub uid: Text<'a>,
     /// Whether `deletionTimestamp` is set: the object only waits for its finalizers.
     pub deleting: bool,
-    /// `annotations` in their order, with values unread: kubectl keeps whole manifests in one of them.
-    pub annotations: Field<Vec<(Cow<'a, str>, Raw<'a>)>>,
-    /// `managedFields`: who owns what, with `fieldsV1` unread.
+    /// `annotations`, unread: kubectl keeps whole manifests in one of them, and there may be 300,000.
+    pub annotations: Field<Raw<'a>>,
+    /// `labels`, unread.
+    pub labels: Field<Raw<'a>>,
+    /// `managedFields`: who owns what, with `fieldsV1` unread; of a longer list the first [`MAX_MANAGERS`] entries.
     pub managed_fields: Field<Vec<ManagedFields<'a>>>,
 }
 
@@ -79,6 +121,8 @@ pub struct ManagedFields<'a> {
     pub manager: Text<'a>,
     /// `Apply` or `Update`.
     pub operation: Text<'a>,
+    /// The subresource that it was written through; nothing for the object itself.
+    pub subresource: Text<'a>,
     /// The version of the object that the paths were written in.
     pub api_version: Text<'a>,
     /// When the manager last changed what it owns (RFC 3339).
@@ -92,7 +136,7 @@ pub struct ManagedFields<'a> {
 pub struct Spec<'a> {
     /// The whole of it, to see whether an update changes it.
     pub raw: Raw<'a>,
-    /// `chart`: the template from which helm-controller makes a HelmChart.
+    /// `chart`: the template from which helm-controller creates a HelmChart or, from Flux 2.10, an OCIRepository.
     pub chart: Field<Chart<'a>>,
     /// `chartRef`: the source that already holds the chart.
     pub chart_ref: Field<ChartRef<'a>>,
@@ -107,6 +151,12 @@ pub struct Spec<'a> {
 pub struct Chart<'a> {
     /// The whole of it, to name what is set in it.
     pub raw: Raw<'a>,
+    /// `kind`, from Flux 2.10: the kind of object that the template creates. Absent means `HelmChart`.
+    pub kind: Text<'a>,
+    /// Whether `kind` is stated, and is `null`.
+    pub kind_is_null: bool,
+    /// The first of its fields that no known Flux has, if there is one.
+    pub other: Option<Cow<'a, str>>,
     /// `spec.chart.spec`.
     pub spec: Field<ChartSpec<'a>>,
 }
@@ -114,12 +164,22 @@ pub struct Chart<'a> {
 /// `spec.chart.spec`.
 #[derive(Debug, Clone, Default)]
 pub struct ChartSpec<'a> {
+    /// The fields that are stated, those that are `null` included.
+    pub stated: ChartFields<'a>,
+    /// Those of them that are `null`.
+    pub nulls: ChartFields<'a>,
     /// `chart`: name or path of the chart.
     pub chart: Text<'a>,
     /// `sourceRef`.
     pub source_ref: Field<SourceRef<'a>>,
     /// Whether `valuesFiles` or the older `valuesFile` names any file.
     pub values_files: bool,
+    /// `version`: a semver range.
+    pub version: Text<'a>,
+    /// `reconcileStrategy`: `ChartVersion` or `Revision`.
+    pub reconcile_strategy: Text<'a>,
+    /// `url`, from Flux 2.10: where the OCIRepository pulls the chart from.
+    pub url: Text<'a>,
 }
 
 /// `spec.chart.spec.sourceRef`.
@@ -131,6 +191,8 @@ pub struct SourceRef<'a> {
     pub kind: Text<'a>,
     /// `name`.
     pub name: Text<'a>,
+    /// `namespace`; absent means that of the release.
+    pub namespace: Text<'a>,
 }
 
 /// `spec.chartRef`.
@@ -144,6 +206,10 @@ pub struct ChartRef<'a> {
     pub name: Text<'a>,
     /// `namespace`; absent means that of the release.
     pub namespace: Text<'a>,
+    /// Whether `apiVersion` is stated, and is `null`.
+    pub api_version_is_null: bool,
+    /// Whether `namespace` is stated, and is `null`.
+    pub namespace_is_null: bool,
 }
 
 // === impl HelmRelease ===
@@ -157,6 +223,7 @@ impl<'a> HelmRelease<'a> {
                 "kind" => release.kind = Text::read_text(reader)?,
                 "metadata" => release.metadata = Metadata::read(reader)?,
                 "spec" => release.spec = Spec::read(reader)?,
+                "status" => release.status = Status::read(reader)?,
                 _ => _ = reader.skip()?,
             }
             Ok(())
@@ -193,20 +260,45 @@ impl<'a> HelmRelease<'a> {
         self.spec.set().map_or(&Field::Absent, |spec| &spec.chart_ref)
     }
 
-    /// The value of one annotation.
-    pub fn annotation(&self, key: &str) -> Text<'a> {
-        let annotations = self.metadata.set().and_then(|metadata| metadata.annotations.set());
-        let value = annotations.and_then(|all| all.iter().rev().find(|(name, _)| name == key));
-        // A value that cannot be read as a string is one of the wrong type; the API server refuses those itself.
-        value.map_or(Field::Absent, |(_, raw)| {
-            Text::read_text(&mut raw.reader()).unwrap_or(Field::WrongType(raw.kind()))
-        })
+    /// The source that `status.helmChart` names.
+    ///
+    /// helm-controller writes `<namespace>/<name>` for a HelmChart and, from 1.7 (Flux 2.10), `<kind>/<namespace>/<name>` for any
+    /// other kind. It deletes exactly this source when `spec.chart` no longer generates it.
+    pub fn generated_source(&self) -> Option<GeneratedSource<'_>> {
+        let text = self.status.set()?.helm_chart.filled()?;
+        let mut parts = text.rsplitn(3, '/');
+        let (name, namespace) = (parts.next()?, parts.next()?);
+        Some(GeneratedSource { kind: parts.next().unwrap_or("HelmChart"), namespace, name })
     }
 
-    /// The entries of `metadata.managedFields`; none where there are none, or they are no list.
+    /// The value of one annotation.
+    pub fn annotation(&self, key: &str) -> Text<'a> {
+        self.metadata.set().map_or(Field::Absent, |metadata| value_of(&metadata.annotations, key))
+    }
+
+    /// The value of one label.
+    pub fn label(&self, key: &str) -> Text<'a> {
+        self.metadata.set().map_or(Field::Absent, |metadata| value_of(&metadata.labels, key))
+    }
+
+    /// The first [`MAX_MANAGERS`] entries of `metadata.managedFields`; none where there are none, or they are no list.
     pub fn managed_fields(&self) -> &[ManagedFields<'a>] {
         let entries = self.metadata.set().and_then(|metadata| metadata.managed_fields.set());
         entries.map_or(&[], Vec::as_slice)
+    }
+}
+
+// === impl Status ===
+
+impl<'a> Status<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
+        Field::read_members(reader, |status: &mut Self, key, reader| {
+            match key {
+                "helmChart" => status.helm_chart = Text::read_text(reader)?,
+                _ => _ = reader.skip()?,
+            }
+            Ok(())
+        })
     }
 }
 
@@ -220,7 +312,8 @@ impl<'a> Metadata<'a> {
                 "namespace" => metadata.namespace = Text::read_text(reader)?,
                 "uid" => metadata.uid = Text::read_text(reader)?,
                 "deletionTimestamp" => metadata.deleting = reader.skip()?.kind() != Kind::Null,
-                "annotations" => metadata.annotations = Field::read(reader, Kind::Object, annotations)?,
+                "annotations" => metadata.annotations = Field::read(reader, Kind::Object, Reader::skip)?,
+                "labels" => metadata.labels = Field::read(reader, Kind::Object, Reader::skip)?,
                 "managedFields" => {
                     metadata.managed_fields = Field::read(reader, Kind::Array, ManagedFields::read_all)?;
                 }
@@ -231,13 +324,11 @@ impl<'a> Metadata<'a> {
     }
 }
 
-fn annotations<'a>(reader: &mut Reader<'a>) -> Result<Vec<(Cow<'a, str>, Raw<'a>)>, Error> {
-    let mut all = Vec::new();
-    reader.object(|key, reader| {
-        all.push((key, reader.skip()?));
-        Ok::<_, Error>(())
-    })?;
-    Ok(all)
+/// The value of a key. One that cannot be read as a string is of the wrong type; the API server refuses those itself.
+fn value_of<'a>(pairs: &Field<Raw<'a>>, key: &str) -> Text<'a> {
+    pairs.set().and_then(|all| all.member(key)).map_or(Field::Absent, |raw| {
+        Text::read_text(&mut raw.reader()).unwrap_or(Field::WrongType(raw.kind()))
+    })
 }
 
 // === impl ManagedFields ===
@@ -251,6 +342,9 @@ impl<'a> ManagedFields<'a> {
     fn read_all(reader: &mut Reader<'a>) -> Result<Vec<Self>, Error> {
         let mut entries = Vec::new();
         reader.array(|reader| {
+            if entries.len() == MAX_MANAGERS {
+                return reader.skip().map(|_| ());
+            }
             if let Field::Set(entry) = Self::read(reader)? {
                 entries.push(entry);
             }
@@ -264,6 +358,7 @@ impl<'a> ManagedFields<'a> {
             match key {
                 "manager" => entry.manager = Text::read_text(reader)?,
                 "operation" => entry.operation = Text::read_text(reader)?,
+                "subresource" => entry.subresource = Text::read_text(reader)?,
                 "apiVersion" => entry.api_version = Text::read_text(reader)?,
                 "time" => entry.time = Text::read_text(reader)?,
                 "fieldsV1" => entry.fields = Some(reader.skip()?),
@@ -307,35 +402,63 @@ impl<'a> Spec<'a> {
 impl<'a> Chart<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
         Field::read(reader, Kind::Object, |reader| {
-            let mut spec = Field::Absent;
+            let (mut kind, mut kind_is_null, mut other, mut spec) =
+                (Field::Absent, false, None, Field::Absent);
             let raw = reader.spanned(|reader| {
                 reader.object(|key, reader| {
                     match &*key {
                         "spec" => spec = ChartSpec::read(reader)?,
-                        _ => _ = reader.skip()?,
+                        "kind" => {
+                            kind = Text::read_text(reader)?;
+                            kind_is_null = kind.is_absent();
+                        }
+                        "metadata" => _ = reader.skip()?,
+                        _ => {
+                            reader.skip()?;
+                            other.get_or_insert(key);
+                        }
                     }
                     Ok::<_, Error>(())
                 })
             })?;
-            Ok(Self { raw, spec })
+            Ok(Self { raw, kind, kind_is_null, other, spec })
         })
     }
 }
 
 impl<'a> ChartSpec<'a> {
+    /// Whether a field is there, and not `null`.
+    pub fn has(&self, field: ChartField) -> bool {
+        self.stated.has(field) && !self.nulls.has(field)
+    }
+
     fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
-        Field::read_members(reader, |spec: &mut Self, key, reader| {
-            match key {
-                "chart" => spec.chart = Text::read_text(reader)?,
-                "sourceRef" => spec.source_ref = SourceRef::read(reader)?,
-                "valuesFile" => spec.values_files |= Text::read_text(reader)?.filled().is_some(),
-                "valuesFiles" => {
-                    spec.values_files |= Field::read(reader, Kind::Array, count)?.set() > Some(&0);
-                }
-                _ => _ = reader.skip()?,
-            }
-            Ok(())
+        Field::read(reader, Kind::Object, |reader| {
+            let mut spec = Self::default();
+            reader.object(|key, reader| spec.read_field(key, reader))?;
+            Ok(spec)
         })
+    }
+
+    fn read_field(&mut self, name: Cow<'a, str>, reader: &mut Reader<'a>) -> Result<(), Error> {
+        if reader.kind()? == Kind::Null {
+            self.nulls.note(name.clone());
+        }
+        match self.stated.note(name) {
+            Some(ChartField::Chart) => self.chart = Text::read_text(reader)?,
+            Some(ChartField::SourceRef) => self.source_ref = SourceRef::read(reader)?,
+            Some(ChartField::Version) => self.version = Text::read_text(reader)?,
+            Some(ChartField::ReconcileStrategy) => self.reconcile_strategy = Text::read_text(reader)?,
+            Some(ChartField::Url) => self.url = Text::read_text(reader)?,
+            Some(ChartField::ValuesFile) => {
+                self.values_files |= Text::read_text(reader)?.filled().is_some();
+            }
+            Some(ChartField::ValuesFiles) => {
+                self.values_files |= Field::read(reader, Kind::Array, count)?.set() > Some(&0);
+            }
+            _ => _ = reader.skip()?,
+        }
+        Ok(())
     }
 }
 
@@ -355,6 +478,7 @@ impl<'a> SourceRef<'a> {
                 "apiVersion" => source.api_version = Text::read_text(reader)?,
                 "kind" => source.kind = Text::read_text(reader)?,
                 "name" => source.name = Text::read_text(reader)?,
+                "namespace" => source.namespace = Text::read_text(reader)?,
                 _ => _ = reader.skip()?,
             }
             Ok(())
@@ -366,10 +490,16 @@ impl<'a> ChartRef<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
         Field::read_members(reader, |chart_ref: &mut Self, key, reader| {
             match key {
-                "apiVersion" => chart_ref.api_version = Text::read_text(reader)?,
+                "apiVersion" => {
+                    chart_ref.api_version = Text::read_text(reader)?;
+                    chart_ref.api_version_is_null = chart_ref.api_version.is_absent();
+                }
                 "kind" => chart_ref.kind = Text::read_text(reader)?,
                 "name" => chart_ref.name = Text::read_text(reader)?,
-                "namespace" => chart_ref.namespace = Text::read_text(reader)?,
+                "namespace" => {
+                    chart_ref.namespace = Text::read_text(reader)?;
+                    chart_ref.namespace_is_null = chart_ref.namespace.is_absent();
+                }
                 _ => _ = reader.skip()?,
             }
             Ok(())

@@ -10,8 +10,10 @@
 //!
 //! No input makes the reader panic, recurse, or take more than linear time.
 
+mod members;
 #[cfg(test)]
 mod properties;
+mod same;
 mod span;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,8 @@ mod text;
 use std::borrow::Cow;
 use std::fmt;
 
+pub use members::{Elements, Members};
+pub use same::{View, same};
 use text::Checked;
 
 /// What a JSON value is, told by its first byte.

@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Error;
 use chartgate::certs;
-use chartgate::cli::{Cli, EXIT_USAGE};
+use chartgate::cli::{Cli, EXIT_USAGE, error_text};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -18,7 +17,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // The error with its causes on one line. Nobody may be reading it; the code says it too.
-            let _ = writeln!(io::stderr(), "error: {:#}", Error::from(error));
+            let _ = writeln!(io::stderr(), "error: {}", error_text(error));
             ExitCode::from(EXIT_USAGE)
         }
     }

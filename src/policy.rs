@@ -3,25 +3,37 @@
 //! Pure: [`evaluate`] knows no server, no file, no clock and no other object. Admission, pre-flight and audit all ask
 //! it, and so can never disagree.
 
+mod applier;
 mod case;
 mod chart_ref;
 mod facts;
+mod fields;
 mod finding;
 mod flux;
+mod kubernetes;
 mod owners;
 mod rules;
+mod schema;
 mod settings;
+mod source;
 
-pub use case::{Case, Operation, Subject, helm_version, word};
-pub use chart_ref::{MAX_NAME, MAX_NAMESPACE, is_label};
+pub use applier::applier;
+pub use case::{Case, Operation, Subject, helm_version, is_inline, word};
+pub use chart_ref::{MAX_NAME, MAX_NAMESPACE, differ_by_fixes_alone, is_label, is_subdomain};
 pub use facts::{Facts, Installed, Names};
+pub use fields::FieldTree;
 pub use finding::{Finding, Findings, Fix, MAX_WARNING, blocks, field_path};
-pub use flux::{CHART_REF_KINDS, Flux, HELM_GROUP, SOURCE_GROUP, Schema, UnknownFlux};
+pub use flux::{Flux, HELM_GROUP, SOURCE_GROUP, UnknownFlux};
+pub use kubernetes::Kubernetes;
 pub use owners::{fields_owned, owns};
-pub use rules::{Example, Rule, all as rules, find as find_rule};
-pub use settings::{
-    AnnotationValue, ChartRefSettings, CrossNamespace, Heal, Level, Mode, RuleSettings, Settings,
+pub use rules::{Example, Rule, all as rules, find as find_rule, is_marked_for_force};
+pub use schema::{
+    CHART_REF_KINDS, CrdRule, CrdRules, HELM_CHART, OCI_REPOSITORY, OCI_URL, Schema, TEMPLATE_KINDS, Template,
 };
+pub use settings::{
+    AnnotationValue, ChartRefSettings, CrossNamespace, Heal, Level, Mode, OldEntries, RuleSettings, Settings,
+};
+pub use source::{OciRepository, Stated};
 
 /// Judges one HelmRelease by every rule: all findings, ordered by rule and then as the rule reports them.
 ///

@@ -18,6 +18,7 @@ mod fit;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::iter;
 
 pub use clause::Clause;
 use clause::{list, no_filled_text, no_text, or_empty, quoted};
@@ -25,7 +26,8 @@ pub use condition::{OBSERVED, Webhook};
 pub use fit::{Fit, Right};
 
 use crate::policy::{
-    CrossNamespace, Flux, HELM_GROUP, MAX_NAME, MAX_NAMESPACE, SOURCE_GROUP, Schema, Settings,
+    CrossNamespace, Flux, HELM_CHART, HELM_GROUP, MAX_NAME, MAX_NAMESPACE, OCI_REPOSITORY, OCI_URL,
+    SOURCE_GROUP, Schema, Settings,
 };
 
 /// The name of the condition that has it, in `matchConditions`.
@@ -34,11 +36,21 @@ pub const NAME: &str = "not-provably-clean";
 /// The rules that no clause needs to speak of, and why.
 pub const NEVER_ALONE: &[(&str, &str)] = &[
     ("no-chart-source", "without a chartRef a whole chart is asked for"),
+    ("force-deletes", "it only stands beside what another rule finds"),
     (
         "chart-ref-source-missing",
         "it is about another object, which no condition can see: the audit tells it",
     ),
+    ("unknown-chart-field", "the API server refuses such a field, or prunes it, before it asks"),
+    ("source-url-has-tag", OF_SOURCE),
+    ("oci-tag-mismatch", OF_SOURCE),
+    ("semver-shadows-tag", OF_SOURCE),
+    ("layer-selector-missing", OF_SOURCE),
 ];
+
+/// Why no clause covers a rule about the content of a source.
+const OF_SOURCE: &str =
+    "it is about the content of a source, which admission does not read: check and audit report it";
 
 /// What `spec.chart.spec.sourceRef.kind` may be, in every Flux.
 const CHART_SOURCES: &[&str] = &["HelmRepository", "GitRepository", "Bucket"];
@@ -62,8 +74,12 @@ pub struct Prefilter {
     pub always: Vec<Clause>,
     /// Those for one with a `spec.chartRef`.
     pub chart_ref: Vec<Clause>,
-    /// Those for one without, which takes its chart from `spec.chart`.
+    /// Those for one whose `spec.chart` makes an OCIRepository; none where no Flux in question can.
+    pub inline: Vec<Clause>,
+    /// Those for one without either, which takes its chart from a HelmChart that `spec.chart` makes.
     pub chart: Vec<Clause>,
+    /// The namespaces whose release `chartgate` is never judged, as [`Settings::installers`] has them.
+    pub installers: Vec<String>,
 }
 
 /// What the clauses are written from.
@@ -85,19 +101,25 @@ impl Prefilter {
             Cluster::Flux(flux) => vec![flux.serving(version)],
         };
         let facts = Facts { settings, version, minors };
-        Self { always: facts.always(), chart_ref: facts.chart_ref(), chart: facts.chart() }
+        Self {
+            always: facts.always(),
+            chart_ref: facts.chart_ref(),
+            inline: facts.inline(),
+            chart: facts.chart(),
+            installers: settings.installers.clone(),
+        }
     }
 
     /// All clauses.
     pub fn clauses(&self) -> impl Iterator<Item = &Clause> {
-        self.always.iter().chain(&self.chart_ref).chain(&self.chart)
+        self.always.iter().chain(&self.chart_ref).chain(&self.inline).chain(&self.chart)
     }
 }
 
 impl fmt::Display for Prefilter {
     /// The expression, on several lines, with a comment before each clause.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { always, chart_ref, chart } = self;
+        let Self { always, chart_ref, inline, chart, installers: _ } = self;
         writeln!(
             f,
             "// False, so that chartgate is not called, where none of its rules has a word to say: where nothing of this holds."
@@ -109,6 +131,11 @@ impl fmt::Display for Prefilter {
         }
         writeln!(f, "  (has(object.?spec.chartRef) ? (")?;
         write_all(f, chart_ref)?;
+        if !inline.is_empty() {
+            let kind = or_empty("object.?spec.?chart.?kind");
+            writeln!(f, "  ) : {kind} == {} ? (", quoted(OCI_REPOSITORY))?;
+            write_all(f, inline)?;
+        }
         writeln!(f, "  ) : (")?;
         write_all(f, chart)?;
         write!(f, "  ))\n)")
@@ -139,14 +166,24 @@ impl Facts<'_> {
             let at = format!("object.?metadata.?annotations[?{}]", quoted(key));
             Clause::new(&["version-annotation"], says, format!("{} != {current}", or_empty(&at)))
         }));
-        all.push(Clause::new(
-            &["managed-fields-version"],
-            "a manager's entry stayed behind at another version",
+        let behind = |object: &str| {
             format!(
-                "object.?metadata.?managedFields.orValue([]).exists(entry,\n  {} != {api_version})",
+                "{object}.?metadata.?managedFields.orValue([]).exists(entry,\n  {} != {api_version})",
                 or_empty("entry.?apiVersion")
-            ),
+            )
+        };
+        all.push(Clause::new(
+            &["managed-fields-version", "version-annotation"],
+            "a manager's entry stayed behind at another version",
+            behind("object"),
         ));
+        if !self.settings.annotations.is_empty() {
+            all.push(Clause::new(
+                &["version-annotation"],
+                "or leaves it now, which the annotation must show",
+                behind("oldObject"),
+            ));
+        }
         all
     }
 
@@ -160,23 +197,28 @@ impl Facts<'_> {
                 "has(object.spec.chart)".to_owned(),
             ),
             Clause::new(
-                &["chart-ref-kind", "generated-chart-name"],
-                "of no kind that is always taken, or the HelmChart that helm-controller generates and deletes",
-                kind(at, &kinds),
+                &["chart-ref-kind"],
+                "of no kind that is always taken",
+                format!("!({} in {})", or_empty(&format!("{at}.?kind")), list(kinds.iter().copied())),
+            ),
+            Clause::new(
+                &["generated-chart-name", "cross-namespace-move"],
+                "helm-controller still has to delete what it generated, which may be what is named here",
+                "has(oldObject.?status.helmChart)".to_owned(),
             ),
             Clause::new(&["chart-ref-name"], "its name can be none", name(at)),
             Clause::new(
-                &["chart-ref-namespace"],
+                &["chart-ref-namespace", "null-field"],
                 "the namespace is not as the configuration asks for",
                 self.namespace(at),
             ),
             Clause::new(
-                &["chart-ref-api-version"],
+                &["chart-ref-api-version", "null-field"],
                 "its version is set, and may not fit the kind",
                 self.chart_ref_api_version(at, &kinds),
             ),
             Clause::new(
-                &["migration-order", "values-files-lost"],
+                &["migration-order", "values-files-lost", "chart-digest-upgrade"],
                 "just moved here from a chart",
                 "has(oldObject.?spec.chart)".to_owned(),
             ),
@@ -187,7 +229,7 @@ impl Facts<'_> {
         let source = "object.spec.chart.spec.sourceRef";
         let whole: &[&str] = &["partial-chart"];
         let kind = or_empty("object.?spec.?chart.?spec.?sourceRef.?kind");
-        vec![
+        let mut all = vec![
             Clause::new(
                 whole,
                 "no whole chart",
@@ -196,11 +238,95 @@ impl Facts<'_> {
             Clause::new(whole, "", no_filled_text(source, "name")),
             Clause::new(whole, "", no_filled_text("object.spec.chart.spec", "chart")),
             Clause::new(
+                &["null-field"],
+                "an optional field is null, as in a server-side apply",
+                "null in [object.spec.chart.?kind.orValue(0), object.spec.chart.spec.?interval.orValue(0),\n  \
+                 object.spec.chart.spec.sourceRef.?namespace.orValue(0)]"
+                    .to_owned(),
+            ),
+            Clause::new(
                 &["deprecated-api-version"],
                 "the source's version is set, and not current",
                 self.source_api_version(&format!("{source}.apiVersion")),
             ),
-        ]
+        ];
+        if self.takes_inline() {
+            all.push(Clause::new(
+                &["chart-kind"],
+                "of another kind, or with what only that has",
+                format!("has(object.spec.chart.kind) && object.spec.chart.kind != {}", quoted(HELM_CHART)),
+            ));
+            all.push(Clause::new(&["chart-kind"], "", "has(object.spec.chart.spec.url)".to_owned()));
+        }
+        all.extend(self.cross_namespace(source));
+        all
+    }
+
+    /// The source is in another namespace than the release, where the configuration refuses that.
+    fn cross_namespace(&self, source: &str) -> Vec<Clause> {
+        if self.settings.chart_ref.cross_namespace == CrossNamespace::Allow {
+            return Vec::new();
+        }
+        let rules: &[&str] = &["cross-namespace-move"];
+        let foreign = format!("has({source}.namespace) && {source}.namespace != request.namespace");
+        let named = Clause::new(rules, "the source is in another namespace", foreign);
+        iter::once(named).chain(self.generated_elsewhere()).collect()
+    }
+
+    /// The source that helm-controller generated before is in another namespace, where the configuration refuses that.
+    fn generated_elsewhere(&self) -> Option<Clause> {
+        let generated = "oldObject.status.helmChart";
+        let cel = format!(
+            "has(oldObject.?status.helmChart) &&\n  !{generated}.startsWith(request.namespace + '/') &&\n  \
+             !{generated}.startsWith('OCIRepository/' + request.namespace + '/')"
+        );
+        let says = "what helm-controller generated is in another namespace";
+        let denies = self.settings.chart_ref.cross_namespace == CrossNamespace::Deny;
+        denies.then(|| Clause::new(&["cross-namespace-move"], says, cel))
+    }
+
+    /// Whether some Flux in question has `spec.chart.kind`. Any other one prunes it, or refuses the request, before it
+    /// calls chartgate.
+    fn takes_inline(&self) -> bool {
+        self.minors
+            .iter()
+            .any(|flux| flux.schema(self.version).is_some_and(|schema| schema.template.takes_inline()))
+    }
+
+    fn inline(&self) -> Vec<Clause> {
+        if !self.takes_inline() {
+            return Vec::new();
+        }
+        let at = "object.spec.chart.spec";
+        let others = ["chart", "sourceRef", "valuesFiles", "ignoreMissingValuesFiles"];
+        let others: Vec<_> = others.iter().map(|field| format!("has({at}.{field})")).collect();
+        let but =
+            |field: &str, allowed: &str| format!("has({at}.{field}) && {at}.{field} != {}", quoted(allowed));
+        let mut all = vec![
+            Clause::new(
+                &["partial-chart", "chart-kind"],
+                "an OCIRepository without the URL of one",
+                format!(
+                    "{} ||\n  !{at}.url.matches({})",
+                    no_text("object.spec.chart.?spec", "url"),
+                    quoted(OCI_URL)
+                ),
+            ),
+            Clause::new(&["inline-chart-fields"], "with the fields of a HelmChart", others.join(" ||\n  ")),
+            Clause::new(&["inline-chart-fields"], "", but("version", "*")),
+            Clause::new(&["inline-chart-fields"], "", but("reconcileStrategy", "ChartVersion")),
+            Clause::new(
+                &["values-files-lost", "chart-digest-upgrade"],
+                "just moved here from a HelmChart",
+                format!(
+                    "has(oldObject.?spec.chart) && {} != {}",
+                    or_empty("oldObject.?spec.chart.?kind"),
+                    quoted(OCI_REPOSITORY)
+                ),
+            ),
+        ];
+        all.extend(self.generated_elsewhere());
+        all
     }
 
     /// `spec.chart.spec.sourceRef.apiVersion`: there, and not the newest of every kind in every Flux.
@@ -265,22 +391,6 @@ impl Facts<'_> {
         }
         let set = format!("has({at}.apiVersion)");
         if served.is_empty() { set } else { format!("{set} &&\n  !({})", served.join(" ||\n    ")) }
-    }
-}
-
-/// The kind of a chartRef: none of those that are taken, or that of a chart that helm-controller makes itself.
-fn kind(at: &str, kinds: &[&'static str]) -> String {
-    const GENERATED: &str = "HelmChart";
-    let kind = or_empty(&format!("{at}.?kind"));
-    let plain = list(kinds.iter().copied().filter(|kind| *kind != GENERATED));
-    let other = format!("!({kind} in {plain})");
-    if kinds.contains(&GENERATED) {
-        format!(
-            "{other} &&\n  ({kind} != {} || !has(request.name) ||\n    {at}.name == request.namespace + '-' + request.name)",
-            quoted(GENERATED)
-        )
-    } else {
-        other
     }
 }
 

@@ -7,4 +7,4 @@ pub mod flux;
 pub mod kustomize;
 mod tree;
 
-pub use tree::{File, KUSTOMIZATIONS, Note, Reason, Tree, folder_of, join};
+pub use tree::{Counts, File, KUSTOMIZATIONS, Mend, Note, Reason, Tree, folder_of, is_kustomization, join};

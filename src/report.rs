@@ -24,3 +24,9 @@ pub use diagnostic::{
 pub use fingerprint::fingerprint;
 pub use rule::{RuleInfo, find_rule, rules};
 pub use words::counted;
+
+/// A text that can be written to a terminal or a log whatever is quoted in it: line by line, with a sign in place of each
+/// character that steers.
+pub fn printable(text: &str) -> String {
+    visible::visible_lines(text).collect::<Vec<_>>().join("\n")
+}

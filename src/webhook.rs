@@ -5,16 +5,22 @@
 //! - [`namespaces`] answers `/namespaces`.
 //! - [`body`] reads what came in, within bounds of size, memory and time.
 //! - [`Server`] accepts connections, and lets them go at the end.
+//! - `caller` identifies the client of a connection, and its share of the memory for bodies.
 //! - `connection` is one of them: handshake, HTTP/1.1 or HTTP/2, and its time limits.
+//! - [`distrust`] notices that a caller refuses the certificate.
 //! - [`observe`] is the plain port for probes and metrics.
+//! - [`client_ca`] keeps the client CA current; `uncertified` logs callers that are refused.
 //! - [`reload`] takes up changed certificate files.
 //! - [`self_managed`] keeps the certificate that the servers of a cluster share.
 
 mod activity;
 mod audience;
 pub mod body;
+mod caller;
+pub mod client_ca;
 mod connection;
 mod deadline;
+pub mod distrust;
 mod listener;
 mod memory;
 pub mod namespaces;
@@ -23,6 +29,7 @@ mod refusal;
 pub mod reload;
 mod router;
 pub mod self_managed;
+mod uncertified;
 
 use std::time::Duration;
 

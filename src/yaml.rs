@@ -13,14 +13,15 @@ mod ordinary;
 mod passed;
 mod reader;
 mod span;
+mod spelling;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use layout::{Form, Layout, Pair, Style, Trail, Written};
 pub use lines::{Lines, Position};
-pub use node::{Entry, Key, Node, Overridden, Scalar, Value};
+pub use node::{Entry, Key, Leaf, Node, Overridden, Role, Scalar, Value};
 pub(crate) use node::{boolean, is_endless, number};
-pub use reader::{Asked, Error, comments, documents, documents_as_asked};
+pub use reader::{Asked, Error, Reading, Twice, comments, documents, documents_as};
 pub use span::Span;
 pub use text::Str;

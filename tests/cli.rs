@@ -28,7 +28,8 @@ fn a_configuration_that_can_be_used_is_printed_with_its_defaults_and_can_be_used
     assert_eq!(
         rest,
         "mode: warn\nrules:\n  partial-chart:\n    mode: audit\nannotations:\n  fluxcd.io/version: api-version\n\
-         chartRef:\n  fillNamespace: true\n  crossNamespace: allow\nheal: leftovers\nexemptions: false\n\
+         chartRef:\n  fillNamespace: true\n  crossNamespace: allow\nheal: leftovers\nmanagedFields: keep\nexemptions: false\n\
+         ownRelease:\n  namespaces:\n  - flux-system\n  - chartgate-system\n\
          certificates:\n  caLifetime: 10y\n  leafLifetime: 90d\n  renewBefore: 30d\naudit: {}\n"
     );
     fs::write(&file, &printed).expect("it can be written");
@@ -42,7 +43,7 @@ fn a_configuration_that_cannot_be_used_has_exit_code_2_and_its_default_name() {
     let mut check = chartgate(&["config", "check"]);
     check.current_dir(place.path()).assert().code(2).stdout("").stderr(
         "error: chartgate.yaml:1:1: there is no key \"heel\"; did you mean \"heal\"? (there are mode, rules, annotations, \
-         chartRef, heal, exemptions, certificates, audit)\n",
+         chartRef, heal, managedFields, exemptions, ownRelease, docs, certificates, audit)\n",
     );
 }
 
@@ -71,6 +72,10 @@ fn explains_every_rule_that_it_lists() {
     for rule in report::rules() {
         assert!(output_of(&["explain", rule.id]).starts_with(rule.id));
     }
+    // The form of the last line of a denial by several rules.
+    let [one, other] = ["chart-ref-kind", "chart-ref-name"];
+    let both = format!("{}\n{}", output_of(&["explain", one]), output_of(&["explain", other]));
+    assert_eq!(output_of(&["explain", one, other]), both);
 }
 
 #[test]
@@ -107,6 +112,7 @@ fn preview_denies_with_exit_code_1() {
 [chart-and-chart-ref] spec.chart and spec.chartRef are both set.
   Why: helm-controller takes exactly one of them. Where the CRD lets both pass (v2beta1 on Flux 2.3 to 2.6), it stalls without a condition or an event.
   Fix: to use chartRef, remove spec.chart from the manifest and from every overlay and patch of it; to keep the chart, remove spec.chartRef.
+chartgate: chartgate explain chart-and-chart-ref
 ",
     );
 }
@@ -138,7 +144,7 @@ fn preview_refuses_what_it_cannot_judge_with_exit_code_2() {
 fn preview_judges_by_the_flux_that_it_is_told_of() {
     let old = BOTH.replace("/v2", "/v2beta2").replace("  chart: {", "  other: {");
     let old = old.replace("version: v2}", "version: v2beta2}");
-    let unserved = "[deprecated-api-version] HelmRelease \"v2beta2\" is not served by Flux 2.9.";
+    let unserved = "[deprecated-api-version] HelmRelease \"v2beta2\" is not served by Flux 2.10.";
     let said = chartgate(&["preview"]).write_stdin(old.clone()).assert().code(1).get_output().stdout.clone();
     assert!(String::from_utf8_lossy(&said).contains(unserved));
     chartgate(&["preview", "--flux", "2.7"]).write_stdin(old).assert().code(0).stdout(

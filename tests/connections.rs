@@ -39,7 +39,7 @@ async fn start(limits: Limits, secure: bool) -> Started {
         let made = generate::make(&Names::of_service("a", "b"), OffsetDateTime::now_utc()).unwrap();
         let certificate = ("tls.crt".as_ref(), made.certificate.as_bytes());
         let pair = ServingPair::from_pem(certificate, ("tls.key".as_ref(), made.key.as_bytes())).unwrap();
-        let tls = Arc::new(server_config(Arc::new(Presented::new(pair))));
+        let tls = Arc::new(server_config(Arc::new(Presented::new(pair)), None));
         Server::webhook(listener, routes, tls, Arc::clone(&metrics), limits, stages)
     } else {
         Server::plain(listener, routes, limits, stages)

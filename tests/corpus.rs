@@ -12,6 +12,7 @@ use std::{
 };
 
 use chartgate::{
+    cluster::schemas_of,
     policy::{Facts, Flux, HELM_GROUP, Settings},
     preflight::{self, Verdict, collect::collect},
     render::{Tree, ends},
@@ -84,7 +85,7 @@ fn what_a_check_passes_over_decides_nothing() {
         let rendered = ends::all(&tree, &collected.repositories);
         let objects =
             rendered.ends.iter().flat_map(|end| end.objects.iter().map(|object| said(&object.node)));
-        let notes = rendered.ends.iter().flat_map(|end| &end.notes).chain(&rendered.notes);
+        let notes = rendered.ends.iter().flat_map(|end| &end.notes);
         (objects.collect::<Vec<_>>(), notes.map(|note| note.message.clone()).collect::<Vec<_>>())
     };
     let (some, all) = (rendered(Tree::of_what_decides()), rendered(Tree::default()));
@@ -155,4 +156,22 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = entries.map(|entry| entry.expect("the folder is readable").path());
     let nested = entries.map(|path| if path.is_dir() { files_below(&path) } else { vec![path] });
     nested.collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn every_row_about_a_flux_is_what_its_crd_says() {
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/crds");
+    if !crds.is_dir() {
+        eprintln!("skipped: no CRDs");
+        return;
+    }
+    let mut versions = 0;
+    for flux in Flux::all() {
+        let path = crds.join(flux.to_string()).join("helm.toolkit.fluxcd.io_helmreleases.yaml");
+        let text = fs::read_to_string(&path).expect("each minor has the CRD of HelmRelease");
+        let crd = preflight::documents(&text).expect("it is YAML").remove(0);
+        assert_eq!(schemas_of(&crd), flux.served(), "Flux {flux}");
+        versions += flux.served().len();
+    }
+    println!("{versions} served versions of {} minors", Flux::all().count());
 }

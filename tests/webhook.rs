@@ -232,27 +232,55 @@ async fn keep_waiting(router: &Router, count: usize, announced: Option<u64>) -> 
     waiting
 }
 
-#[tokio::test]
-async fn as_many_reviews_as_memory_is_set_aside_for_are_taken_on_and_one_more_is_refused_at_once() {
-    for (announced, count) in [
-        (None, MAX_BYTES_IN_FLIGHT / LEAST_RESERVATION),
-        (Some(MAX_REVIEW_BYTES as u64), MAX_BYTES_IN_FLIGHT / MAX_REVIEW_BYTES),
-    ] {
-        let (router, metrics) = webhook();
-        let waiting = keep_waiting(&router, count, announced).await;
-        let one_more = in_pieces(&review_of_size(announced.map_or(1000, |_| MAX_REVIEW_BYTES)), true);
-        let response = ask(&router, post("/mutate", one_more)).await;
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        // With it the API server would ask again instead of applying its failure policy.
-        assert!(!response.headers().contains_key("retry-after"));
-        assert_eq!(text(response).await, "too many reviews are under way: ask again\n");
-        assert!(metrics.render().contains(r#"chartgate_rejected_requests_total{reason="overload"} 1"#));
+/// More than the pause after which a body has to make room; the machine may be slow, never fast.
+const STALLED: Duration = Duration::from_millis(300);
 
-        // Callers that hang up give back what they held.
-        drop(waiting);
-        tokio::task::yield_now().await;
+#[tokio::test]
+async fn a_body_of_which_nothing_comes_makes_room_for_the_next_one_and_holds_no_more_than_the_least() {
+    for announced in [None, Some(MAX_REVIEW_BYTES as u64)] {
+        let (router, metrics) = webhook();
+        let mut waiting = keep_waiting(&router, MAX_BYTES_IN_FLIGHT / LEAST_RESERVATION, announced).await;
+        // A review that has arrived takes none of that memory.
         assert_eq!(ask(&router, post("/mutate", both_set())).await.status(), StatusCode::OK);
+
+        tokio::time::sleep(STALLED).await;
+        let in_pieces = in_pieces(&review_of_size(40_000), announced.is_some());
+        assert_eq!(ask(&router, post("/mutate", in_pieces)).await.status(), StatusCode::OK);
+        let evicted = waiting.join_next().await.unwrap().unwrap();
+        assert_eq!(evicted.status(), StatusCode::SERVICE_UNAVAILABLE);
+        // With it the API server would ask again instead of applying its failure policy.
+        assert!(!evicted.headers().contains_key("retry-after"));
+        assert_eq!(text(evicted).await, "too many reviews are under way: ask again\n");
+        assert!(metrics.render().contains(r#"chartgate_rejected_requests_total{reason="overload"} 1"#));
     }
+}
+
+#[tokio::test]
+async fn bodies_that_have_just_begun_are_not_given_up_for_the_next_one() {
+    let (router, metrics) = webhook();
+    let began = Instant::now();
+    let mut waiting = keep_waiting(&router, MAX_BYTES_IN_FLIGHT / LEAST_RESERVATION, None).await;
+    let response = ask(&router, post("/mutate", in_pieces(&review_of_size(40_000), true))).await;
+    if began.elapsed() < Duration::from_millis(250) {
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(waiting.try_join_next().is_none());
+        assert!(metrics.render().contains(r#"chartgate_rejected_requests_total{reason="overload"} 1"#));
+    }
+    // Callers that hang up give back what they held.
+    drop(waiting);
+    tokio::task::yield_now().await;
+    let response = ask(&router, post("/mutate", in_pieces(&review_of_size(40_000), true))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_given_up_whatever_the_query_says() {
+    let (router, metrics) = webhook();
+    let began = Instant::now();
+    let (status, text) = status_and_text(&router, post("/mutate?timeout=30s", endless(Some(1000)))).await;
+    assert_eq!((status, &*text), (504, "the body stalled: fewer than 16384 bytes arrived within 3 s\n"));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(metrics.render().contains(r#"chartgate_rejected_requests_total{reason="timeout"} 1"#));
 }
 
 /// Fails on one body only.

@@ -87,12 +87,20 @@ impl<'a> Scene<'a> {
         let service = system.objects("v1", "services").get("chartgate").accepted();
         let pod = Pod {
             cluster,
+            namespace: SYSTEM,
+            environment: &[],
             template: &deployment["spec"]["template"],
             listen: Service::address_of(&service, "webhook"),
             door: None,
         };
         let chartgate = Replica::start(&pod, Endpoints::default());
         chartgate.wait_until_ready();
+        // What is copied for the floor below is called by the same rules.
+        eventually("chartgate has given /validate its rules", IN_EFFECT, || {
+            let configurations = cluster.objects(REGISTRATION, "validatingwebhookconfigurations");
+            let webhook = configurations.get("chartgate").accepted()["webhooks"][0].clone();
+            if webhook["rules"].is_array() { Ok(()) } else { Err(webhook.to_string()) }
+        });
 
         store_source(&Namespace::existing(cluster, "default"));
         let namespaces = ASKED.map(|asked| {

@@ -1,8 +1,8 @@
 //! What those who look after an object should hear of: that a write to it was denied, or stored otherwise than it
 //! was sent.
 
-use super::{Decision, Verdict, request::Review};
-use crate::policy::Finding;
+use super::{Decision, Verdict, denial::cut, envelope::MAX_UID, request::Review};
+use crate::policy::{Finding, is_label};
 
 /// The longest note that the API server takes in an Event.
 pub const MAX_NOTE_BYTES: usize = 1024;
@@ -35,8 +35,13 @@ pub enum IncidentKind {
 
 impl Incident {
     pub(super) fn of(review: &Review<'_>, verdict: &Verdict) -> Option<Self> {
+        // Notifications are looked up by these: nobody's version or uid leads elsewhere or is longer than a valid one.
+        let uid = review.old.set().and_then(|old| old.uid());
+        if !is_label(&review.version) || uid.is_some_and(|uid| uid.len() > MAX_UID) {
+            return None;
+        }
         // Where the server is still to make up a name, there is nothing to point at.
-        if review.dry_run || review.name.is_empty() {
+        if review.dry_run || review.name.is_empty() || review.namespace.is_empty() {
             return None;
         }
         let (kind, texts) = match verdict.decision {
@@ -47,32 +52,8 @@ impl Incident {
         Some(Self {
             kind,
             api_version: format!("{}/{}", review.group, review.version),
-            object: review.old.set().and_then(|old| old.uid()).map(str::to_owned),
-            note: cut(texts.join("\n")),
+            object: uid.map(str::to_owned),
+            note: cut(texts.join("\n"), MAX_NOTE_BYTES),
         })
-    }
-}
-
-/// Cuts a text to [`MAX_NOTE_BYTES`] bytes, the last of which then are an ellipsis.
-fn cut(mut text: String) -> String {
-    const ELLIPSIS: &str = "…";
-    if text.len() > MAX_NOTE_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_NOTE_BYTES - ELLIPSIS.len()));
-        text.push_str(ELLIPSIS);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_note_fits_to_the_byte() {
-        let fits = "ä".repeat(MAX_NOTE_BYTES / 2);
-        assert_eq!(cut(fits.clone()), fits);
-        let long = cut(format!("{fits}."));
-        assert!(long.len() <= MAX_NOTE_BYTES && long.len() > MAX_NOTE_BYTES - 4, "{}", long.len());
-        assert!(long.ends_with("ä…"), "{long}");
     }
 }

@@ -1,25 +1,25 @@
 //! A namespace that asks for a mode: what its writer should hear. Nothing here denies or changes a namespace.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::EXEMPT;
+use super::envelope::{self, or_empty, quoted};
+use super::request::BadReview;
 use crate::{
-    helmrelease::HelmRelease,
-    json::Reader,
-    policy::{self, Case, Facts, HELM_GROUP, Level, MAX_WARNING, Mode, Operation, Settings, Subject},
+    helmrelease::{Field, HelmRelease, Text},
+    json::{Error, Reader},
+    policy::{
+        self, Case, Facts, HELM_GROUP, Level, MAX_WARNING, Mode, Operation, Settings, Subject, is_label,
+    },
 };
 
-/// The body is no AdmissionReview of a namespace.
-#[derive(Debug, thiserror::Error)]
-#[error("the body is no AdmissionReview of a Namespace: {0}")]
-pub struct BadNamespaceReview(#[from] serde_json::Error);
+/// Number of releases that would be denied and are kept by name: no more fit in a warning.
+const MAX_NAMED: usize = 10;
 
 /// A write of a namespace, as far as it is about the mode.
 #[derive(Debug)]
 pub struct NamespaceReview {
-    protocol: String,
+    protocol: &'static str,
     uid: String,
     name: String,
     label: Option<String>,
@@ -36,32 +36,29 @@ pub struct Deniable {
     rule: &'static str,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope {
-    api_version: String,
-    request: Request,
+/// The releases of a namespace that the mode enforce would deny.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The first of them, by name.
+    named: Vec<Deniable>,
+    /// How many there are.
+    count: usize,
+    /// Whether some releases were not examined.
+    pub more: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Request {
-    uid: String,
-    #[serde(default)]
-    name: String,
-    object: Option<Namespace>,
-    old_object: Option<Namespace>,
+#[derive(Default)]
+struct Request<'a> {
+    uid: Text<'a>,
+    name: Text<'a>,
+    object: Field<Namespace<'a>>,
+    old: Field<Namespace<'a>>,
 }
 
-#[derive(Deserialize)]
-struct Namespace {
-    metadata: Metadata,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
+/// A namespace, as far as it is read: the value of the label.
+#[derive(Default)]
+struct Namespace<'a> {
+    label: Text<'a>,
 }
 
 #[derive(Serialize)]
@@ -84,13 +81,16 @@ struct Response<'a> {
 
 impl NamespaceReview {
     /// Reads what came in.
-    pub fn read(body: &[u8]) -> Result<Self, BadNamespaceReview> {
-        let Envelope { api_version: protocol, request } = serde_json::from_slice(body)?;
-        let Request { uid, name, object, old_object } = request;
-        let label = |namespace: Namespace| namespace.metadata.labels?.remove(Mode::LABEL);
-        let is_update = old_object.is_some();
-        let (label, before) = (object.and_then(label), old_object.and_then(label));
-        Ok(Self { protocol, uid, name, label, is_update, before })
+    pub fn read(body: &[u8]) -> Result<Self, BadReview> {
+        let (protocol, request) = envelope::open(body, Request::read)?;
+        let Request { uid, name, object, old } = request;
+        let uid = envelope::uid(uid)?;
+        let is_update = old.set().is_some();
+        let label = |namespace: Field<Namespace<'_>>| {
+            namespace.into_set().and_then(|it| it.label.into_set()).map(|label| quoted(&label))
+        };
+        let (uid, name) = (uid.into_owned(), quoted(&or_empty(name)));
+        Ok(Self { protocol, uid, name, label: label(object), is_update, before: label(old) })
     }
 
     /// The namespace.
@@ -98,23 +98,28 @@ impl NamespaceReview {
         &self.name
     }
 
-    /// Whether it comes to enforce what it did not enforce before, so that what is in it should be looked at.
-    pub fn begins_to_enforce(&self, settings: &Settings) -> bool {
+    /// Whether it starts to enforce and did not before, so that its releases should be examined. `known` is the mode that
+    /// the namespace has in the cluster: a request may come from anybody.
+    pub fn begins_to_enforce(&self, settings: &Settings, known: Option<Mode>) -> bool {
         let mode = |label: &Option<String>| settings.mode_in(label.as_deref().and_then(Mode::of_label));
-        self.is_update && mode(&self.before) < Mode::Enforce && mode(&self.label) == Mode::Enforce
+        let is_lax = |mode: Mode| mode < Mode::Enforce;
+        self.is_update
+            && is_label(&self.name)
+            && is_lax(settings.mode_in(known))
+            && is_lax(mode(&self.before))
+            && mode(&self.label) == Mode::Enforce
     }
 
-    /// Allows it, with a warning for a label that is no mode, and one about what would be denied; `more` says that not
-    /// all releases were looked at.
-    pub fn answer(&self, settings: &Settings, deniable: &[Deniable], more: bool) -> Vec<u8> {
+    /// Allows it, with a warning for a label that is no mode, and one about what would be denied.
+    pub fn answer(&self, settings: &Settings, found: &Found) -> Vec<u8> {
         let unknown = self.label.as_deref().filter(|label| Mode::of_label(label).is_none());
         let unknown = unknown.map(|label| {
             let default = settings.mode.as_str();
             format!("{}: {label:?} is none of off, audit, warn, enforce; {default} holds", Mode::LABEL)
         });
-        let warnings: Vec<_> = unknown.into_iter().chain(about(deniable, more)).collect();
+        let warnings: Vec<_> = unknown.into_iter().chain(found.warning()).collect();
         let answer = Answer {
-            api_version: &self.protocol,
+            api_version: self.protocol,
             kind: "AdmissionReview",
             response: Response { uid: &self.uid, allowed: true, warnings: &warnings },
         };
@@ -122,22 +127,81 @@ impl NamespaceReview {
     }
 }
 
-/// One line about the releases that would be denied, with as many of them as fit.
-fn about(deniable: &[Deniable], more: bool) -> Option<String> {
-    let (first, rest) = deniable.split_first()?;
-    let count = deniable.len();
-    let (plus, s) = (if more { "+" } else { "" }, if count == 1 { "" } else { "s" });
-    let mut line = format!("enforce will deny changes of {count}{plus} HelmRelease{s}: {first}");
-    for (index, one) in rest.iter().enumerate() {
-        let next = format!(", {one}");
-        let dots = if index + 1 == rest.len() { 0 } else { 3 };
-        if line.chars().count() + next.chars().count() + dots > MAX_WARNING {
-            line.push_str(", …");
-            break;
+// === impl Found ===
+
+impl Found {
+    /// Counts a release that would be denied.
+    pub fn add(&mut self, deniable: Deniable) {
+        self.count += 1;
+        if self.named.len() < MAX_NAMED {
+            self.named.push(deniable);
         }
-        line.push_str(&next);
     }
-    Some(line.chars().take(MAX_WARNING).collect())
+
+    /// One line about the releases that would be denied, with as many of them as fit.
+    fn warning(&self) -> Option<String> {
+        let Self { named, count, more } = self;
+        let (first, rest) = named.split_first()?;
+        let (plus, s) = (if *more { "+" } else { "" }, if *count == 1 { "" } else { "s" });
+        let mut line = format!("enforce will deny changes of {count}{plus} HelmRelease{s}: {first}");
+        for (index, one) in rest.iter().enumerate() {
+            let next = format!(", {one}");
+            let dots = if index + 2 == *count { 0 } else { 3 };
+            if line.chars().count() + next.chars().count() + dots > MAX_WARNING {
+                line.push_str(", …");
+                break;
+            }
+            line.push_str(&next);
+        }
+        Some(line.chars().take(MAX_WARNING).collect())
+    }
+}
+
+// === impl Request, Namespace ===
+
+impl<'a> Request<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
+        Field::read_members(reader, |request: &mut Self, key, reader| {
+            match key {
+                "uid" => request.uid = Text::read_text(reader)?,
+                "name" => request.name = Text::read_text(reader)?,
+                "object" => request.object = Namespace::read(reader)?,
+                "oldObject" => request.old = Namespace::read(reader)?,
+                _ => _ = reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+}
+
+impl<'a> Namespace<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
+        Field::read_members(reader, |namespace: &mut Self, key, reader| {
+            match key {
+                "metadata" => namespace.label = label(reader)?.into_set().unwrap_or_default(),
+                _ => _ = reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The value of the label in `metadata`. A namespace of many labels takes no more memory than one.
+fn label<'a>(reader: &mut Reader<'a>) -> Result<Field<Text<'a>>, Error> {
+    Field::read_members(reader, |label: &mut Text<'a>, key, reader| {
+        if key != "labels" {
+            return reader.skip().map(drop);
+        }
+        let found = Field::read_members(reader, |found: &mut Text<'a>, key, reader| {
+            match key {
+                Mode::LABEL => *found = Text::read_text(reader)?,
+                _ => _ = reader.skip()?,
+            }
+            Ok(())
+        })?;
+        *label = found.into_set().unwrap_or_default();
+        Ok(())
+    })
 }
 
 impl std::fmt::Display for Deniable {
@@ -157,7 +221,7 @@ pub fn deniable(release: &[u8], settings: &Settings, facts: &Facts) -> Option<De
     }
     let (name, namespace) = (release.name(), release.namespace());
     let subject =
-        Subject { release, old: None, name, namespace, operation: Operation::Update, manager: None };
+        Subject { release, old: Some(release), name, namespace, operation: Operation::Update, manager: None };
     let version = release.api_version.text().and_then(|it| it.strip_prefix(HELM_GROUP)?.strip_prefix('/'));
     let installed = facts.serving(version.unwrap_or_default());
     let finding =
@@ -170,6 +234,8 @@ pub fn deniable(release: &[u8], settings: &Settings, facts: &Facts) -> Option<De
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -190,9 +256,15 @@ mod tests {
         NamespaceReview::read(review.to_string().as_bytes()).unwrap()
     }
 
-    fn warnings(review: &NamespaceReview, deniable: &[Deniable]) -> Value {
+    fn found(deniable: impl IntoIterator<Item = Deniable>, more: bool) -> Found {
+        let mut found = Found { more, ..Found::default() };
+        deniable.into_iter().for_each(|one| found.add(one));
+        found
+    }
+
+    fn warnings(review: &NamespaceReview) -> Value {
         let answer: Value =
-            serde_json::from_slice(&review.answer(&Settings::default(), deniable, false)).unwrap();
+            serde_json::from_slice(&review.answer(&Settings::default(), &Found::default())).unwrap();
         assert_eq!(answer["response"]["allowed"], true);
         answer["response"]["warnings"].clone()
     }
@@ -200,16 +272,17 @@ mod tests {
     #[test]
     fn a_label_that_is_no_mode_is_warned_about() {
         assert_eq!(
-            warnings(&review(&namespace(Some("on")), &Value::Null), &[]),
+            warnings(&review(&namespace(Some("on")), &Value::Null)),
             json!(["chartgate.dev/mode: \"on\" is none of off, audit, warn, enforce; enforce holds"])
         );
-        assert_eq!(warnings(&review(&namespace(Some("audit")), &Value::Null), &[]), Value::Null);
+        assert_eq!(warnings(&review(&namespace(Some("audit")), &Value::Null)), Value::Null);
     }
 
     #[test]
     fn only_who_begins_to_enforce_is_looked_into() {
-        let begins = |label, before| {
-            review(&namespace(label), &namespace(before)).begins_to_enforce(&Settings::default())
+        let begins = |label, before: Option<&str>| {
+            let known = before.and_then(Mode::of_label);
+            review(&namespace(label), &namespace(before)).begins_to_enforce(&Settings::default(), known)
         };
         assert!(begins(Some("enforce"), Some("audit")));
         assert!(begins(None, Some("warn")), "the default holds again");
@@ -218,21 +291,50 @@ mod tests {
         assert!(!begins(Some("audit"), Some("enforce")));
         let new = review(&namespace(Some("enforce")), &Value::Null);
         let lax = Settings { mode: Mode::Audit, ..Settings::default() };
-        assert!(!new.begins_to_enforce(&lax), "it is empty");
+        assert!(!new.begins_to_enforce(&lax, None), "it is empty");
+    }
+
+    #[test]
+    fn a_change_that_the_cluster_does_not_know_of_and_a_name_that_no_namespace_has_begin_nothing() {
+        let begins = |name: &str, known| {
+            let mut review = review(&namespace(Some("enforce")), &namespace(Some("audit")));
+            review.name = name.to_owned();
+            review.begins_to_enforce(&Settings::default(), known)
+        };
+        assert!(begins("apps", Some(Mode::Audit)));
+        assert!(!begins("apps", Some(Mode::Enforce)), "it enforces already, whatever the request says");
+        assert!(!begins("apps", None), "the default holds there");
+        for name in ["", "apps/helmreleases?limit=100000&x=", "..", "apps.dev", "Apps"] {
+            assert!(!begins(name, Some(Mode::Audit)), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_no_review_is_refused() {
+        let read = |body: Value| NamespaceReview::read(body.to_string().as_bytes()).map(drop).unwrap_err();
+        let (version, kind) = ("admission.k8s.io/v1", "AdmissionReview");
+        assert_eq!(read(json!({"apiVersion": version, "kind": kind})), BadReview::NoRequest);
+        assert_eq!(read(json!({"apiVersion": version, "kind": kind, "request": {}})), BadReview::NoUid);
+        let long = json!({"apiVersion": version, "kind": kind, "request": {"uid": "u".repeat(envelope::MAX_UID + 1)}});
+        assert_eq!(read(long), BadReview::LongUid);
+        assert!(
+            matches!(read(json!({"kind": "x".repeat(1000)})), BadReview::Other { kind, .. } if kind.len() == 100)
+        );
     }
 
     #[test]
     fn names_what_would_be_denied_as_far_as_it_fits_a_line() {
         let of = |name: &str| Deniable { name: name.to_owned(), rule: "partial-chart" };
         assert_eq!(
-            about(&[of("podinfo")], false).unwrap(),
+            found([of("podinfo")], false).warning().unwrap(),
             "enforce will deny changes of 1 HelmRelease: podinfo (partial-chart)"
         );
-        let many: Vec<_> = (0..20).map(|index| of(&format!("app-{index}"))).collect();
-        let line = about(&many, true).unwrap();
+        let many = found((0..20).map(|index| of(&format!("app-{index}"))), true);
+        assert_eq!(many.named.len(), MAX_NAMED, "no more are kept than may fit");
+        let line = many.warning().unwrap();
         assert!(line.starts_with("enforce will deny changes of 20+ HelmReleases: app-0 (partial-chart), "));
         assert!(line.ends_with(", …") && line.chars().count() <= MAX_WARNING, "{line}");
-        assert_eq!(about(&[], false), None);
+        assert_eq!(Found::default().warning(), None);
     }
 
     #[test]
@@ -242,6 +344,7 @@ mod tests {
                 "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
                 "metadata": {"name": "app", "namespace": "apps", "annotations": {EXEMPT: exempt}},
                 "spec": {"chartRef": {"kind": kind, "name": "apps-app"}},
+                "status": {"helmChart": "apps/apps-app"},
             })
             .to_string()
         };

@@ -2,14 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::envelope::{self, MAX_UID, or_empty, quoted};
 use crate::{
     helmrelease::{Field, HelmRelease, Text},
     json::{Error, Kind, Reader},
-    policy::Operation,
+    policy::{Operation, is_label},
 };
-
-/// The versions of AdmissionReview that are understood; each is answered in its own.
-const VERSIONS: [&str; 2] = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"];
 
 /// The request is no AdmissionReview that can be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +31,14 @@ pub enum BadReview {
     /// Without a uid no answer would be accepted.
     #[error("the AdmissionReview's request has no uid")]
     NoUid,
+    /// The uid is longer than any that an API server makes.
+    #[error("the AdmissionReview's request.uid is longer than {MAX_UID} bytes")]
+    LongUid,
+    /// The API server sends requests of namespaces that exist, so it cannot be one of its own. Nothing is requested for it.
+    #[error(
+        "the AdmissionReview's request.namespace is {0:?}, which is not a namespace name (RFC 1123 label)"
+    )]
+    Namespace(String),
     /// The operation is unknown.
     #[error("the AdmissionReview's request.operation is {0:?}; it is one of CREATE, UPDATE, DELETE, CONNECT")]
     Operation(String),
@@ -57,13 +63,6 @@ pub(super) struct Review<'a> {
     pub dry_run: bool,
     pub object: Field<HelmRelease<'a>>,
     pub old: Field<HelmRelease<'a>>,
-}
-
-#[derive(Default)]
-struct Envelope<'a> {
-    api_version: Text<'a>,
-    kind: Text<'a>,
-    request: Field<Request<'a>>,
 }
 
 #[derive(Default)]
@@ -97,19 +96,9 @@ struct Options<'a> {
 
 impl<'a> Review<'a> {
     pub(super) fn read(body: &'a [u8]) -> Result<Self, BadReview> {
-        let mut reader = Reader::new(body);
-        let envelope = Envelope::read(&mut reader)?.into_set().unwrap_or_default();
-        reader.end()?;
-        let protocol = VERSIONS.into_iter().find(|version| envelope.api_version.text() == Some(version));
-        let is_review = envelope.kind.text() == Some("AdmissionReview");
-        let Some(protocol) = protocol.filter(|_| is_review) else {
-            let [api_version, kind] =
-                [envelope.api_version, envelope.kind].map(|it| or_empty(it).into_owned());
-            return Err(BadReview::Other { api_version, kind });
-        };
-        let request = envelope.request.into_set().ok_or(BadReview::NoRequest)?;
+        let (protocol, request) = envelope::open(body, Request::read)?;
         let operation = operation(request.operation.text().unwrap_or_default())?;
-        let uid = request.uid.into_set().filter(|uid| !uid.is_empty()).ok_or(BadReview::NoUid)?;
+        let uid = envelope::uid(request.uid)?;
         Ok(Self {
             protocol,
             uid,
@@ -127,30 +116,21 @@ impl<'a> Review<'a> {
             old: request.old,
         })
     }
+
+    /// Refuses a request in a namespace that cannot be one: only somebody else than an API server sends it.
+    pub(super) fn in_a_namespace(self) -> Result<Self, BadReview> {
+        if self.namespace.is_empty() || is_label(&self.namespace) {
+            Ok(self)
+        } else {
+            Err(BadReview::Namespace(quoted(&self.namespace)))
+        }
+    }
 }
 
 fn operation(name: &str) -> Result<Operation, BadReview> {
     let all = [Operation::Create, Operation::Update, Operation::Delete, Operation::Connect];
     let found = all.into_iter().find(|operation| operation.as_str() == name);
-    found.ok_or_else(|| BadReview::Operation(name.to_owned()))
-}
-
-fn or_empty(text: Text<'_>) -> Cow<'_, str> {
-    text.into_set().unwrap_or_default()
-}
-
-impl<'a> Envelope<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Field<Self>, Error> {
-        Field::read_members(reader, |envelope: &mut Self, key, reader| {
-            match key {
-                "apiVersion" => envelope.api_version = Text::read_text(reader)?,
-                "kind" => envelope.kind = Text::read_text(reader)?,
-                "request" => envelope.request = Request::read(reader)?,
-                _ => _ = reader.skip()?,
-            }
-            Ok(())
-        })
-    }
+    found.ok_or_else(|| BadReview::Operation(quoted(name)))
 }
 
 impl<'a> Request<'a> {

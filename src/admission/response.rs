@@ -3,8 +3,9 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
+use super::denial::{self, Harmless, MAX_CAUSES};
 use super::{Verdict, request::Review};
-use crate::policy::{Finding, HELM_GROUP, blocks};
+use crate::policy::{Finding, HELM_GROUP};
 
 /// Room for the answer to a review that is allowed or patched. `serde_json` would begin with 128 bytes.
 const USUAL_BYTES: usize = 512;
@@ -57,7 +58,7 @@ struct Status<'v> {
     status: &'static str,
     code: u16,
     reason: &'static str,
-    message: String,
+    message: Harmless,
     details: Details<'v>,
 }
 
@@ -72,14 +73,14 @@ struct Details<'v> {
 #[derive(Serialize)]
 struct Cause {
     reason: &'static str,
-    message: String,
-    field: String,
+    message: Harmless,
+    field: Harmless,
 }
 
 // === impl Response ===
 
 impl<'v> Response<'v> {
-    pub(super) fn of(review: &'v Review<'_>, verdict: &'v Verdict) -> Self {
+    pub(super) fn of(review: &'v Review<'_>, verdict: &'v Verdict, docs: Option<&str>) -> Self {
         let patch = (!verdict.patch.is_empty()).then(|| {
             let json = serde_json::to_vec(&verdict.patch).expect("a patch is made of JSON");
             BASE64_STANDARD.encode(json)
@@ -90,7 +91,7 @@ impl<'v> Response<'v> {
             response: Body {
                 uid: &review.uid,
                 allowed: verdict.denied.is_empty(),
-                status: (!verdict.denied.is_empty()).then(|| Status::of(review, &verdict.denied)),
+                status: (!verdict.denied.is_empty()).then(|| Status::of(review, &verdict.denied, docs)),
                 patch_type: patch.is_some().then_some("JSONPatch"),
                 patch,
                 warnings: &verdict.warnings,
@@ -121,22 +122,21 @@ impl AuditAnnotations {
 }
 
 impl<'v> Status<'v> {
-    /// All findings at once. kubectl prints the causes of an `Invalid`, everybody else the message, so each is complete.
-    fn of(review: &'v Review<'_>, denied: &[Finding]) -> Self {
-        let by_policy = denied.iter().all(|finding| finding.policy);
-        let (code, reason) = if by_policy { (403, "Forbidden") } else { (422, "Invalid") };
+    /// All findings at once, as a 403 that is Forbidden: see [`denial`]. Code and reason are both set, as the API server (1.35)
+    /// completes neither from the other.
+    fn of(review: &'v Review<'_>, denied: &[Finding], docs: Option<&str>) -> Self {
         Self {
             api_version: "v1",
             kind: "Status",
             status: "Failure",
-            code,
-            reason,
-            message: blocks(denied),
+            code: 403,
+            reason: "Forbidden",
+            message: denial::message(denied, docs),
             details: Details {
                 group: HELM_GROUP,
                 kind: "HelmRelease",
                 name: &review.name,
-                causes: denied.iter().map(Cause::of).collect(),
+                causes: denied.iter().take(MAX_CAUSES).map(Cause::of).collect(),
             },
         }
     }
@@ -145,6 +145,6 @@ impl<'v> Status<'v> {
 impl Cause {
     fn of(finding: &Finding) -> Self {
         let reason = if finding.policy { "FieldValueForbidden" } else { "FieldValueInvalid" };
-        Self { reason, message: finding.block(), field: finding.field() }
+        Self { reason, message: denial::cause(finding), field: Harmless::new(&finding.field()) }
     }
 }

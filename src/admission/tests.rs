@@ -63,10 +63,14 @@ fn denies_both_with_code_reason_causes_and_the_whole_message() {
     let response = mutate(&request("CREATE", both(), Value::Null));
     assert_eq!(response["allowed"], false);
     let status = &response["status"];
-    assert_eq!((&status["code"], &status["reason"]), (&json!(422), &json!("Invalid")));
-    assert_eq!(status["details"]["causes"][0]["field"], "spec.chart");
-    assert_eq!(status["details"]["causes"][0]["message"], status["message"]);
+    assert_eq!((&status["code"], &status["reason"]), (&json!(403), &json!("Forbidden")));
+    let cause = &status["details"]["causes"][0];
+    assert_eq!((&cause["field"], &cause["reason"]), (&json!("spec.chart"), &json!("FieldValueInvalid")));
     let message = status["message"].as_str().unwrap();
+    assert_eq!(
+        message.split_once("\nchartgate: "),
+        Some((cause["message"].as_str().unwrap(), "chartgate explain chart-and-chart-ref"))
+    );
     assert!(
         message.starts_with("[chart-and-chart-ref] spec.chart and spec.chartRef are both set.\n"),
         "{message}"
@@ -137,6 +141,100 @@ fn what_was_stored_may_be_annotated_and_suspended_but_not_changed() {
     assert_eq!(mutate(&request("UPDATE", changed, both()))["allowed"], false);
     let fine = object(&json!({"interval": "10m", "chart": chart()}));
     assert_eq!(mutate(&request("UPDATE", both(), fine))["allowed"], false);
+}
+
+/// Stored with an error that no fix changes, and without the fields that /mutate fills in.
+fn faulty() -> Value {
+    let mut faulty = both();
+    faulty["spec"]["chartRef"] = json!({"kind": "OCIRepository", "name": "podinfo"});
+    faulty
+}
+
+#[test]
+fn a_spec_with_an_excused_error_is_not_patched() {
+    let mut annotated = faulty();
+    annotated["metadata"]["annotations"] = json!({"a": "b"});
+    let response = mutate(&request("UPDATE", annotated, faulty()));
+    assert_eq!(response.get("patch"), None, "{response}");
+    // Also where the error is not denied here: the schema knows no modes.
+    let rules =
+        [("chart-and-chart-ref".to_owned(), policy::RuleSettings { mode: Some(Mode::Warn), level: None })];
+    let settings = Settings { rules: rules.into(), ..Settings::default() };
+    let response = ask(&request("UPDATE", faulty(), faulty()), Endpoint::Mutate, &settings);
+    assert_eq!(response.get("patch"), None, "{response}");
+}
+
+#[test]
+fn what_a_fix_made_of_a_stored_spec_is_made_of_it_again() {
+    // As the author writes it, and as it is stored.
+    for written in [
+        json!({"kind": "OCIRepository", "name": "podinfo"}),
+        json!({"kind": "ocirepository", "name": "podinfo", "namespace": ""}),
+        json!({"name": "OCIRepository/podinfo", "namespace": null}),
+        json!({"name": "OCIRepository/podinfo.apps"}),
+    ] {
+        let mut replaced = both();
+        replaced["spec"]["chartRef"] = written.clone();
+        let response = mutate(&request("UPDATE", replaced.clone(), both()));
+        let patch: Patch = serde_json::from_value(patch_of(&response)).unwrap();
+        json_patch::patch(&mut replaced, &patch).unwrap();
+        assert_eq!(replaced, both(), "{written}");
+    }
+}
+
+#[test]
+fn a_namespace_that_is_written_out_is_no_change_and_another_one_is() {
+    for (namespace, allowed) in [("apps", true), ("other", false)] {
+        let mut update = faulty();
+        update["spec"]["chartRef"]["namespace"] = json!(namespace);
+        for endpoint in [Endpoint::Mutate, Endpoint::Validate] {
+            let response = ask(&request("UPDATE", update.clone(), faulty()), endpoint, &Settings::default());
+            assert_eq!(response["allowed"], allowed, "{namespace} {endpoint:?}");
+            assert_eq!(response.get("patch"), None);
+        }
+    }
+}
+
+#[test]
+fn a_second_error_is_denied_beside_a_stored_one() {
+    let mut update = faulty();
+    update["spec"]["chartRef"]["name"] = json!("A_b");
+    let response = mutate(&request("UPDATE", update, faulty()));
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(message.contains("[chart-ref-name]"), "{message}");
+}
+
+#[test]
+fn an_error_that_a_write_brings_into_metadata_is_denied() {
+    let entry = json!([{"manager": "a", "operation": "Update", "apiVersion": "helm.toolkit.fluxcd.io/v1"}]);
+    let fine = object(&json!({"interval": "10m", "chart": chart()}));
+    let mut gone = fine.clone();
+    gone["metadata"]["managedFields"] = entry;
+    assert_eq!(mutate(&request("UPDATE", gone.clone(), fine))["allowed"], false);
+    // Its position among the entries may change.
+    let mut moved = gone.clone();
+    moved["metadata"]["managedFields"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, json!({"manager": "b", "operation": "Update", "apiVersion": "helm.toolkit.fluxcd.io/v2"}));
+    assert_eq!(mutate(&request("UPDATE", moved, gone))["allowed"], true);
+}
+
+#[test]
+fn a_spec_that_is_nested_too_deep_to_be_compared_counts_as_changed() {
+    let nested = |inner: &str| {
+        let mut release = faulty();
+        release["spec"]["values"] = json!("HERE");
+        let values = format!("{}{inner}{}", r#"{"a":"#.repeat(1_000), "}".repeat(1_000));
+        release.to_string().replace("\"HERE\"", &values)
+    };
+    for (new, allowed) in [("1", true), ("2", false)] {
+        let review = request("UPDATE", json!("NEW"), json!("OLD")).to_string();
+        let review = review.replace("\"NEW\"", &nested(new)).replace("\"OLD\"", &nested("1"));
+        let answer =
+            super::review(review.as_bytes(), Endpoint::Validate, &Settings::default(), &Facts::default());
+        assert_eq!(answer.unwrap().record.decision == Decision::Denied, !allowed, "{new}");
+    }
 }
 
 /// An update by kustomize-controller to chartRef, with `spec.chart.spec.interval` left by `owner`.
@@ -262,6 +360,27 @@ fn removes_a_null_which_server_side_apply_does_not_prune() {
 }
 
 #[test]
+fn removes_a_null_from_an_optional_field_and_fills_in_what_belongs_there() {
+    let mut whole = chart();
+    whole["spec"]["interval"] = Value::Null;
+    whole["spec"]["sourceRef"]["namespace"] = Value::Null;
+    let reference =
+        json!({"kind": "OCIRepository", "name": "podinfo", "apiVersion": null, "namespace": null});
+    for (spec, expected, warnings) in [
+        (json!({"chart": whole}), json!({"chart": chart()}), 2),
+        (json!({"chartRef": reference}), json!({"chartRef": chart_ref()}), 2),
+    ] {
+        let mut release = object(&spec);
+        let response = mutate(&request("CREATE", release.clone(), Value::Null));
+        assert_eq!(response["warnings"].as_array().map(Vec::len), Some(warnings), "{response}");
+        let patch: Patch = serde_json::from_value(patch_of(&response)).unwrap();
+        json_patch::patch(&mut release, &patch).unwrap();
+        assert_eq!(release["spec"], expected);
+        assert_eq!(mutate(&request("CREATE", release, Value::Null)).get("patch"), None);
+    }
+}
+
+#[test]
 fn a_null_alone_is_no_chart_source() {
     let response = mutate(&request("CREATE", object(&json!({"chart": null, "chartRef": null})), Value::Null));
     assert_eq!(response["allowed"], false);
@@ -282,14 +401,137 @@ fn denies_even_a_null_where_the_schema_has_no_such_field() {
 }
 
 #[test]
-fn a_namespace_that_cannot_be_is_a_matter_of_form_and_one_that_may_not_be_of_policy() {
+fn a_cause_says_whether_the_schema_or_the_configuration_forbids_the_value() {
     let mut settings = Settings::default();
     settings.chart_ref.cross_namespace = policy::CrossNamespace::Deny;
-    for (namespace, code, reason) in [("Sources", 422, "Invalid"), ("sources", 403, "Forbidden")] {
+    let long = "a".repeat(64);
+    for (namespace, reason) in [(&*long, "FieldValueInvalid"), ("sources", "FieldValueForbidden")] {
         let chart_ref = json!({"kind": "OCIRepository", "name": "podinfo", "namespace": namespace});
         let new = object(&json!({"interval": "10m", "chartRef": chart_ref}));
         let denied = ask(&request("CREATE", new, Value::Null), Endpoint::Validate, &settings);
-        assert_eq!((&denied["status"]["code"], &denied["status"]["reason"]), (&json!(code), &json!(reason)));
+        let status = &denied["status"];
+        assert_eq!((&status["code"], &status["reason"]), (&json!(403), &json!("Forbidden")));
+        assert_eq!(status["details"]["causes"][0]["reason"], reason);
+    }
+}
+
+#[test]
+fn a_denial_ends_with_the_rules_to_explain_or_their_addresses() {
+    let wrong = object(
+        &json!({"interval": "10m", "chartRef": {"kind": "Bucket", "name": "A_b", "namespace": "apps"}}),
+    );
+    let review = request("CREATE", wrong, Value::Null);
+    let last = |settings: &Settings| {
+        let denied = ask(&review, Endpoint::Mutate, settings);
+        let message = denied["status"]["message"].as_str().unwrap().to_owned();
+        assert_eq!(message.matches("chartgate: ").count(), 1, "{message}");
+        message.lines().last().unwrap().to_owned()
+    };
+    assert_eq!(last(&Settings::default()), "chartgate: chartgate explain chart-ref-kind chart-ref-name");
+    let docs = Some("https://example.org/rules".to_owned());
+    assert_eq!(
+        last(&Settings { docs, ..Settings::default() }),
+        "chartgate: https://example.org/rules#chart-ref-kind https://example.org/rules#chart-ref-name"
+    );
+}
+
+#[test]
+fn a_denial_of_any_object_is_of_bounded_length() {
+    let chart: serde_json::Map<_, _> = (0..300_000).map(|index| (format!("k{index}"), json!(1))).collect();
+    let wrong = object(&json!({"interval": "10m", "chart": {"spec": chart}, "chartRef": chart_ref()}));
+    let body = serde_json::to_vec(&request("CREATE", wrong, Value::Null)).unwrap();
+    let answer = review(&body, Endpoint::Mutate, &Settings::default(), &Facts::default()).unwrap();
+    assert_eq!(answer.record.decision, Decision::Denied);
+    assert!(answer.body.len() < 4 * 1024, "{} bytes", answer.body.len());
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    let message = answer["response"]["status"]["message"].as_str().unwrap();
+    assert!(message.contains("spec.chart.spec.k9 and 299990 more; remove that."), "{message}");
+}
+
+#[test]
+fn force_is_told_of_beside_a_denial_and_denies_nothing_by_itself() {
+    let forced = |at: &str, spec: &Value| {
+        let mut forced = object(spec);
+        forced["metadata"][at]["kustomize.toolkit.fluxcd.io/force"] = json!("enabled");
+        forced
+    };
+    let wrong = json!({"interval": "10m", "chart": {"spec": {"version": "1"}}, "chartRef": chart_ref()});
+    let fine = json!({"interval": "10m", "chartRef": chart_ref()});
+    for at in ["annotations", "labels"] {
+        let denied = mutate(&request("CREATE", forced(at, &wrong), Value::Null));
+        let message = denied["status"]["message"].as_str().unwrap();
+        assert!(
+            message.contains("\n[force-deletes] this object has force: a refused apply deletes the release."),
+            "{message}"
+        );
+        assert!(message.ends_with("\nchartgate: chartgate explain partial-chart force-deletes"), "{message}");
+        assert_eq!(
+            mutate(&request("CREATE", forced(at, &fine), Value::Null))["auditAnnotations"]["decision"],
+            "allowed"
+        );
+        // The object in the cluster counts, too.
+        let denied = mutate(&request("UPDATE", object(&wrong), forced(at, &fine)));
+        assert!(denied["status"]["message"].as_str().unwrap().contains("[force-deletes] "), "{denied}");
+        // A stored release may be annotated, so it may also be marked.
+        let marked = mutate(&request("UPDATE", forced(at, &wrong), object(&wrong)));
+        assert_eq!(marked["allowed"], true, "{marked}");
+        assert!(marked["warnings"].to_string().contains("[force-deletes] "), "{marked}");
+    }
+}
+
+#[test]
+fn force_matters_only_where_the_api_server_answers_invalid() {
+    let mut generated = object(
+        &json!({"interval": "10m", "chartRef": {"kind": "HelmChart", "name": "apps-podinfo", "namespace": "apps"}}),
+    );
+    generated["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/force"] = json!("Enabled");
+    let mut stored = object(&json!({"interval": "10m", "chart": chart()}));
+    stored["status"] = json!({"helmChart": "apps/apps-podinfo"});
+    let denied = mutate(&request("UPDATE", generated, stored));
+    let message = denied["status"]["message"].as_str().unwrap();
+    assert!(message.starts_with("[generated-chart-name] ") && !message.contains("force"), "{message}");
+}
+
+/// An update by kustomize-controller to a chartRef, over a chart that another manager created.
+fn foreign_chart(chart_ref: &Value) -> Value {
+    let entry = |manager: &str, operation: &str, fields: Value| {
+        json!({"manager": manager, "operation": operation, "apiVersion": "helm.toolkit.fluxcd.io/v2",
+               "fieldsV1": {"f:spec": fields}})
+    };
+    let owned = json!({"f:chart": {"f:spec": {"f:chart": {}, "f:sourceRef": {"f:kind": {}, "f:name": {}}}}});
+    let mut new = object(&json!({"interval": "10m", "chart": chart(), "chartRef": chart_ref}));
+    new["metadata"]["managedFields"] = json!([
+        entry("kustomize-controller", "Apply", json!({"f:chartRef": {"f:kind": {}, "f:name": {}}})),
+        entry("kubectl-create", "Update", owned.clone()),
+    ]);
+    let mut old = object(&json!({"interval": "10m", "chart": chart()}));
+    old["metadata"]["managedFields"] = json!([entry("kubectl-create", "Update", owned)]);
+    request("UPDATE", new, old)
+}
+
+#[test]
+fn offers_the_command_that_switches_only_where_it_would_be_allowed() {
+    let fix = |chart_ref: Value| {
+        let denied = mutate(&foreign_chart(&chart_ref));
+        let message = denied["status"]["message"].as_str().unwrap();
+        message.lines().find(|line| line.starts_with("  Fix: ")).unwrap().to_owned()
+    };
+    assert!(fix(chart_ref()).contains("kubectl patch helmrelease podinfo -n apps --type=json -p '["));
+    // Spelled as /mutate would patch it, and so the command does not depend on that.
+    assert!(
+        fix(json!({"name": "ociRepository/podinfo.apps"}))
+            .contains(r#""value":{"kind":"OCIRepository","name":"podinfo","namespace":"apps"}"#)
+    );
+    for (wrong, rules) in [
+        (json!({"kind": "HelmRepository"}), "chart-ref-kind and chart-ref-name"),
+        (json!({"kind": "OCIRepository", "name": "A_b"}), "chart-ref-name"),
+    ] {
+        assert_eq!(
+            fix(wrong),
+            format!(
+                "  Fix: first correct what {rules} reports; then apply again, and the message names the command that removes the rest."
+            )
+        );
     }
 }
 

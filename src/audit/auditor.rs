@@ -10,10 +10,12 @@ use serde_json::value::RawValue;
 use super::next::Request;
 use super::readiness;
 use super::release::{self, Applier, Finding, Owner, Release, Source, text};
-use super::{Audit, Next};
+use super::{Audit, Next, Outcome};
 use crate::helmrelease::{HelmRelease, ManagedFields};
 use crate::json::Reader;
-use crate::policy::{self, Case, Facts, HELM_GROUP, Level, Mode, Operation, Settings, Subject};
+use crate::policy::{
+    self, Case, Facts, HELM_GROUP, Level, Mode, OciRepository, Operation, Settings, Subject,
+};
 
 /// The name by which objects of a Flux Kustomization carry it (kustomize-controller, since its first version).
 const KUSTOMIZATION: &str = "kustomize.toolkit.fluxcd.io/name";
@@ -35,6 +37,12 @@ pub struct Auditor {
     /// Without the modes of namespaces, so that everything is enforced everywhere.
     facts: Facts,
     modes: HashMap<Box<str>, Mode>,
+    /// The `OCIRepositories` that a rule flags, by namespace and name. Most are in order, and there may be many.
+    sources: HashMap<Box<str>, HashMap<Box<str>, OciRepository>>,
+    /// The Kustomizations of Flux with `spec.force`, as `namespace/name`.
+    forcing: HashSet<Box<str>>,
+    /// Facts about the cluster that are unavailable, besides those that the caller reports.
+    missing: Vec<String>,
     releases: Vec<Release>,
     pending: BTreeMap<Arc<str>, BTreeSet<Key>>,
     texts: HashSet<Arc<str>>,
@@ -49,6 +57,21 @@ pub enum Detail {
     Everything,
     /// What it is, what was found, and whether its next apply passes: neither patches, nor messages, nor owners.
     Findings,
+}
+
+/// The name of a source.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    metadata: Name<'a>,
+}
+
+#[derive(Deserialize)]
+struct Name<'a> {
+    #[serde(borrow)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
 }
 
 /// The labels of an object, which no rule reads.
@@ -76,12 +99,42 @@ impl Auditor {
             enforced: Settings { mode: Mode::Enforce, ..settings.clone() },
             facts,
             modes,
+            sources: HashMap::new(),
+            forcing: HashSet::new(),
+            missing: Vec::new(),
             releases: Vec::new(),
             pending: BTreeMap::new(),
             texts: HashSet::new(),
             field_lists: HashSet::new(),
             appliers: HashSet::new(),
         }
+    }
+
+    /// The version at which `OCIRepositories` are best listed: the newest that the cluster serves; nothing where it serves none.
+    pub fn source_version(&self) -> Option<&str> {
+        self.facts.serving("").source_versions("OCIRepository").first().copied()
+    }
+
+    /// Remembers an OCIRepository that a rule flags, for the releases that take their chart from it.
+    pub fn source(&mut self, object: &RawValue) {
+        let Some(source) = OciRepository::read(object.get().as_bytes(), |_| true) else { return };
+        if !source.is_flagged(self.facts.serving("")) {
+            return;
+        }
+        let Ok(Named { metadata: Name { namespace, name } }) = serde_json::from_str(object.get()) else {
+            return;
+        };
+        self.sources.entry(namespace.as_ref().into()).or_default().insert(name.as_ref().into(), source);
+    }
+
+    /// Takes up which Kustomizations of Flux, as `namespace/name`, apply with `spec.force`.
+    pub fn apply_with_force(&mut self, kustomizations: HashSet<Box<str>>) {
+        self.forcing = kustomizations;
+    }
+
+    /// Records that a fact about the cluster is unavailable.
+    pub fn lacks(&mut self, what: String) {
+        self.missing.push(what);
     }
 
     /// The version at which releases are best listed: the newest that the cluster serves.
@@ -93,7 +146,7 @@ impl Auditor {
     /// passed over.
     pub fn judge(&mut self, object: &RawValue) {
         let Some(release) = read(object) else { return };
-        let applier = release::applier(&release);
+        let applier = policy::applier(&release);
         let applied_at = applier.and_then(version_of).unwrap_or_default();
         let is_elsewhere = applied_at != self.version() && self.serves(applied_at);
         if is_elsewhere {
@@ -115,7 +168,7 @@ impl Auditor {
         let Some(release) = read(object) else { return };
         let key = self.key(&release);
         if self.pending.get_mut(version).is_some_and(|keys| keys.remove(&key)) {
-            self.add(object, &release, release::applier(&release));
+            self.add(object, &release, policy::applier(&release));
         }
     }
 
@@ -125,13 +178,21 @@ impl Auditor {
     }
 
     /// All that was judged. `missing` says what is not known of the cluster.
-    pub fn into_audit(self, missing: Vec<String>) -> Audit {
+    pub fn into_audit(self, mut missing: Vec<String>) -> Audit {
+        missing.extend(self.missing);
         let served =
             self.facts.serving("").served().iter().map(|schema| schema.version.to_string()).collect();
         let mut releases = self.releases;
         releases
             .sort_unstable_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
         Audit { releases, served, missing }
+    }
+
+    /// The OCIRepository that `spec.chartRef` of a release names, if a rule flags it.
+    fn source_of(&self, release: &HelmRelease<'_>, namespace: &str) -> Option<&OciRepository> {
+        let reference = release.chart_ref().set()?;
+        let namespace = reference.namespace.filled().unwrap_or(namespace);
+        self.sources.get(namespace)?.get(reference.name.filled()?)
     }
 
     fn serves(&self, version: &str) -> bool {
@@ -150,15 +211,30 @@ impl Auditor {
         let mode = self.settings.mode_in(label);
 
         let request = Request { namespace: &namespace, name: &name, version, manager };
-        let (findings, next) = self.findings(&request, object, release, applier);
+        let kustomization = kustomization(object);
+        let forced_by = kustomization.as_deref().filter(|name| self.forcing.contains(*name));
+        let (findings, next) = self.findings(&request, object, release, applier, forced_by);
+        let is_forced = forced_by.is_some() || policy::is_marked_for_force(release);
         let applier = applier.map(|entry| self.applier(entry));
         let owners = self.owners(release);
-        let kustomization = kustomization(object).map(|name| self.text(&name));
+        let kustomization = kustomization.map(|name| self.text(&name));
         let source = Source::of(release);
         let behind = release.managed_fields().iter().filter_map(|entry| {
             let version = version_of(entry).filter(|version| *version != readiness::CURRENT)?;
-            Some((text(&entry.manager), version))
+            let manager = text(&entry.manager);
+            Some(readiness::Behind {
+                manager,
+                version,
+                applies: entry.is_apply(),
+                served: self.serves(version),
+            })
         });
+        let behind = behind.collect();
+        let mut annotated = self
+            .settings
+            .annotations
+            .keys()
+            .filter(|key| release.annotation(key).text() == Some(readiness::CURRENT));
         let (phase, blockers) = readiness::Facts {
             namespace: &namespace,
             name: &name,
@@ -167,8 +243,12 @@ impl Auditor {
             applier: applier.as_deref(),
             kustomization: kustomization.as_deref(),
             owners: &owners,
-            behind: behind.collect(),
+            behind,
+            is_unowned: release.managed_fields().is_empty(),
+            annotated: annotated.next().map(String::as_str),
             serves_current: self.serves(readiness::CURRENT),
+            is_forced,
+            let_go: &|index| self.denied_without_entry(&request, object, index),
         }
         .phase();
         let version = self.text(version);
@@ -193,6 +273,22 @@ impl Auditor {
         self.releases.push(told);
     }
 
+    /// The rules that would deny the command which removes one entry of `metadata.managedFields`.
+    fn denied_without_entry(
+        &self,
+        request: &Request<'_>,
+        stored: &RawValue,
+        index: usize,
+    ) -> Vec<&'static str> {
+        let mut new: serde_json::Value = serde_json::from_str(stored.get()).expect("raw JSON is JSON");
+        let entries = new.pointer_mut("/metadata/managedFields").and_then(|it| it.as_array_mut());
+        let Some(entries) = entries.filter(|entries| index < entries.len()) else { return Vec::new() };
+        entries.remove(index);
+        let new = RawValue::from_string(new.to_string()).expect("a value is JSON");
+        let request = Request { manager: Some("kubectl-patch"), ..*request };
+        request.denied_by(&new, stored, &self.enforced, &self.facts)
+    }
+
     /// What the rules find in it as it is, and what the next apply comes to.
     fn findings(
         &self,
@@ -200,6 +296,7 @@ impl Auditor {
         object: &RawValue,
         release: &HelmRelease<'_>,
         applier: Option<&ManagedFields<'_>>,
+        forced_by: Option<&str>,
     ) -> (Vec<Finding>, Option<Box<Next>>) {
         let subject = Subject {
             release,
@@ -210,13 +307,23 @@ impl Auditor {
             manager: request.manager,
         };
         let installed = self.facts.serving(request.version);
-        let case = Case::new(subject, &self.enforced, &self.facts, installed);
+        let source = self.source_of(release, request.namespace);
+        let case = Case::new(subject, &self.enforced, &self.facts, installed)
+            .with_source(source)
+            .forced_by(forced_by);
         let found = policy::evaluate(&case);
         // Nearly every release of a cluster is in order; to ask the webhooks' own code costs more than the rules do.
         let next = match refusal(release, applier, &self.facts) {
             Some(refused) => Some(refused),
-            None if found.is_empty() => None,
+            // Admission does not read sources, so it cannot be asked about a fault of a source alone.
+            None if found.iter().all(|finding| finding.in_source.is_some()) => None,
             None => Some(request.foresee(object, &self.enforced, &self.facts)),
+        };
+        // A fix waits where the spec has another error that is tolerated.
+        let is_made = |rule: &&'static str| match &next {
+            Some(next) if next.outcome == Outcome::Patched => next.rules.contains(rule),
+            Some(next) => next.outcome == Outcome::Refused,
+            None => false,
         };
         let told = found.into_iter().filter_map(|finding| {
             let mode = self.enforced.mode_of(finding.rule.id, Mode::Enforce);
@@ -224,8 +331,12 @@ impl Auditor {
                 rule: finding.rule.id,
                 level: finding.level,
                 field: finding.field().into(),
-                denies: mode == Mode::Enforce && finding.level == Level::Error && finding.fix.is_none(),
-                is_patched: mode == Mode::Enforce && finding.fix.is_some(),
+                denies: mode == Mode::Enforce
+                    && finding.level == Level::Error
+                    && finding.denies_alone
+                    && finding.fix.is_none()
+                    && finding.in_source.is_none(),
+                is_patched: mode == Mode::Enforce && finding.fix.is_some() && is_made(&finding.rule.id),
                 what: finding.what.into(),
                 why: finding.why.into(),
                 help: finding.help.into(),
@@ -308,7 +419,7 @@ fn refusal(release: &HelmRelease<'_>, applier: Option<&ManagedFields<'_>>, facts
         );
         return Some(Next::refused("deprecated-api-version", message));
     }
-    // Only server-side apply merges by the entries; any other write drops those that it cannot convert.
+    // Only server-side apply merges by the entries: any other write passes, and leaves them as they are from Kubernetes 1.37 on.
     let gone = release.managed_fields().iter().filter_map(version_of).find(|version| !served(version))?;
     let message = format!(
         "managedFields name a version that is gone: request to convert CR to an invalid group/version: {HELM_GROUP}/{gone}"

@@ -53,6 +53,7 @@ pub struct Change {
 }
 
 /// Who applies what, as the API server would ask about it.
+#[derive(Clone, Copy)]
 pub(super) struct Request<'r> {
     pub(super) namespace: &'r str,
     pub(super) name: &'r str,
@@ -122,6 +123,21 @@ impl Request<'_> {
         let changes = patch.0.iter().filter_map(|operation| Change::of(operation, &before)).collect();
         let patch = serde_json::to_value(&patch).expect("a patch is JSON");
         Next { patch: Some(patch), changes, ..Next::of(mutated) }
+    }
+
+    /// The rules by which either webhook denies a write of `new` over `stored`.
+    pub(super) fn denied_by(
+        &self,
+        new: &RawValue,
+        stored: &RawValue,
+        settings: &Settings,
+        facts: &Facts,
+    ) -> Vec<&'static str> {
+        let denies = |endpoint| {
+            let foreseen = self.ask(new, stored, endpoint, settings, facts);
+            (foreseen.decision == Decision::Denied).then_some(foreseen.rules)
+        };
+        denies(Endpoint::Mutate).or_else(|| denies(Endpoint::Validate)).unwrap_or_default()
     }
 
     fn ask(

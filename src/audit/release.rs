@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Blocker, Next, Outcome, Phase};
 use crate::helmrelease::{Field, HelmRelease, ManagedFields};
-use crate::policy::{Level, Mode, fields_owned, owns};
+use crate::policy::{Level, Mode, fields_owned, is_inline};
 
 /// A HelmRelease of the cluster, judged.
 #[derive(Debug, Clone)]
@@ -43,13 +43,15 @@ pub enum Source {
     Chart,
     /// `spec.chartRef`.
     ChartRef,
+    /// `spec.chart` of kind OCIRepository (Flux 2.10): helm-controller makes the OCIRepository itself.
+    Inline,
     /// Neither is set.
     None,
     /// Both are set, whole or in part.
     Both,
 }
 
-/// Who last applied a release, by `metadata.managedFields`.
+/// The manager that applies a release, by `metadata.managedFields`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Applier {
     /// The field manager.
@@ -111,13 +113,14 @@ impl Release {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Chart, Self::ChartRef, Self::Both, Self::None];
+    pub const ALL: [Self; 5] = [Self::Chart, Self::ChartRef, Self::Inline, Self::Both, Self::None];
 
-    /// As it is told: `chart`, `chartRef`, `both`, `none`.
+    /// The name in reports: `chart`, `chartRef`, `inline`, `both`, `none`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Chart => "chart",
             Self::ChartRef => "chartRef",
+            Self::Inline => "inline",
             Self::None => "none",
             Self::Both => "both",
         }
@@ -126,23 +129,12 @@ impl Source {
     pub(super) fn of(release: &HelmRelease<'_>) -> Self {
         match (release.chart().is_absent(), release.chart_ref().is_absent()) {
             (false, false) => Self::Both,
+            (false, true) if release.chart().set().is_some_and(is_inline) => Self::Inline,
             (false, true) => Self::Chart,
             (true, false) => Self::ChartRef,
             (true, true) => Self::None,
         }
     }
-}
-
-// === impl Applier ===
-
-/// The entry of who applies the release: of those that own something in `spec`, the last that used server-side apply, else
-/// the last. A controller that only writes status or finalizers owns nothing there.
-pub(super) fn applier<'r, 'a>(release: &'r HelmRelease<'a>) -> Option<&'r ManagedFields<'a>> {
-    let entries = release.managed_fields().iter();
-    // Times are RFC 3339 in UTC, so their order is that of their texts.
-    entries
-        .filter(|entry| entry.manager.text().is_some() && owns(entry, &["spec"]))
-        .max_by_key(|entry| (entry.is_apply(), entry.time.text()))
 }
 
 /// What enters `owners`: the fields below `spec.chart` and `spec.chartRef`.

@@ -1,5 +1,6 @@
 //! `chartgate audit`: what a cluster holds already.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::output::{Failing, When, settings};
 use super::progress::Progress;
-use super::reports::{KeepError, NO_KIND, keep};
+use super::reports::{KeepError, Kept, NO_KIND, keep};
+use super::runner::harmless;
 use crate::audit::since::{Earlier, EarlierError, Since};
 use crate::audit::{Audit, Auditor, Detail};
 use crate::cluster::facts::Fact;
@@ -21,13 +23,13 @@ use crate::cluster::pages::{Effort, Selection};
 use crate::cluster::{ApiError, Connection, ConnectionError};
 use crate::config::ConfigError;
 use crate::policy::{Settings, is_label};
-use crate::report::Grade;
 use crate::report::audit::html;
 use crate::report::audit::json::{self, Context};
 use crate::report::audit::text::{self, View};
 use crate::report::audit::{NoFiles, report};
 use crate::report::junit::{self, JunitOptions};
 use crate::report::sarif;
+use crate::report::{Grade, printable};
 use crate::scan::scan;
 
 /// Judge every HelmRelease of a cluster, as its next apply will be judged.
@@ -39,7 +41,8 @@ use crate::scan::scan;
 Exit codes:
   0  nothing at or above --fail-on
   1  findings
-  2  bad usage, a cluster that cannot be read, or no HelmRelease at all (unless --allow-empty)
+  2  bad usage, a cluster that cannot be read, a report that cannot be written (--write-reports; the findings are printed
+     all the same), or no HelmRelease at all (unless --allow-empty)
 
 The account needs to list helmreleases and customresourcedefinitions, and should list namespaces and the sources; docs/audit.md
 has more.")]
@@ -163,6 +166,9 @@ pub enum AuditError {
     /// The reports in the cluster cannot be kept.
     #[error(transparent)]
     Reports(#[from] KeepError),
+    /// Some namespaces refused their report.
+    #[error("{0} reports could not be written; what was found is printed all the same")]
+    Unwritten(usize),
     /// The report cannot be written.
     #[error("cannot write to the standard output")]
     Output(#[from] io::Error),
@@ -175,22 +181,30 @@ pub(super) fn run(args: &AuditArgs, out: &mut impl Write) -> Result<ExitCode, Au
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (audit, kept) = runtime.block_on(audit(args, &settings))?;
     {
-        let mut err = io::stderr().lock();
+        let mut err = harmless(io::stderr().lock());
         for missing in &audit.missing {
-            writeln!(err, "warning: not known of the cluster: {missing}")?;
+            writeln!(err, "warning: not known of the cluster: {}", printable(missing))?;
         }
     }
-    if let Some(kept) = kept {
-        writeln!(io::stderr(), "{kept}")?;
+    let kept = kept.transpose();
+    if let Ok(Some(kept)) = &kept {
+        writeln!(harmless(io::stderr()), "{}", printable(&kept.to_string()))?;
     }
     let since = earlier.map(|earlier| earlier.compare(&audit));
     tell(args, &audit, since.as_ref(), out)?;
-    args.failing.tell(audit.releases.len())?;
+    args.failing.tell(audit.releases.len(), audit.worst().map(Grade::from))?;
+    // Findings are printed whether or not the reports were written.
+    if let Some(unwritten) = kept?.and_then(Outcome::unwritten) {
+        return Err(AuditError::Unwritten(unwritten));
+    }
     Ok(args.failing.exit_code(false, audit.releases.len(), audit.worst().map(Grade::from)))
 }
 
 /// The audit, and what became of the reports where they are asked for.
-async fn audit(args: &AuditArgs, settings: &Settings) -> Result<(Audit, Option<String>), AuditError> {
+async fn audit(
+    args: &AuditArgs,
+    settings: &Settings,
+) -> Result<(Audit, Option<Result<Outcome, KeepError>>), AuditError> {
     let connection = Connection::of_context(args.context.as_deref()).await?;
     let client = connection.client.clone();
     let snapshot = Box::pin(snapshot(connection)).await?;
@@ -211,9 +225,29 @@ async fn audit(args: &AuditArgs, settings: &Settings) -> Result<(Audit, Option<S
     if !args.write_reports {
         return Ok((audit, None));
     }
-    let kept = keep(&client, &audit, &|| true, &|_| {}).await?;
-    let kept = kept.map_or_else(|| NO_KIND.to_owned(), |kept| kept.to_string());
-    Ok((audit, Some(kept)))
+    let kept = keep(&client, &audit, &|| true, &|_| {}).await;
+    Ok((audit, Some(kept.map(Outcome))))
+}
+
+/// The outcome of writing the reports, where the cluster accepts any.
+struct Outcome(Option<Kept>);
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// Number of namespaces whose report could not be brought up to date.
+    fn unwritten(self) -> Option<usize> {
+        self.0.map(|kept| kept.refused().len()).filter(|refused| *refused > 0)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(kept) => kept.fmt(f),
+            None => f.write_str(NO_KIND),
+        }
+    }
 }
 
 fn tell(args: &AuditArgs, audit: &Audit, since: Option<&Since>, out: &mut impl Write) -> io::Result<()> {
@@ -230,7 +264,9 @@ fn tell(args: &AuditArgs, audit: &Audit, since: Option<&Since>, out: &mut impl W
             };
             let options =
                 text::Options { view, colour: args.color.colour(), verbose: args.verbose, quiet: args.quiet };
-            text::write(audit, since, &options, out)
+            let mut out = harmless(out);
+            text::write(audit, since, &options, &mut out)?;
+            out.flush()
         }
         Format::Json => json::write(audit, &context, out),
         Format::Sarif => sarif::write(&report(audit), &NoFiles, out),

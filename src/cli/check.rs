@@ -13,6 +13,7 @@ use time::UtcDateTime;
 
 use super::output::{Failing, When, settings, width};
 use super::progress::Progress;
+use super::runner::harmless;
 use crate::cluster::facts::Fact;
 use crate::cluster::once::{SnapshotError, snapshot};
 use crate::cluster::{Access, Connection, ConnectionError, schemas_of};
@@ -228,6 +229,7 @@ fn put_right(
     plan: &fix::Plan,
     out: &mut impl Write,
 ) -> Result<(), CheckError> {
+    let mut out = harmless(out);
     for rewrite in &plan.files {
         let (path, old) = (checked.files.path(rewrite.file), checked.files.text(rewrite.file));
         if args.diff {
@@ -237,9 +239,13 @@ fn put_right(
             fix::write(Path::new(path), old, &rewrite.text)?;
         }
     }
-    let mut err = io::stderr().lock();
+    out.flush()?;
+    let mut err = harmless(io::stderr().lock());
     for refused in &plan.refused {
         writeln!(err, "not fixed: {}", refused.reason)?;
+    }
+    for unfixed in checked.unfixed() {
+        writeln!(err, "not fixed: {unfixed}")?;
     }
     if args.fix {
         let edits: usize = plan.files.iter().map(|rewrite| rewrite.edits.len()).sum();
@@ -257,7 +263,9 @@ fn tell(args: &CheckArgs, mut checked: Checked<'_>, out: &mut impl Write) -> Res
     match args.format {
         Format::Text => {
             let colour = args.color.colour();
-            text::write(report, files, &TextOptions { colour, width: width(), quiet: args.quiet }, out)?;
+            let mut out = harmless(out);
+            text::write(report, files, &TextOptions { colour, width: width(), quiet: args.quiet }, &mut out)?;
+            out.flush()?;
         }
         Format::Json => json::write(report, files, out)?,
         Format::Sarif => sarif::write(report, files, out)?,
@@ -267,7 +275,7 @@ fn tell(args: &CheckArgs, mut checked: Checked<'_>, out: &mut impl Write) -> Res
         }
         Format::Github => github::write(report, files, out)?,
     }
-    args.failing.tell(report.summary.releases)?;
+    args.failing.tell(report.summary.releases, worst)?;
     Ok(args.failing.exit_code(is_partial, report.summary.releases, worst))
 }
 
@@ -302,7 +310,7 @@ fn of_cluster() -> Result<Facts, CheckError> {
     runtime.block_on(async {
         let connection = Connection::open(Access::Required).await?.expect("it is required");
         let snapshot = Box::pin(snapshot(connection)).await?;
-        let mut err = io::stderr().lock();
+        let mut err = harmless(io::stderr().lock());
         // Namespaces say how a webhook is to act, and nothing about what is right.
         for (fact, why) in snapshot.missing.iter().filter(|(fact, _)| *fact != Fact::Namespaces) {
             writeln!(err, "warning: not known of the cluster: {}: {why}", fact.as_str())?;

@@ -27,7 +27,7 @@ Exit codes:
     Prefilter(PrefilterArgs),
 }
 
-/// Print the matchCondition that leaves out releases which no rule has a word about.
+/// Print the matchCondition that leaves out releases in which no rule finds anything.
 ///
 /// The shipped manifests carry those of the default configuration, for any Flux. Another one is needed where annotations
 /// or chartRef are configured otherwise: with one that was not written for it, releases are left out that should be seen.
@@ -41,7 +41,7 @@ pub(super) struct PrefilterArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The Flux minor, such as 2.9, where more releases can be left out than with any.
+    /// The Flux minor, such as 2.10, where more releases can be left out than with any.
     #[arg(long, value_name = "2.x")]
     flux: Option<Flux>,
 

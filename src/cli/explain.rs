@@ -78,14 +78,28 @@ fn chapter(heading: &str, rule: RuleInfo, out: &mut impl Write) -> io::Result<()
     if let Some(before) = bad.before {
         writeln!(out, "\nafter\n\n```yaml\n{before}```")?;
     }
+    if let Some(source) = bad.source {
+        writeln!(out, "\nwith\n\n```yaml\n{source}```")?;
+    }
     if let Some(fixed) = fixed {
         writeln!(out, "\nAs chartgate patches it:\n\n```yaml\n{fixed}```")?;
     }
     Ok(())
 }
 
+/// Explains rules, one after the other.
+pub(super) fn all(rules: &[RuleInfo], out: &mut impl Write) -> io::Result<()> {
+    for (index, rule) in rules.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        one(*rule, out)?;
+    }
+    Ok(())
+}
+
 /// Says everything there is to say about a rule.
-pub(super) fn one(rule: RuleInfo, out: &mut impl Write) -> io::Result<()> {
+fn one(rule: RuleInfo, out: &mut impl Write) -> io::Result<()> {
     let RuleInfo { id, grade, summary, why, help, policy } = rule;
     writeln!(out, "{id} ({})\n\n{summary}\n\nWhy: {why}\nFix: {help}", grade.as_str())?;
     let Some(policy::Rule { bad, good, fixed, .. }) = policy else { return writeln!(out, "\n{OF_CHECK}") };
@@ -97,7 +111,7 @@ pub(super) fn one(rule: RuleInfo, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn example(title: &str, example: &Example, out: &mut impl Write) -> io::Result<()> {
-    let Example { object, before, manager, flux, same_namespace_only, sources } = example;
+    let Example { object, before, manager, flux, same_namespace_only, sources, source } = example;
     write!(out, "\n{title}")?;
     if let Some(flux) = flux {
         write!(out, ", on Flux {flux}")?;
@@ -108,6 +122,9 @@ fn example(title: &str, example: &Example, out: &mut impl Write) -> io::Result<(
     if let Some(sources) = sources {
         let sources = sources.iter().map(|(kind, namespace, name)| format!("{kind} {namespace}/{name}"));
         write!(out, ", where the cluster has {}", sources.collect::<Vec<_>>().join(", "))?;
+    }
+    if let Some(source) = source {
+        write!(out, ", with this source:\n\n{}\n\nThe release", indented(source))?;
     }
     if let Some(before) = before {
         writeln!(out, ", after this:\n\n{}", indented(before))?;

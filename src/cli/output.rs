@@ -94,9 +94,9 @@ impl Failing {
         }
     }
 
-    /// Says so where nothing was judged and something should have been.
-    pub(super) fn tell(self, releases: usize) -> io::Result<()> {
-        if self.lacks(releases) {
+    /// Says so where nothing was judged and something should have been; a finding that fails says more.
+    pub(super) fn tell(self, releases: usize, worst: Option<Grade>) -> io::Result<()> {
+        if self.lacks(releases) && !self.fails(worst) {
             let said = "error: there is no HelmRelease to judge here; --allow-empty makes that fine";
             writeln!(io::stderr(), "{said}")?;
         }
@@ -105,12 +105,19 @@ impl Failing {
 
     /// The exit code, by whether something could not be read, how many releases were judged, and the worst that was found.
     pub(super) fn exit_code(self, is_partial: bool, releases: usize, worst: Option<Grade>) -> ExitCode {
-        let fails = self.grade().is_some_and(|from| worst >= Some(from));
-        match (is_partial || self.lacks(releases), fails) {
-            (true, _) => ExitCode::from(EXIT_USAGE),
-            (false, true) => ExitCode::from(1),
-            (false, false) => ExitCode::SUCCESS,
+        if is_partial {
+            ExitCode::from(EXIT_USAGE)
+        } else if self.fails(worst) {
+            ExitCode::from(1)
+        } else if self.lacks(releases) {
+            ExitCode::from(EXIT_USAGE)
+        } else {
+            ExitCode::SUCCESS
         }
+    }
+
+    fn fails(self, worst: Option<Grade>) -> bool {
+        self.grade().is_some_and(|from| worst >= Some(from))
     }
 
     fn lacks(self, releases: usize) -> bool {

@@ -1,6 +1,6 @@
 //! What an audit leaves in the cluster: a report in each namespace that has releases, and none elsewhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use kube::Client;
@@ -13,6 +13,12 @@ use crate::cluster::ApiError;
 use crate::cluster::reports::{Reports, Stored, served};
 use crate::report::audit::openreports::{content, is_same, stamp};
 
+/// After so many unanswered writes in a row, the rest is left to the next run: each may take ten seconds.
+const UNANSWERED: usize = 3;
+
+/// Maximum number of refusing namespaces that are named.
+const NAMED: usize = 3;
+
 /// How often the list of reports is begun anew, where its moment is gone before it was read.
 const ATTEMPTS: u32 = 3;
 
@@ -24,6 +30,8 @@ pub(super) struct Kept {
     written: usize,
     deleted: usize,
     unchanged: usize,
+    /// Each namespace whose report could not be written or deleted, and why.
+    refused: BTreeMap<String, String>,
 }
 
 /// Why the reports are not kept.
@@ -50,8 +58,9 @@ pub(super) async fn keep(
 ) -> Result<Option<Kept>, KeepError> {
     let mut kinds = served(client).await.map_err(KeepError::Api)?.into_iter();
     let Some(reports) = kinds.next() else { return Ok(None) };
-    let kept = Kept { kind: reports.kind().as_str(), written: 0, deleted: 0, unchanged: 0 };
-    let mut keeper = Keeper { reports, may_write, wrote, kept, seen: BTreeSet::new() };
+    let kind = reports.kind().as_str();
+    let kept = Kept { kind, written: 0, deleted: 0, unchanged: 0, refused: BTreeMap::new() };
+    let mut keeper = Keeper { reports, may_write, wrote, kept, seen: BTreeSet::new(), unanswered: 0 };
     let releases: Vec<&[Release]> = namespaces(audit).collect();
     keeper.compare(&releases).await?;
     for of_one in &releases {
@@ -76,11 +85,27 @@ fn namespaces(audit: &Audit) -> impl Iterator<Item = &[Release]> {
 /// What is said where the cluster takes no reports.
 pub(super) const NO_KIND: &str = "no reports: neither openreports.io nor wgpolicyk8s.io is installed";
 
-/// `Reports: 2 written, 40 unchanged, 0 deleted`
+// === impl Kept ===
+
+impl Kept {
+    /// Each namespace whose report could not be written or deleted, and why.
+    pub(super) fn refused(&self) -> &BTreeMap<String, String> {
+        &self.refused
+    }
+}
+
+/// `Reports: 2 written, 40 unchanged, 0 deleted`, and which namespaces refused.
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, written, deleted, unchanged } = self;
-        write!(f, "{kind}s: {written} written, {unchanged} unchanged, {deleted} deleted")
+        let Self { kind, written, deleted, unchanged, refused } = self;
+        write!(f, "{kind}s: {written} written, {unchanged} unchanged, {deleted} deleted")?;
+        if !refused.is_empty() {
+            write!(f, "; {} refused", refused.len())?;
+        }
+        for (place, (namespace, why)) in refused.iter().take(NAMED).enumerate() {
+            write!(f, "{} {namespace}: {why}", if place == 0 { ":" } else { ";" })?;
+        }
+        if refused.len() > NAMED { write!(f, "; and {} more", refused.len() - NAMED) } else { Ok(()) }
     }
 }
 
@@ -91,6 +116,8 @@ struct Keeper<'k> {
     kept: Kept,
     /// The namespaces whose report was seen.
     seen: BTreeSet<String>,
+    /// Number of writes in a row that were not answered.
+    unanswered: usize,
 }
 
 // === impl Keeper ===
@@ -100,6 +127,7 @@ impl Keeper<'_> {
     async fn compare(&mut self, releases: &[&[Release]]) -> Result<(), KeepError> {
         let (mut next, mut attempt) = (None, 1);
         loop {
+            let before = self.seen.len();
             let mut page = match self.reports.page(next.take()).await {
                 Ok(page) => page,
                 Err(error) if attempt < ATTEMPTS && error.is_expired() => {
@@ -114,6 +142,11 @@ impl Keeper<'_> {
                 }
             }
             match page.next {
+                // An API server in order sends no page without an object.
+                Some(_) if self.seen.len() == before && attempt == ATTEMPTS => {
+                    return Err(KeepError::Api(ApiError::Endless));
+                }
+                Some(more) if self.seen.len() == before => (next, attempt) = (Some(more), attempt + 1),
                 Some(more) => next = Some(more),
                 None => return Ok(()),
             }
@@ -124,7 +157,8 @@ impl Keeper<'_> {
         let found = releases.binary_search_by(|of_one| (*of_one[0].namespace).cmp(&stored.namespace));
         let Ok(found) = found else {
             self.may_write()?;
-            if self.reports.delete(stored).await.map_err(KeepError::Api)? {
+            let deleted = self.reports.delete(stored).await;
+            if self.answered(&stored.namespace, deleted)? {
                 self.kept.deleted += 1;
                 (self.wrote)(&stored.namespace);
             }
@@ -152,11 +186,27 @@ impl Keeper<'_> {
     ) -> Result<(), KeepError> {
         stamp(&mut content, OffsetDateTime::now_utc().unix_timestamp(), before);
         self.may_write()?;
-        if self.reports.apply(namespace, content).await.map_err(KeepError::Api)? {
+        let applied = self.reports.apply(namespace, content).await;
+        if self.answered(namespace, applied)? {
             self.kept.written += 1;
             (self.wrote)(namespace);
         }
         Ok(())
+    }
+
+    /// Records that one namespace refuses its report (a quota, a policy, a right that is missing there): that is no reason
+    /// to leave out the others. An API server that does not answer at all is.
+    fn answered(&mut self, namespace: &str, answer: Result<bool, ApiError>) -> Result<bool, KeepError> {
+        let error = match answer {
+            Ok(done) => {
+                self.unanswered = 0;
+                return Ok(done);
+            }
+            Err(error) => error,
+        };
+        self.unanswered = if error.code().is_some() { 0 } else { self.unanswered + 1 };
+        self.kept.refused.insert(namespace.to_owned(), error.told());
+        if self.unanswered < UNANSWERED { Ok(false) } else { Err(KeepError::Api(error)) }
     }
 
     /// Another replica may write by now. What was sent before that is whole, and the other's next scan puts it right.

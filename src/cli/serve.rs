@@ -3,21 +3,24 @@
 mod announce;
 mod bind;
 mod certificate;
+mod client_ca;
 mod events;
 mod facts;
+mod installation;
 mod namespaces;
 mod prefilter;
 mod running;
 mod scanner;
 mod settings;
 
+use std::env;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -27,7 +30,9 @@ use tokio::{runtime, spawn};
 use self::announce::Announcement;
 use self::bind::{Address, bind};
 use self::certificate::{Certificate, Source};
+use self::client_ca::{ClientAuth, ClientCa};
 use self::events::EventsSetting;
+use self::installation::Installation;
 use self::namespaces::Namespaces;
 use self::prefilter::Prefilter;
 use self::running::{Running, Signals};
@@ -38,6 +43,7 @@ use crate::admission::{self, Answer, BadReview, Endpoint};
 use crate::certs::{CertError, server_config};
 use crate::cluster::events::Writer;
 use crate::cluster::facts::Store;
+use crate::cluster::watch::Anew;
 use crate::cluster::{Access, Connection, ConnectionError};
 use crate::config::ConfigError;
 use crate::config::reload::Reloader as ConfigReloader;
@@ -97,6 +103,19 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DIR|self", default_value = "certs")]
     certs: Source,
 
+    /// The CA of client certificates: a PEM file, or `cluster`.
+    ///
+    /// Without it, anybody who reaches the webhook's port can have a review judged. With it, a caller has to present a
+    /// client certificate that this CA signed; probes and metrics stay open. An API server presents none unless its
+    /// --admission-control-config-file says so (docs/install.md). `cluster` reads the client CA of the cluster from the
+    /// ConfigMap kube-system/extension-apiserver-authentication. Both are read again when they change.
+    #[arg(long, value_name = "FILE|cluster")]
+    client_ca: Option<ClientCa>,
+
+    /// A common name that a client certificate may have; may be repeated [default: any]
+    #[arg(long, value_name = "NAME", requires = "client_ca")]
+    client_name: Vec<String>,
+
     /// Whether an API server is asked: in a pod its own, by kubeconfig only where required.
     #[arg(long, value_name = "ACCESS", value_enum, default_value_t)]
     cluster: Access,
@@ -108,6 +127,10 @@ pub struct ServeArgs {
     /// How many seconds to go on serving after SIGTERM, while the cluster learns to send nothing more.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     shutdown_delay: u16,
+
+    /// How often what the cluster's watches have shown is compared with what the API server holds, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, hide = true, value_parser = value_parser!(u16).range(1..))]
+    reread: u16,
 
     #[command(flatten)]
     log: LogArgs,
@@ -144,6 +167,15 @@ pub enum ServeError {
          --cluster=required to use a kubeconfig (a directory of that name is written ./self)"
     )]
     NoCluster,
+    /// The client CA is unusable.
+    #[error("--client-ca")]
+    ClientCa(#[source] CertError),
+    /// `--client-ca=cluster` needs an API server.
+    #[error(
+        "--client-ca=cluster reads the client CA of the cluster, and there is no API server to ask: run in a pod, or add \
+         --cluster=required to use a kubeconfig (a file of that name is written ./cluster)"
+    )]
+    NoClusterForClients,
     /// There is no log.
     #[error("--log-level (or RUST_LOG)")]
     Log(#[from] LogError),
@@ -193,7 +225,21 @@ async fn serve(
     metrics: Arc<Metrics>,
     traces: Option<Traces>,
 ) -> Result<ExitCode, ServeError> {
-    let ServeArgs { config, flux, listen, observe, certs, cluster, events, shutdown_delay, log: _ } = args;
+    let ServeArgs {
+        config,
+        flux,
+        listen,
+        observe,
+        certs,
+        client_ca,
+        client_name,
+        cluster,
+        events,
+        shutdown_delay,
+        reread,
+        log: _,
+    } = args;
+    let anew = Anew::every(Duration::from_secs(reread.into()));
     let (in_force, config) = InForce::open(config, &metrics)?;
     let signals = Signals::listen()?;
     let connection = Connection::open(cluster).await?;
@@ -212,13 +258,18 @@ async fn serve(
         address.ip(),
         connection.as_ref(),
         in_force.certificates(),
-        &audience.metrics,
+        (&audience.metrics, &anew),
     )?;
+    let clients = client_ca
+        .map(|source| ClientAuth::open(source, client_name, connection.as_ref(), &audience.metrics))
+        .transpose()?;
     let announcement =
         Announcement { webhook: address, observe: observe.local_addr()?, certificate: &told }.to_string();
     let facts = if connection.is_some() { Store::new(flux) } else { Store::alone(flux) };
     let judge = Current { in_force, facts: Arc::new(facts) };
-    let running = start(judge, (webhook, observe), certificate, (config, connection), (audience, writer));
+    let cluster = connection.map(|connection| (connection, anew));
+    let running =
+        start(judge, (webhook, observe), (certificate, clients), (config, cluster), (audience, writer));
     // Nobody may be reading; the server serves all the same.
     let _ = writeln!(io::stdout(), "{announcement}");
     Ok(running.until(signals, Duration::from_secs(shutdown_delay.into())).await)
@@ -228,8 +279,8 @@ async fn serve(
 fn start(
     judge: Current,
     (webhook, observe): (TcpListener, TcpListener),
-    certificate: Certificate,
-    (config, connection): (Option<ConfigReloader>, Option<Connection>),
+    (certificate, clients): (Certificate, Option<ClientAuth>),
+    (config, cluster): (Option<ConfigReloader>, Option<(Connection, Anew)>),
     (audience, writer): (Audience, Option<Writer>),
 ) -> Running {
     let limits = Limits::default();
@@ -239,21 +290,27 @@ fn start(
     }
 
     let (stage, stages) = watch::channel(Stage::Serving);
-    let tls = Arc::new(server_config(Arc::clone(&certificate.presented)));
+    let tls = Arc::new(server_config(
+        Arc::clone(&certificate.presented),
+        clients.as_ref().map(|auth| Arc::clone(&auth.clients)),
+    ));
     let (in_force, store) = (Arc::clone(&judge.in_force), Arc::clone(&judge.facts));
-    let warn = Namespaces {
-        in_force: Arc::clone(&in_force),
-        facts: Arc::clone(&store),
-        client: connection.as_ref().map(|connection| connection.client.clone()),
-    };
+    let client = cluster.as_ref().map(|(connection, _)| connection.client.clone());
+    let warn = Namespaces::new(Arc::clone(&in_force), Arc::clone(&store), client);
     let routes = router(judge, audience).merge(routes(warn, Arc::clone(metrics)));
     let webhook = Server::webhook(webhook, routes, tls, Arc::clone(metrics), limits, stages.clone());
+    let webhook = webhook.noting_distrust(&certificate.distrust);
     let webhook = spawn(webhook.run());
 
     let (observe_stage, observe_stages) = watch::channel(Stage::Serving);
     let mut keepers = JoinSet::new();
     let mut ready = vec![Check::listener(webhook.abort_handle())];
+    // A kubeconfig may name any namespace, unless the certificate is for it.
+    let knows_where = certificate.is_shared() || env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let installed_in = cluster.as_ref().filter(|_| knows_where).map(|(cluster, _)| cluster.namespace.clone());
+    let presented = Arc::clone(&certificate.presented);
     ready.extend(certificate.keep(&mut keepers, metrics, stages.clone()));
+    ready.extend(clients.map(|auth| auth.keep(&mut keepers, stages.clone())));
     ready.push(Check::serving(stages.clone()));
     let prefilter =
         Prefilter::new(Arc::clone(&in_force), Arc::clone(&store), config.as_ref().map(ConfigReloader::path));
@@ -262,12 +319,14 @@ fn start(
         ready.push(in_force.detail(&reloader));
         keepers.spawn(settings::keep_current(reloader, in_force, Arc::clone(metrics), stages.clone()));
     }
-    if let Some(connection) = connection {
+    if let Some((connection, anew)) = cluster {
         ready.extend(facts::details(&store));
         ready.extend(prefilter.keep(&mut keepers, metrics, stages.clone()));
+        let installation = Installation::new(Arc::clone(&store), installed_in, presented);
+        ready.extend(installation.keep(&mut keepers, metrics, stages.clone()));
         let scanner = Scanner::new(scanned_by, Arc::clone(&store), connection.clone(), Arc::clone(metrics));
         ready.push(scanner.keep(&mut keepers, stages.clone()));
-        keepers.spawn(facts::keep_current(connection, store, Arc::clone(metrics), stages));
+        keepers.spawn(facts::keep_current((connection, anew), store, Arc::clone(metrics), stages));
     }
     let limits = Limits { connections: MAX_OBSERVE_CONNECTIONS, ..limits };
     let observe = Server::plain(observe, observe::router(Arc::clone(metrics), ready), limits, observe_stages);

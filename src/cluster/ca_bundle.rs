@@ -1,4 +1,5 @@
-//! What the API server trusts when it calls a webhook: `caBundle` in the webhook configurations.
+//! Reads and writes `caBundle` in the webhook configurations, which the API server trusts when it calls a webhook, and the
+//! `rules` by which it calls `/validate` where a manifest leaves them out.
 
 use std::fmt;
 
@@ -13,9 +14,17 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
 
 use super::{ApiError, Connection, FIELD_MANAGER, Written, in_time, raced};
+use crate::policy::HELM_GROUP;
 
 /// What our webhook configuration of either kind is called.
 pub const CONFIGURATION: &str = "chartgate";
+
+/// The field manager of `rules`: one of their own, since a server-side apply by [`FIELD_MANAGER`] that names only
+/// caBundle would remove the fields that the same manager had applied before.
+const RULES_MANAGER: &str = "chartgate-rules";
+
+/// The path of the webhook that may lack `rules`, as its `clientConfig.service` has it.
+const VALIDATE: &str = "/validate";
 
 /// Annotations by which cert-manager is asked to write a caBundle start so.
 const INJECTED: &str = "cert-manager.io/inject-";
@@ -51,6 +60,8 @@ pub struct Configuration {
 struct Webhook {
     name: String,
     ca_bundle: Vec<u8>,
+    /// It leads to `/validate`, and without rules the API server never calls it.
+    lacks_rules: bool,
 }
 
 #[derive(Clone)]
@@ -131,13 +142,45 @@ impl Trust {
             "metadata": {"name": self.name, "uid": before.uid, "resourceVersion": before.version},
             "webhooks": webhooks.collect::<Vec<_>>(),
         }));
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        self.patch(FIELD_MANAGER, &patch).await
+    }
+
+    /// Gives the webhooks of `before` that lack rules those of our manifests, and changes nothing else, unless `before` has
+    /// changed since.
+    ///
+    /// It is a server-side apply, as that of caBundle: a manifest without the field leaves it as it is.
+    pub async fn give_rules(&self, before: &Configuration) -> Result<Written<Configuration>, ApiError> {
+        let webhooks = before.webhooks.iter().filter(|webhook| webhook.lacks_rules);
+        let webhooks = webhooks.map(|webhook| {
+            json!({"name": webhook.name, "rules": [{
+                "apiGroups": [HELM_GROUP],
+                "apiVersions": ["*"],
+                "resources": ["helmreleases"],
+                "operations": ["CREATE", "UPDATE"],
+                "scope": "Namespaced",
+            }]})
+        });
+        let patch = Patch::Apply(json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": self.kind().to_string(),
+            "metadata": {"name": self.name, "uid": before.uid, "resourceVersion": before.version},
+            "webhooks": webhooks.collect::<Vec<_>>(),
+        }));
+        self.patch(RULES_MANAGER, &patch).await
+    }
+
+    async fn patch(
+        &self,
+        manager: &str,
+        patch: &Patch<serde_json::Value>,
+    ) -> Result<Written<Configuration>, ApiError> {
+        let parameters = PatchParams::apply(manager).force();
         let applied = match &self.api {
             Configurations::Mutating(api) => {
-                in_time(api.patch(&self.name, &parameters, &patch)).await.map(Configuration::from)
+                in_time(api.patch(&self.name, &parameters, patch)).await.map(Configuration::from)
             }
             Configurations::Validating(api) => {
-                in_time(api.patch(&self.name, &parameters, &patch)).await.map(Configuration::from)
+                in_time(api.patch(&self.name, &parameters, patch)).await.map(Configuration::from)
             }
         };
         raced(applied)
@@ -173,6 +216,16 @@ impl Configuration {
         self.ca_bundles().all(|bundle| bundle == ca_bundle.as_bytes())
     }
 
+    /// Whether a webhook that leads to `/validate` has no rules, so that the API server never calls it.
+    pub fn lacks_rules(&self) -> bool {
+        self.webhooks.iter().any(|webhook| webhook.lacks_rules)
+    }
+
+    /// The version of the object; it changes with every write.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
     /// The annotation by which cert-manager was asked to write the caBundle, if it was.
     pub fn injected_by(&self) -> Option<&str> {
         self.injected_by.as_deref()
@@ -185,12 +238,13 @@ impl Configuration {
 
     fn new<'a>(
         metadata: &ObjectMeta,
-        webhooks: impl Iterator<Item = (&'a String, &'a WebhookClientConfig)>,
+        webhooks: impl Iterator<Item = (&'a String, &'a WebhookClientConfig, bool)>,
     ) -> Self {
         let ObjectMeta { uid, resource_version, annotations, managed_fields, .. } = metadata;
         let injected_by = annotations.iter().flatten().map(|(key, _)| key);
+        let is_ours = |manager: &str| [FIELD_MANAGER, RULES_MANAGER].contains(&manager);
         let others =
-            managed_fields.iter().flatten().filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER));
+            managed_fields.iter().flatten().filter(|entry| !entry.manager.as_deref().is_some_and(is_ours));
         let last = others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
         Self {
             uid: uid.clone(),
@@ -198,9 +252,11 @@ impl Configuration {
             injected_by: injected_by.into_iter().find(|key| key.starts_with(INJECTED)).cloned(),
             written_by: last.and_then(|entry| entry.manager.clone()),
             webhooks: webhooks
-                .map(|(name, client)| Webhook {
+                .map(|(name, client, has_rules)| Webhook {
                     name: name.clone(),
                     ca_bundle: client.ca_bundle.as_ref().map(|bundle| bundle.0.clone()).unwrap_or_default(),
+                    lacks_rules: !has_rules
+                        && client.service.as_ref().is_some_and(|to| to.path.as_deref() == Some(VALIDATE)),
                 })
                 .collect(),
         }
@@ -210,13 +266,21 @@ impl Configuration {
 impl From<MutatingWebhookConfiguration> for Configuration {
     fn from(object: MutatingWebhookConfiguration) -> Self {
         let MutatingWebhookConfiguration { metadata, webhooks } = &object;
-        Self::new(metadata, webhooks.iter().flatten().map(|webhook| (&webhook.name, &webhook.client_config)))
+        let webhooks = webhooks.iter().flatten().map(|webhook| {
+            let has_rules = webhook.rules.as_ref().is_some_and(|rules| !rules.is_empty());
+            (&webhook.name, &webhook.client_config, has_rules)
+        });
+        Self::new(metadata, webhooks)
     }
 }
 
 impl From<ValidatingWebhookConfiguration> for Configuration {
     fn from(object: ValidatingWebhookConfiguration) -> Self {
         let ValidatingWebhookConfiguration { metadata, webhooks } = &object;
-        Self::new(metadata, webhooks.iter().flatten().map(|webhook| (&webhook.name, &webhook.client_config)))
+        let webhooks = webhooks.iter().flatten().map(|webhook| {
+            let has_rules = webhook.rules.as_ref().is_some_and(|rules| !rules.is_empty());
+            (&webhook.name, &webhook.client_config, has_rules)
+        });
+        Self::new(metadata, webhooks)
     }
 }

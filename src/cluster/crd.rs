@@ -1,6 +1,7 @@
 //! What the CRDs of Flux serve, and what the schemas of HelmRelease ask for.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
@@ -10,7 +11,14 @@ use tokio::sync::watch;
 
 use super::facts::{Fact, Store};
 use super::named;
-use crate::policy::{CHART_REF_KINDS, Flux, HELM_GROUP, SOURCE_GROUP, Schema};
+use super::watch::Anew;
+use crate::policy::{
+    CHART_REF_KINDS, CrdRule, CrdRules, FieldTree, Flux, HELM_GROUP, OCI_URL, SOURCE_GROUP, Schema,
+    TEMPLATE_KINDS, Template,
+};
+
+/// The length in characters at which a rule of the CRD is cut where it is named.
+const MAX_RULE: usize = 120;
 
 /// Where the version of a source is announced at which it is to be watched.
 pub(super) type Newest = watch::Sender<Option<Served>>;
@@ -25,14 +33,14 @@ pub(super) enum Served {
 }
 
 /// Follows the CRD of HelmRelease.
-pub(super) async fn keep_helm_release(client: Client, store: &Store) {
+pub(super) async fn keep_helm_release(client: (Client, &Anew), store: &Store) {
     let name = format!("helmreleases.{HELM_GROUP}");
     keep(client, store, Fact::HelmReleaseCrd, &name, &mut take_schemas).await;
 }
 
 /// Follows the CRD of a source.
 pub(super) async fn keep_source(
-    client: Client,
+    client: (Client, &Anew),
     store: &Store,
     (fact, kind, plural): (Fact, &'static str, &str),
     newest: Option<&Newest>,
@@ -42,7 +50,7 @@ pub(super) async fn keep_source(
 }
 
 async fn keep(
-    client: Client,
+    client: (Client, &Anew),
     store: &Store,
     fact: Fact,
     name: &str,
@@ -55,15 +63,50 @@ async fn keep(
 /// Takes up the versions and schemas of HelmRelease, and says what they are.
 fn take_schemas(store: &Store, crd: Option<&Value>) -> String {
     let schemas = crd.map(schemas_of).unwrap_or_default();
-    let told = match Flux::that_serve(&schemas) {
-        _ if schemas.is_empty() => "no HelmRelease".to_owned(),
-        Some((first, last)) if first == last => format!("HelmRelease {} as Flux {first}", listed(&schemas)),
-        Some((first, last)) => format!("HelmRelease {} as Flux {first} to {last}", listed(&schemas)),
-        None => format!("HelmRelease {}", listed(&schemas)),
-    };
+    let told = described(&schemas);
     let stored = crd.map(stored_versions).unwrap_or_default();
-    store.write(|facts| facts.helm_release = Some(schemas).filter(|schemas| !schemas.is_empty()));
+    let is_unknown = !schemas.is_empty() && Flux::that_serve(&schemas).is_none();
+    let fields = crd.map(fields_of).unwrap_or_default();
+    let schemas = Some(schemas).filter(|schemas| !schemas.is_empty());
+    let is_news = store.write(|facts| {
+        let is_news = facts.helm_release != schemas;
+        (facts.helm_release, facts.fields) = (schemas, fields);
+        is_news
+    });
+    // A change of a known fact is logged at debug level only; a Flux that is unknown needs attention.
+    if is_unknown && is_news {
+        tracing::warn!(fact = Fact::HelmReleaseCrd.as_str(), "the cluster has {told}");
+    }
     if stored.is_empty() { told } else { format!("{told}, stored at {}", stored.join(", ")) }
+}
+
+/// The versions, and the Flux minors whose schemas they have. Where none matches, chartgate judges by the schema that it
+/// read, and names the rules that it cannot evaluate.
+fn described(schemas: &[Schema]) -> String {
+    let listed = listed(schemas);
+    match Flux::that_serve(schemas) {
+        _ if schemas.is_empty() => "no HelmRelease".to_owned(),
+        Some((first, last)) if first == last => format!("HelmRelease {listed} as Flux {first}"),
+        Some((first, last)) => format!("HelmRelease {listed} as Flux {first} to {last}"),
+        None => {
+            let unknown: Vec<_> = schemas
+                .iter()
+                .flat_map(|schema| &*schema.template.unknown_rules)
+                .map(|it| quoted(it))
+                .collect();
+            let rules = match &*unknown {
+                [] => String::new(),
+                [rule] => format!("; it has a rule that chartgate does not know: {rule}"),
+                rules => format!("; it has rules that chartgate does not know: {}", rules.join(", ")),
+            };
+            format!("HelmRelease {listed} of an unknown Flux minor, judged by its schema{rules}")
+        }
+    }
+}
+
+/// A text of the CRD, short enough for a line of the log.
+fn quoted(text: &str) -> String {
+    format!("{:?}", text.chars().take(MAX_RULE).collect::<String>())
 }
 
 /// Takes up the versions of a source, and says what they are.
@@ -93,25 +136,83 @@ pub fn schemas_of(crd: &Value) -> Vec<Schema> {
     served_versions(crd).map(schema_of).collect()
 }
 
+/// The fields that the served versions have.
+fn fields_of(crd: &Value) -> BTreeMap<Box<str>, FieldTree> {
+    let fields = |version: &Value| FieldTree::of_version(&version["schema"]["openAPIV3Schema"]);
+    served_versions(crd).map(|version| (name_of(version).into(), fields(version))).collect()
+}
+
 fn schema_of(version: &Value) -> Schema {
     let spec = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
-    let requires = |node: &Value, field: &str| {
-        node["required"].as_array().is_some_and(|required| required.iter().any(|it| it == field))
-    };
-    let chart_ref = &spec["properties"]["chartRef"];
-    let source = &spec["properties"]["chart"]["properties"]["spec"]["properties"]["sourceRef"];
-    let kinds = match chart_ref["properties"]["kind"]["enum"].as_array() {
-        Some(kinds) => kinds.iter().filter_map(|kind| Some(Cow::Owned(kind.as_str()?.to_owned()))).collect(),
-        None if chart_ref.is_object() => CHART_REF_KINDS.iter().copied().map(Cow::Borrowed).collect(),
-        None => Vec::new(),
-    };
+    let (chart, chart_ref) = (&spec["properties"]["chart"], &spec["properties"]["chartRef"]);
+    let source = &chart["properties"]["spec"]["properties"]["sourceRef"];
     Schema {
         version: Cow::Owned(name_of(version).to_owned()),
         deprecated: version["deprecated"] == true,
-        chart_required: requires(spec, "chart"),
-        chart_ref_kinds: Cow::Owned(kinds),
-        source_kind_required: requires(source, "kind"),
+        chart_required: texts(&spec["required"]).any(|field| field == "chart"),
+        chart_ref_kinds: kinds(chart_ref, CHART_REF_KINDS, chart_ref.is_object()),
+        source_kind_required: texts(&source["required"]).any(|field| field == "kind"),
+        template: template_of(spec, chart, chart_ref),
     }
+}
+
+fn template_of(spec: &Value, chart: &Value, chart_ref: &Value) -> Template {
+    let template = &chart["properties"]["spec"];
+    let has_kind = chart["properties"]["kind"].is_object();
+    let others = names(chart).filter(|name| !["kind", "metadata", "spec"].contains(name));
+    let mut rules = CrdRules::NONE;
+    let mut unknown_rules = Vec::new();
+    for rule in [spec, chart, template, chart_ref].into_iter().flat_map(validations) {
+        match rule["rule"].as_str().and_then(CrdRule::of_expression) {
+            Some(known) => rules = rules.with(known),
+            None => unknown_rules.push(Cow::Owned(said_by(rule).to_owned())),
+        }
+    }
+    if template["properties"]["url"]["pattern"] == OCI_URL {
+        rules = rules.with(CrdRule::OciUrl);
+    }
+    let is_open = |node: &Value| {
+        node["x-kubernetes-preserve-unknown-fields"] == true || !node["properties"].is_object()
+    };
+    let owned = |name: &str| Cow::Owned(name.to_owned());
+    Template {
+        kinds: kinds(chart, TEMPLATE_KINDS, has_kind),
+        others: others.map(owned).collect(),
+        fields: (!is_open(chart) && !is_open(template)).then(|| names(template).map(owned).collect()),
+        required: texts(&template["required"]).map(owned).collect(),
+        rules,
+        unknown_rules: Cow::Owned(unknown_rules),
+    }
+}
+
+/// The kinds that the field `kind` of an object allows: `known` where there is such a field and it names none.
+fn kinds(object: &Value, known: &'static [&str], is_there: bool) -> Cow<'static, [Cow<'static, str>]> {
+    match &object["properties"]["kind"]["enum"] {
+        Value::Array(kinds) => {
+            kinds.iter().filter_map(Value::as_str).map(|kind| Cow::Owned(kind.to_owned())).collect()
+        }
+        _ if is_there => known.iter().copied().map(Cow::Borrowed).collect(),
+        _ => Cow::Borrowed(&[]),
+    }
+}
+
+/// The texts in a list.
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// The names of an object's fields.
+fn names(object: &Value) -> impl Iterator<Item = &str> {
+    object["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str())
+}
+
+fn validations(object: &Value) -> impl Iterator<Item = &Value> {
+    object["x-kubernetes-validations"].as_array().into_iter().flatten()
+}
+
+/// The message of a CEL rule, or the rule itself where it has none.
+fn said_by(rule: &Value) -> &str {
+    rule["message"].as_str().or_else(|| rule["rule"].as_str()).unwrap_or_default()
 }
 
 /// The served versions, oldest first, as Kubernetes ranks them.
@@ -143,32 +244,94 @@ mod tests {
         })
     }
 
+    /// The fields of an object, whatever their types.
+    fn properties(names: &[&str]) -> Value {
+        names.iter().map(|name| ((*name).to_owned(), json!({}))).collect::<serde_json::Map<_, _>>().into()
+    }
+
+    /// The spec of a version of Flux 2.4 to 2.6.
+    fn spec(required: &[&str], fields: &[&str], rules: &Value) -> Value {
+        let usual =
+            ["chart", "version", "sourceRef", "interval", "reconcileStrategy", "valuesFiles", "verify"];
+        let mut template =
+            json!({"required": ["chart", "sourceRef"], "properties": properties(&[&usual, fields].concat())});
+        template["properties"]["sourceRef"]["required"] = json!(["kind", "name"]);
+        let kinds = json!({"enum": ["OCIRepository", "HelmChart"]});
+        json!({"required": required, "x-kubernetes-validations": rules, "properties": {
+            "chart": {"properties": {"metadata": {}, "spec": template}},
+            "chartRef": {"properties": {"kind": kinds}},
+        }})
+    }
+
+    const ONE_SOURCE: &str =
+        "(has(self.chart) && !has(self.chartRef)) || (!has(self.chart) && has(self.chartRef))";
+
+    /// The CRD of Flux 2.4 to 2.6, with changes in its v2.
+    fn crd(change: impl FnOnce(&mut Value)) -> Value {
+        let one = json!([{"rule": ONE_SOURCE, "message": "either"}]);
+        let mut newest = spec(&["interval"], &["ignoreMissingValuesFiles"], &one);
+        change(&mut newest);
+        json!({"spec": {"versions": [
+            version("v2", true, &newest),
+            version("v2beta2", true, &spec(&["interval"], &["ignoreMissingValuesFiles", "valuesFile"], &one)),
+            version("v2beta1", true, &spec(&["chart", "interval"], &["valuesFile"], &json!([]))),
+            version("v3alpha1", false, &Value::Null),
+        ]}, "status": {"storedVersions": ["v2beta2", "v2"]}})
+    }
+
     #[test]
     fn served_versions_become_rows_in_their_order_and_those_of_a_known_flux_are_known() {
-        let source =
-            json!({"properties": {"spec": {"properties": {"sourceRef": {"required": ["kind", "name"]}}}}});
-        let of = |required: Value, kinds: Value| {
-            json!({"required": required, "properties": {
-                "chart": source, "chartRef": {"properties": {"kind": {"enum": kinds}}},
-            }})
-        };
-        let two = json!(["OCIRepository", "HelmChart"]);
-        let interval = json!(["interval"]);
-        let crd = json!({"spec": {"versions": [
-            version("v2", true, &of(interval.clone(), two.clone())),
-            version("v2beta2", true, &of(interval.clone(), two.clone())),
-            version("v2beta1", true, &of(json!(["chart", "interval"]), two)),
-            version("v3alpha1", false, &Value::Null),
-        ]}, "status": {"storedVersions": ["v2beta2", "v2"]}});
         let store = Store::new(Flux::NEWEST);
         assert_eq!(
-            take_schemas(&store, Some(&crd)),
+            take_schemas(&store, Some(&crd(|_| {}))),
             "HelmRelease v2beta1, v2beta2, v2 as Flux 2.4 to 2.6, stored at v2beta2, v2"
         );
         let six: Flux = "2.6".parse().unwrap();
         assert_eq!(store.read().helm_release.as_deref(), Some(six.served()));
         assert_eq!(take_schemas(&store, None), "no HelmRelease");
         assert_eq!(store.read().helm_release, None);
+    }
+
+    #[test]
+    fn a_schema_that_no_known_flux_has_is_named_as_such_with_the_rules_that_nobody_knows() {
+        let unknown = "HelmRelease v2beta1, v2beta2, v2 of an unknown Flux minor, judged by its schema";
+        let said = |change: fn(&mut Value)| described(&schemas_of(&crd(change)));
+        let field = |spec: &mut Value| {
+            spec["properties"]["chart"]["properties"]["spec"]["properties"]["new"] = json!({});
+        };
+        assert_eq!(said(field), unknown);
+        let more = |spec: &mut Value| {
+            spec["properties"]["chart"]["properties"]["more"] = json!({});
+        };
+        let no_rules = |spec: &mut Value| {
+            spec["x-kubernetes-validations"] = json!([]);
+        };
+        assert_eq!([said(more), said(no_rules)], [unknown, unknown]);
+        let rule = |spec: &mut Value| {
+            spec["properties"]["chartRef"]["x-kubernetes-validations"] =
+                json!([{"rule": "self.name != ''", "message": "named"}]);
+        };
+        assert_eq!(said(rule), format!("{unknown}; it has a rule that chartgate does not know: \"named\""));
+    }
+
+    #[test]
+    fn reads_what_a_template_takes() {
+        let row = |spec: &Value| schema_of(&version("v2", true, spec)).template;
+        let closed = row(&json!({"properties": {"chart": {"properties": {
+            "kind": {"enum": ["HelmChart", "New"]}, "more": {},
+            "spec": {"properties": {"url": {"pattern": "^oci://.*$"}, "new": {}}, "required": ["new"]},
+        }}}}));
+        assert_eq!(
+            (&*closed.kinds, &*closed.others),
+            (&["HelmChart", "New"].map(Cow::Borrowed)[..], &["more".into()][..])
+        );
+        assert_eq!(closed.fields, Some(["url", "new"].map(Cow::Borrowed).into_iter().collect()));
+        assert_eq!(Some(closed.required), Some([Cow::Borrowed("new")].into_iter().collect()));
+        assert!(closed.rules.has(CrdRule::OciUrl) && !closed.rules.has(CrdRule::OneSource));
+        let open = json!({"properties": {"chart": {"properties": {"kind": {}, "spec": {
+            "properties": {}, "x-kubernetes-preserve-unknown-fields": true,
+        }}}}});
+        assert_eq!((row(&open).fields, row(&open).kinds.len()), (None, TEMPLATE_KINDS.len()));
     }
 
     #[test]

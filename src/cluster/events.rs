@@ -3,13 +3,21 @@
 //! A review only puts a happening into a queue; a task writes it, and may be slow, or fail. What the queue, the limit
 //! or the API server does not take is dropped and counted: the log has it all the same.
 //!
+//! Anybody who reaches the port can send reviews. So each address has a share of the queue, and an Event is written only on an
+//! object that the API server has under the uid of the review (see `known`): a creation, which has none, leaves none.
+//!
 //! kube's own recorder takes happenings for the same if they differ in their note alone, and then keeps the old note;
 //! and it writes each repetition. A release that is denied for another reason must say so, and a client in a loop
 //! must cost next to nothing: so this one is our own.
 
+mod known;
 mod ledger;
+mod queue;
 
+use std::convert::Infallible;
 use std::env;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -24,10 +32,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::told;
+use known::{Knowledge, Known, uid_of};
 use ledger::{Entry, Ledger};
-
-/// How many happenings may wait to be written. Each is 1 KiB at most, but for the names.
-const QUEUE: usize = 128;
+use queue::Queue;
 
 /// How long one write may take. The API server may be away, and the next happening waits.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,15 +80,17 @@ pub struct Regarding {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its uid, if it is stored.
-    pub uid: Option<String>,
+    /// Its uid, as the request has it.
+    pub uid: String,
 }
 
 /// Where happenings are told. Clones share one queue.
 #[derive(Clone, Debug)]
 pub struct Events {
-    queue: mpsc::Sender<Happening>,
+    queue: Arc<Queue>,
     full: Counter,
+    /// The writer ends when the last sender is dropped.
+    _alive: mpsc::Sender<Infallible>,
 }
 
 /// What becomes of happenings, in numbers.
@@ -91,8 +100,10 @@ pub struct Counters {
     pub written: Counter,
     /// Happenings that found the queue full.
     pub queue_full: Counter,
-    /// Happenings beyond the limit of new Events.
+    /// Happenings beyond the limit of new Events, or of questions about their objects.
     pub rate_limited: Counter,
+    /// Happenings to objects that the API server does not have under that uid.
+    pub unknown_object: Counter,
     /// Events that the API server did not take.
     pub failed: Counter,
 }
@@ -101,19 +112,22 @@ pub struct Counters {
 pub struct Writer {
     client: Client,
     instance: String,
-    told: mpsc::Receiver<Happening>,
+    queue: Arc<Queue>,
+    alive: mpsc::Receiver<Infallible>,
     counters: Counters,
     ledger: Ledger,
+    known: Known,
     /// The last write failed, and that has been logged.
     failing: bool,
 }
 
 /// A queue, and the task's part of it, which is to be run.
 pub fn events(client: Client, counters: Counters) -> (Events, Writer) {
-    let (queue, told) = mpsc::channel(QUEUE);
-    let full = counters.queue_full.clone();
-    let (instance, ledger) = (instance(), Ledger::new(Instant::now()));
-    (Events { queue, full }, Writer { client, instance, told, counters, ledger, failing: false })
+    let queue = Arc::<Queue>::default();
+    let (guard, alive) = mpsc::channel(1);
+    let events = Events { queue: Arc::clone(&queue), full: counters.queue_full.clone(), _alive: guard };
+    let (instance, ledger, known) = (instance(), Ledger::new(Instant::now()), Known::new());
+    (events, Writer { client, instance, queue, alive, counters, ledger, known, failing: false })
 }
 
 /// In a pod, its name; a name of a machine is nothing to be told to a namespace.
@@ -145,9 +159,9 @@ impl Reason {
 // === impl Events ===
 
 impl Events {
-    /// Tells of a happening, without waiting.
-    pub fn tell(&self, happening: Happening) {
-        if self.queue.try_send(happening).is_err() {
+    /// Queues a happening that a review from `peer` caused, without waiting.
+    pub fn tell(&self, peer: IpAddr, happening: Happening) {
+        if !self.queue.put(peer, happening) {
             self.full.inc();
         }
     }
@@ -162,32 +176,55 @@ impl Writer {
         repetitions.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                told = self.told.recv() => match told {
-                    Some(happening) => self.hear(happening).await,
-                    None => break,
-                },
+                (peer, happening) = self.queue.next() => self.hear(peer, happening).await,
+                _ = self.alive.recv() => break,
                 _ = repetitions.tick() => self.write_repetitions().await,
             }
+        }
+        while let Some((peer, happening)) = self.queue.take() {
+            self.hear(peer, happening).await;
         }
         self.write_repetitions().await;
     }
 
-    async fn hear(&mut self, happening: Happening) {
+    async fn hear(&mut self, peer: IpAddr, happening: Happening) {
         let now = Instant::now();
-        if self.ledger.repeats(&happening, now) {
+        if self.ledger.repeats(&happening, now) || !self.is_known(peer, &happening.regarding).await {
             return;
         }
-        if !self.ledger.may_write(now) {
+        if !self.ledger.may_write(&happening.regarding, now) {
             self.counters.rate_limited.inc();
             return;
         }
         let event = new_event(&happening, &self.instance, Timestamp::now());
         let name = event.metadata.name.clone().unwrap_or_default();
         let api = self.api(&happening);
-        if self.done(api.create(&PostParams::default(), &event)).await {
+        if self.done("write an Event", api.create(&PostParams::default(), &event)).await.is_some() {
             self.counters.written.inc();
             self.ledger.enter(happening, name, now);
         }
+    }
+
+    /// Whether the API server has the object under its uid; counts the reason if not.
+    async fn is_known(&mut self, peer: IpAddr, regarding: &Regarding) -> bool {
+        let now = Instant::now();
+        let confirmed = match self.known.of(regarding, peer, now) {
+            Knowledge::Confirmed => true,
+            Knowledge::Refuted => false,
+            Knowledge::ToAsk => {
+                let uid = uid_of(self.client.clone(), regarding);
+                let Some(uid) = self.done("look for the object of an Event", uid).await else { return false };
+                self.known.remember(regarding, uid, now)
+            }
+            Knowledge::Limited => {
+                self.counters.rate_limited.inc();
+                return false;
+            }
+        };
+        if !confirmed {
+            self.counters.unknown_object.inc();
+        }
+        confirmed
     }
 
     /// Writes how often known happenings have happened by now.
@@ -197,7 +234,9 @@ impl Writer {
             let at = Timestamp::now().checked_sub(now - last).unwrap_or_default();
             let series = json!({"series": {"count": count, "lastObservedTime": MicroTime(at)}});
             let api = self.api(&happening);
-            if !self.done(api.patch(&name, &PatchParams::default(), &Patch::Merge(series))).await {
+            let (params, series) = (PatchParams::default(), Patch::Merge(series));
+            let patched = api.patch(&name, &params, &series);
+            if self.done("write an Event", patched).await.is_none() {
                 // It may have expired, or been deleted: the next one is a new one.
                 self.ledger.forget(&happening);
             }
@@ -208,25 +247,26 @@ impl Writer {
         Api::namespaced(self.client.clone(), &happening.regarding.namespace)
     }
 
-    /// Whether a write succeeded. Only the first of several failures is logged.
-    async fn done(&mut self, write: impl Future<Output = Result<Event, Error>>) -> bool {
-        let failure = match timeout(WRITE_TIMEOUT, write).await {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(told(&error)),
-            Err(_) => Some("the API server took too long".to_owned()),
+    /// Returns the answer of the API server, if the request succeeded. Only the first of several failures in a row is
+    /// logged.
+    async fn done<T>(&mut self, what: &str, asked: impl Future<Output = Result<T, Error>>) -> Option<T> {
+        let (answer, failure) = match timeout(WRITE_TIMEOUT, asked).await {
+            Ok(Ok(answer)) => (Some(answer), None),
+            Ok(Err(error)) => (None, Some(told(&error))),
+            Err(_) => (None, Some("the API server took too long".to_owned())),
         };
         if failure.is_some() {
             self.counters.failed.inc();
         }
         match &failure {
             Some(error) if !self.failing => {
-                tracing::warn!(%error, "cannot write an Event; this is said once until it works again");
+                tracing::warn!(%error, "cannot {what}; this is said once until it works again");
             }
             None if self.failing => tracing::info!("Events are written again"),
             _ => {}
         }
         self.failing = failure.is_some();
-        !self.failing
+        answer
     }
 }
 
@@ -249,7 +289,7 @@ fn new_event(happening: &Happening, instance: &str, now: Timestamp) -> Event {
             kind: Some("HelmRelease".to_owned()),
             namespace: Some(namespace.clone()),
             name: Some(name.clone()),
-            uid: uid.clone(),
+            uid: Some(uid.clone()),
             ..ObjectReference::default()
         }),
         reporting_controller: Some(CONTROLLER.to_owned()),
@@ -270,29 +310,30 @@ fn event_name(object: &str, now: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_the_queue_does_not_take_is_counted_and_nobody_waits() {
-        let (queue, mut told) = mpsc::channel(1);
-        let events = Events { queue, full: Counter::default() };
-        let happening = |note: &str| Happening {
+    /// Something that happened to `apps/podinfo`.
+    pub(super) fn happening(note: &str) -> Happening {
+        Happening {
             reason: Reason::Denied,
             regarding: Regarding {
                 api_version: "helm.toolkit.fluxcd.io/v2".into(),
                 namespace: "apps".into(),
                 name: "podinfo".into(),
-                uid: None,
+                uid: "u".into(),
             },
             note: note.into(),
-        };
-        for note in ["kept", "dropped", "dropped"] {
-            events.tell(happening(note));
         }
-        assert_eq!(events.full.get(), 2);
-        assert_eq!(told.try_recv(), Ok(happening("kept")));
-        // At the end there is nobody to tell, either.
-        drop(told);
-        events.tell(happening("dropped"));
-        assert_eq!(events.full.get(), 3);
+    }
+
+    #[test]
+    fn what_the_queue_does_not_take_is_counted_and_nobody_waits() {
+        let (guard, _alive) = mpsc::channel(1);
+        let events = Events { queue: Arc::default(), full: Counter::default(), _alive: guard };
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        for _ in 0..100 {
+            events.tell(peer, happening("a"));
+        }
+        assert_eq!(events.full.get(), 36);
+        assert_eq!(events.queue.take(), Some((peer, happening("a"))));
     }
 
     #[test]

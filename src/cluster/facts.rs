@@ -33,6 +33,8 @@ pub enum Fact {
     HelmCharts,
     /// See above.
     ExternalArtifacts,
+    /// The version of the API server.
+    KubernetesVersion,
     /// The conditions under which the API server calls us. No review is judged by them.
     MutateConditions,
     /// See above.
@@ -71,7 +73,7 @@ pub struct Store {
 
 impl Fact {
     /// Every fact, in the order of the declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::HelmReleaseCrd,
         Self::OciRepositoryCrd,
         Self::HelmChartCrd,
@@ -81,6 +83,7 @@ impl Fact {
         Self::OciRepositories,
         Self::HelmCharts,
         Self::ExternalArtifacts,
+        Self::KubernetesVersion,
         Self::MutateConditions,
         Self::ValidateConditions,
     ];
@@ -120,6 +123,7 @@ impl Fact {
             Self::OciRepositories => "ocirepositories",
             Self::HelmCharts => "helmcharts",
             Self::ExternalArtifacts => "externalartifacts",
+            Self::KubernetesVersion => "kubernetes-version",
             Self::MutateConditions => "prefilter-mutate",
             Self::ValidateConditions => "prefilter-validate",
         }
@@ -130,6 +134,8 @@ impl Fact {
         match (self, in_use) {
             (Self::MutateConditions | Self::ValidateConditions, true) => "comparing what it was before",
             (Self::MutateConditions | Self::ValidateConditions, false) => "whether it fits is not known",
+            (Self::KubernetesVersion, true) => "reporting what held before",
+            (Self::KubernetesVersion, false) => "reporting what holds for any version",
             (_, true) => "judging by what it was before",
             (_, false) => "judging by the request alone",
         }

@@ -6,12 +6,12 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use super::facts::{Fact, State, Store};
-use super::watch::{Follow, Trouble, follow};
+use super::watch::{Anew, Compare, Follow, Trouble, follow};
 
 /// Follows one object of the cluster, as it is on the wire: what concerns us is read where it does, and the rest is
 /// dropped. `take` takes up what was heard, nothing where there is no such object, and says what it is.
 pub(super) async fn keep(
-    client: Client,
+    (client, anew): (Client, &Anew),
     store: &Store,
     fact: Fact,
     (resource, name): (&ApiResource, &str),
@@ -20,7 +20,8 @@ pub(super) async fn keep(
     let mut object = Named { store, fact, listed: false, told: None, take };
     // In the way that a right to that name allows.
     let by_name = Config::default().fields(&format!("metadata.name={name}"));
-    follow(Api::<DynamicObject>::all_with(client, resource), by_name, &mut object).await;
+    let api = Api::<DynamicObject>::all_with(client, resource);
+    follow(api, by_name, (anew, Compare::Objects), &mut object).await;
 }
 
 struct Named<'s> {

@@ -8,16 +8,16 @@ use kube::runtime::watcher::Config;
 use kube::{Api, Client, ResourceExt};
 
 use super::facts::{Fact, State, Store};
-use super::watch::{Follow, Trouble, follow};
+use super::watch::{Anew, Compare, Follow, Trouble, follow};
 use crate::policy::Mode;
 
 type Object = PartialObjectMeta<Namespace>;
 
 /// Follows the namespaces that have the label; of each, the value is all that is kept.
-pub(super) async fn keep(client: Client, store: &Store) {
+pub(super) async fn keep((client, anew): (Client, &Anew), store: &Store) {
     let config = Config::default().labels(Mode::LABEL);
     let mut modes = Modes { store, listed: HashMap::new(), unknown: BTreeSet::new(), known: false };
-    follow(Api::<Object>::all(client), config, &mut modes).await;
+    follow(Api::<Object>::all(client), config, (anew, Compare::Objects), &mut modes).await;
 }
 
 struct Modes<'s> {

@@ -7,6 +7,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::facts::{Fact, Status, Store};
+use super::watch::Anew;
 use super::{Connection, keep_facts};
 use crate::policy::{Facts, Flux};
 
@@ -41,7 +42,7 @@ pub async fn snapshot(connection: Connection) -> Result<Snapshot, SnapshotError>
     let told = async { told.await.map(|status| status.clone()) };
     let status = tokio::select! {
         told = timeout(DEADLINE, told) => told.map_err(|_| SnapshotError::Late)?.expect("we hold the store"),
-        () = keep_facts(connection, Arc::clone(&store)) => return Err(SnapshotError::Late),
+        () = keep_facts(connection, Arc::clone(&store), Anew::every(DEADLINE * 2)) => return Err(SnapshotError::Late),
     };
     if let Some(why) = status.trouble(Fact::HelmReleaseCrd) {
         return Err(SnapshotError::NoSchemas(why));

@@ -1,17 +1,23 @@
-//! Every HelmRelease of a cluster, page by page: no more than one page is held at a time.
+//! Lists every HelmRelease and OCIRepository of a cluster, page by page: at most one page is held at a time.
 
+pub(super) mod progress;
+
+use std::ops::ControlFlow;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::AsyncReadExt as _;
 use kube::Client;
 use kube::api::ListParams;
 use kube::core::Request;
 use kube::core::metadata::ListMeta;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 
+use self::progress::Progress;
 use super::ApiError;
-use crate::policy::HELM_GROUP;
+use crate::policy::{HELM_GROUP, SOURCE_GROUP};
 
 /// How many objects are asked for at a time at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +33,16 @@ pub enum Size {
 /// What a small page is meant to take as JSON.
 const SMALL_BYTES: usize = 2 * 1024 * 1024;
 
+/// Maximum size of a small page as JSON: one that is longer is dropped, and read again with half as many objects. A
+/// single object may take twice this, which is more than an API server stores.
+const MAX_SMALL_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Maximum size of a large page as JSON, which is handled likewise. 500 releases rarely take a fifth.
+const MAX_LARGE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How much of an answer is read at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// How long one page may take. An API server under load queues lists for up to a minute.
 const DEADLINE: Duration = Duration::from_mins(2);
 
@@ -39,12 +55,21 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause, also where the API server asks for a longer one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Which releases are read.
+/// A kind of objects that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// `helmreleases`.
+    HelmReleases,
+    /// `ocirepositories`.
+    OciRepositories,
+}
+
+/// Which objects are read.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// One namespace; without it all of them.
     pub namespace: Option<String>,
-    /// A label selector, as kubectl takes it; all releases where it is empty.
+    /// A label selector, as kubectl takes it; all objects where it is empty.
     pub labels: String,
     /// How many are read at a time.
     pub size: Size,
@@ -66,7 +91,8 @@ pub struct Effort {
 pub(super) struct Page {
     #[serde(default)]
     pub(super) metadata: ListMeta,
-    #[serde(default)]
+    /// A list always has them, maybe as `null`; a Status that comes as a success has none.
+    #[serde(deserialize_with = "items")]
     pub(super) items: Vec<Box<RawValue>>,
 }
 
@@ -85,47 +111,93 @@ struct Name<'a> {
     namespace: std::borrow::Cow<'a, str>,
 }
 
-/// Hands every selected release to `each`, at a version that is served, in the order of their keys in etcd, each once.
+/// Hands every selected object to `each`, at a version that is served, in the order of their keys in etcd, each once.
 ///
 /// It outlasts an API server that asks to wait (429, 503) and a list whose moment is gone (410): such a list goes on behind the
-/// last release that was read, at the moment of then.
+/// last object that was read, at the moment of then.
 pub async fn each(
     client: &Client,
+    resource: Resource,
     selection: &Selection,
     version: &str,
     effort: &mut Effort,
     mut each: impl FnMut(&RawValue),
 ) -> Result<(), ApiError> {
+    let all = each_until(client, resource, selection, version, effort, |object| {
+        each(object);
+        ControlFlow::Continue(())
+    });
+    all.await.map(|_| ())
+}
+
+/// The same until `each` breaks off; returns whether it did.
+pub async fn each_until(
+    client: &Client,
+    resource: Resource,
+    selection: &Selection,
+    version: &str,
+    effort: &mut Effort,
+    each: impl FnMut(&RawValue) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, ApiError> {
     let Selection { namespace, labels, size } = selection;
     let within = namespace.as_ref().map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
-    let resource = Request::new(format!("/apis/{HELM_GROUP}/{version}{within}/helmreleases"));
-    let mut asked = ListParams { limit: Some(size.first()), ..ListParams::default() };
+    let (group, plural) = resource.path();
+    let resource = Request::new(format!("/apis/{group}/{version}{within}/{plural}"));
+    let mut asked = ListParams::default();
     if !labels.is_empty() {
         asked.label_selector = Some(labels.clone());
     }
-    let mut last: Option<String> = None;
+    each_of(client, &resource, asked, *size, effort, each).await
+}
+
+/// The same for the objects of any resource.
+pub(super) async fn each_of(
+    client: &Client,
+    resource: &Request,
+    mut asked: ListParams,
+    size: Size,
+    effort: &mut Effort,
+    mut each: impl FnMut(&RawValue) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, ApiError> {
+    asked.limit = Some(size.first());
+    let mut progress = Progress::default();
     loop {
-        let page = match page(client, &resource, &asked, effort).await {
-            Ok(page) => page,
+        let page = match page(client, resource, &asked, size, effort).await {
+            Ok(Some(page)) => page,
+            Ok(None) => {
+                asked.limit = asked.limit.map(|limit| limit.div_ceil(2));
+                continue;
+            }
             Err(error) if error.is_expired() && asked.continue_token.is_some() => {
                 effort.expired += 1;
                 // The API server offers to go on at another moment; where it does not, we begin again and pass over what was read.
                 asked.continue_token = continuation(&error);
+                progress.expired(asked.continue_token.is_none())?;
                 continue;
             }
             Err(error) => return Err(error),
         };
         for item in &page.items {
-            let Some(key) = key(item) else { continue };
-            if last.as_ref().is_none_or(|last| key > *last) {
-                each(item);
-                last = Some(key);
+            if progress.is_new(key(item)?)? && each(item).is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
+        progress.page()?;
         asked.limit = Some(size.next(&page));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => asked.continue_token = Some(token),
-            None => return Ok(()),
+            None => return Ok(ControlFlow::Continue(())),
+        }
+    }
+}
+
+// === impl Resource ===
+
+impl Resource {
+    const fn path(self) -> (&'static str, &'static str) {
+        match self {
+            Self::HelmReleases => (HELM_GROUP, "helmreleases"),
+            Self::OciRepositories => (SOURCE_GROUP, "ocirepositories"),
         }
     }
 }
@@ -141,6 +213,15 @@ impl Size {
         }
     }
 
+    /// Maximum size of a page of so many objects as JSON.
+    const fn bound(self, limit: Option<u32>) -> u64 {
+        let bytes = match self {
+            Self::Large => MAX_LARGE_BYTES,
+            Self::Small => MAX_SMALL_BYTES,
+        };
+        if let Some(1) = limit { 2 * bytes } else { bytes }
+    }
+
     /// How many to ask for after a page, by what its objects took.
     pub(super) fn next(self, page: &Page) -> u32 {
         let Self::Small = self else { return self.first() };
@@ -150,21 +231,22 @@ impl Size {
     }
 }
 
+/// One page; none where it would be longer than its size allows and can be split.
 async fn page(
     client: &Client,
     resource: &Request,
     asked: &ListParams,
+    size: Size,
     effort: &mut Effort,
-) -> Result<Page, ApiError> {
+) -> Result<Option<Page>, ApiError> {
     let mut attempt = 1;
     loop {
         let request = resource.list(asked).map_err(kube::Error::BuildRequest).map_err(Box::new)?;
         effort.requests += 1;
-        let answer = match timeout(DEADLINE, client.request::<Page>(request)).await {
-            Ok(answer) => answer.map_err(|error| ApiError::Refused(Box::new(error))),
-            Err(_) => Err(ApiError::Late),
-        };
+        let read = timeout(DEADLINE, read_within(client, request, size.bound(asked.limit))).await;
+        let answer = read.unwrap_or(Err(ApiError::Late));
         let error = match answer {
+            Ok(None) if asked.limit == Some(1) => return Err(ApiError::TooLong),
             Ok(page) => return Ok(page),
             Err(error) => error,
         };
@@ -173,6 +255,32 @@ async fn page(
         attempt += 1;
         sleep(pause).await;
     }
+}
+
+/// Reads a page of at most so many bytes; none where it is longer, the rest of which is left to the API server.
+async fn read_within(
+    client: &Client,
+    request: hyper::Request<Vec<u8>>,
+    bytes: u64,
+) -> Result<Option<Page>, ApiError> {
+    let mut answer = pin!(client.request_stream(request).await.map_err(Box::new)?);
+    // Not read_to_end: it fills what is free with zeros each time that it has to wait, which takes minutes for a large page.
+    let (mut text, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
+    loop {
+        let read = answer.read(&mut piece).await.map_err(kube::Error::ReadEvents).map_err(Box::new)?;
+        if read == 0 {
+            break;
+        }
+        text.extend_from_slice(&piece[..read]);
+        if text.len() as u64 > bytes {
+            return Ok(None);
+        }
+    }
+    serde_json::from_slice(&text).map(Some).map_err(|error| ApiError::NoList(error.to_string()))
+}
+
+fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// How long to wait before the same is asked again; nothing where that is of no use.
@@ -184,11 +292,11 @@ fn pause(error: &ApiError, attempt: u32) -> Option<Duration> {
                 let asked = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
                 Duration::from_secs(asked.into()).max(own)
             }
-            kube::Error::HyperError(_) | kube::Error::Service(_) => own,
+            kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => own,
             _ => return None,
         },
         ApiError::Late => own,
-        ApiError::Unwatched(_) => return None,
+        _ => return None,
     };
     Some(pause.min(LONGEST_PAUSE))
 }
@@ -201,9 +309,10 @@ fn continuation(error: &ApiError) -> Option<String> {
 }
 
 /// The end of the key in etcd, by which lists are ordered: `a-b/x` comes before `a/x`.
-fn key(item: &RawValue) -> Option<String> {
-    let Name { name, namespace } = serde_json::from_str::<Named<'_>>(item.get()).ok()?.metadata;
-    Some(format!("{namespace}/{name}"))
+fn key(item: &RawValue) -> Result<String, ApiError> {
+    let named = serde_json::from_str::<Named<'_>>(item.get());
+    let Name { name, namespace } = named.map_err(|error| ApiError::NoList(error.to_string()))?.metadata;
+    Ok(format!("{namespace}/{name}"))
 }
 
 #[cfg(test)]
@@ -232,6 +341,18 @@ mod tests {
         let error = answered(&gone);
         assert!(error.is_expired());
         assert_eq!(continuation(&error).as_deref(), Some("here"));
+    }
+
+    #[test]
+    fn what_is_no_list_is_not_taken_for_an_empty_one() {
+        let read = |text: &str| serde_json::from_str::<Page>(text).map(|page| page.items.len()).ok();
+        assert_eq!(read(r#"{"items":[{}]}"#), Some(1));
+        assert_eq!(read(r#"{"kind":"List","items":null}"#), Some(0));
+        for other in ["{}", r#"{"kind":"Status","status":"Success"}"#, "[]", r#"{"items":3}"#] {
+            assert_eq!(read(other), None, "{other}");
+        }
+        let nameless = RawValue::from_string("{}".to_owned()).unwrap();
+        assert!(matches!(key(&nameless), Err(ApiError::NoList(_))));
     }
 
     #[test]

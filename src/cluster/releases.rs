@@ -1,35 +1,33 @@
-//! The HelmReleases that a namespace holds, asked for when somebody wants to know.
+//! Lists the HelmReleases of a namespace page by page, on demand.
 
-use kube::api::ListParams;
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind, TypeMeta};
-use kube::{Api, Client, Result};
+use std::ops::ControlFlow;
 
-use crate::policy::HELM_GROUP;
+use kube::Client;
 
-/// How many releases are looked at. More would not be told anyway, and each may be large.
-const MAX_RELEASES: u32 = 100;
+use super::ApiError;
+use super::pages::{Effort, Resource, Selection, Size, each_until};
 
-/// What a namespace holds.
-#[derive(Debug)]
-pub struct Held {
-    /// Its releases, each as JSON.
-    pub releases: Vec<Vec<u8>>,
-    /// Whether there are more.
-    pub more: bool,
-}
+/// Maximum number of releases that are examined. More would not be named anyway.
+const MAX_RELEASES: usize = 500;
 
-/// Lists the first releases of a namespace, at a version that is served.
-pub async fn held_by(client: Client, namespace: &str, version: &str) -> Result<Held> {
-    let kind = GroupVersionKind::gvk(HELM_GROUP, version, "HelmRelease");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "helmreleases");
-    let api = Api::<DynamicObject>::namespaced_with(client, namespace, &resource);
-    let list = api.list(&ListParams::default().limit(MAX_RELEASES)).await?;
-    let more = list.metadata.continue_.is_some_and(|token| !token.is_empty());
-    let releases = list.items.into_iter().map(|mut release| {
-        // The items of a list may leave it out.
-        release.types =
-            Some(TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() });
-        serde_json::to_vec(&release).expect("what came as JSON is JSON")
+/// Hands the first releases of a namespace to `look`, each as JSON, at a version that is served. Returns whether there are
+/// more. No more than one small page is held at a time.
+pub async fn look_into(
+    client: &Client,
+    namespace: &str,
+    version: &str,
+    mut look: impl FnMut(&[u8]),
+) -> Result<bool, ApiError> {
+    let selection =
+        Selection { namespace: Some(namespace.to_owned()), labels: String::new(), size: Size::Small };
+    let (mut looked_at, mut effort) = (0, Effort::default());
+    let read = each_until(client, Resource::HelmReleases, &selection, version, &mut effort, |release| {
+        if looked_at == MAX_RELEASES {
+            return ControlFlow::Break(());
+        }
+        looked_at += 1;
+        look(release.get().as_bytes());
+        ControlFlow::Continue(())
     });
-    Ok(Held { releases: releases.collect(), more })
+    Ok(read.await?.is_break())
 }

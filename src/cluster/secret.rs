@@ -118,6 +118,11 @@ impl Stored {
         self.metadata.annotations.as_ref().unwrap_or(&self.empty)
     }
 
+    /// The version of the object; it changes with every write.
+    pub fn version(&self) -> Option<&str> {
+        self.metadata.resource_version.as_deref()
+    }
+
     /// Whether it is about to be removed, and only waits for somebody who holds it.
     pub fn is_leaving(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()

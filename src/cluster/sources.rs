@@ -8,7 +8,7 @@ use kube::{Api, Client, ResourceExt};
 
 use super::crd::{Newest, Served};
 use super::facts::{Fact, State, Store};
-use super::watch::{Follow, Trouble, TroubleKind, follow};
+use super::watch::{Anew, Compare, Follow, Trouble, TroubleKind, follow};
 use crate::policy::{Names, SOURCE_GROUP};
 
 /// How many sources of a kind are remembered, at some hundred bytes each. Where there are more, none is missed.
@@ -18,7 +18,7 @@ type Object = PartialObjectMeta<DynamicObject>;
 
 /// Follows the sources of a kind, at the newest version that its CRD serves, whenever that changes.
 pub(super) async fn keep(
-    client: Client,
+    (client, anew): (Client, &Anew),
     store: &Store,
     (fact, kind, plural): (Fact, &'static str, &str),
     newest: &Newest,
@@ -38,7 +38,7 @@ pub(super) async fn keep(
                     let kind = GroupVersionKind::gvk(SOURCE_GROUP, &version, kind);
                     let resource = ApiResource::from_gvk_with_plural(&kind, plural);
                     let api = Api::<Object>::all_with(client.clone(), &resource);
-                    follow(api, Config::default(), &mut sources).await;
+                    follow(api, Config::default(), (anew, Compare::Version), &mut sources).await;
                 }
             }
         };

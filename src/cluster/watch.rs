@@ -1,4 +1,11 @@
 //! One watch that never ends: lists, follows, and begins again after trouble, ever more slowly.
+//!
+//! A watch resumes at a version. Where etcd was restored from a snapshot, that version lies in the future: the API server
+//! then sends nothing, and no error, until the cluster reaches it again, and the changes in between are never sent. So a
+//! watch restarts with a list whenever the API server could not be reached, and a list is periodically compared with what
+//! the watch has shown.
+
+mod known;
 
 use std::fmt::{self, Debug};
 use std::hash::{BuildHasher, RandomState};
@@ -9,9 +16,13 @@ use futures_util::StreamExt;
 use kube::runtime::watcher::{self, Config, Error, Event};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 
+use self::known::Known;
 use super::told;
+
+pub(super) use self::known::Compare;
 
 /// The pause after the first trouble; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -21,6 +32,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// A watch that is begun again after trouble tells nothing when it succeeds. Without new trouble for so long, it did.
 const SETTLED: Duration = Duration::from_secs(5);
+
+/// Restarts watches: each by itself where a periodic list differs, and all where one has missed something. Clones share
+/// their state.
+#[derive(Clone, Debug)]
+pub struct Anew {
+    every: Duration,
+    now: watch::Sender<()>,
+}
 
 /// What cannot be had, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,29 +80,70 @@ pub(super) trait Follow<K> {
     fn troubled(&mut self, trouble: Trouble);
 }
 
-/// Follows what `api` has, forever.
-pub(super) async fn follow<K>(api: Api<K>, config: Config, follower: &mut (impl Follow<K> + Send))
+/// The reason for which following ended.
+enum Ended {
+    /// It has to restart with a list.
+    Anew,
+    /// No more events will come.
+    Forever,
+}
+
+/// Follows the objects of `api`, forever. `compare` selects how a list is compared with the watched state.
+pub(super) async fn follow<K>(
+    api: Api<K>,
+    config: Config,
+    (anew, compare): (&Anew, Compare),
+    follower: &mut (impl Follow<K> + Send),
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut known = Known::new(compare);
+    let mut pause = FIRST_PAUSE;
+    while let Ended::Anew = follow_once(&api, &config, (anew, &mut known), &mut pause, follower).await {}
+}
+
+/// Follows from a list on until it has to restart.
+async fn follow_once<K>(
+    api: &Api<K>,
+    config: &Config,
+    (anew, known): (&Anew, &mut Known),
+    pause: &mut Duration,
+    follower: &mut (impl Follow<K> + Send),
+) -> Ended
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut events = pin!(watcher::watcher(api, config));
-    let mut pause = FIRST_PAUSE;
+    let mut others = anew.now.subscribe();
+    let mut events = pin!(watcher::watcher(api.clone(), config.clone()));
+    let mut compare_at = Instant::now() + jittered(anew.every);
     // Whether a whole list is being followed, and whether there was trouble since.
     let (mut whole, mut trouble) = (false, false);
     loop {
-        let event = if trouble && whole {
-            let Ok(event) = timeout(SETTLED, events.next()).await else {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = sleep(SETTLED), if trouble && whole => {
                 trouble = false;
-                pause = FIRST_PAUSE;
+                *pause = FIRST_PAUSE;
                 follower.resumed();
                 continue;
-            };
-            event
-        } else {
-            events.next().await
+            }
+            _ = others.changed() => return Ended::Anew,
+            () = sleep_until(compare_at), if whole && !trouble => {
+                compare_at = Instant::now() + anew.every;
+                match known.is_outdated(api, config).await {
+                    Some(outdated) if outdated.is_history() => {
+                        tracing::warn!(what = ?outdated, "the API server's store was set back: everything is read anew");
+                        anew.begin();
+                        return Ended::Anew;
+                    }
+                    Some(_) => return Ended::Anew,
+                    None => continue,
+                }
+            }
         };
         match event {
             Some(Ok(event)) => {
+                known.heard(&event);
                 match event {
                     Event::Init => {
                         whole = false;
@@ -104,7 +164,7 @@ where
                 if std::mem::take(&mut trouble) {
                     follower.resumed();
                 }
-                pause = FIRST_PAUSE;
+                *pause = FIRST_PAUSE;
             }
             Some(Err(error)) => {
                 let told = Trouble::of(&error);
@@ -113,13 +173,25 @@ where
                     follower.troubled(told);
                 }
                 trouble = true;
-                sleep(jittered(pause)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                sleep(jittered(*pause)).await;
+                *pause = (*pause * 2).min(LONGEST_PAUSE);
+                // The API server was unavailable, and may be another one now.
+                if whole && is_unreachable(&error) {
+                    return Ended::Anew;
+                }
             }
-            // The watcher never ends; if it ever does, there is nothing more to hear.
-            None => return follower.troubled(Trouble::new(TroubleKind::Unavailable, "the watch ended")),
+            None => {
+                // The watcher never ends; if it ever does, no more events will come.
+                follower.troubled(Trouble::new(TroubleKind::Unavailable, "the watch ended"));
+                return Ended::Forever;
+            }
         }
     }
+}
+
+/// Whether a watch could not start because nobody answered.
+fn is_unreachable(error: &Error) -> bool {
+    matches!(error, Error::WatchStartFailed(cause) if !matches!(cause, kube::Error::Api(_)))
 }
 
 /// Between half of a pause and all of it, so that replicas do not ask in step.
@@ -127,6 +199,25 @@ fn jittered(pause: Duration) -> Duration {
     // A new state of the hasher is random, which is all that is needed of it.
     let random = RandomState::new().hash_one(0_u8) % 512;
     pause / 2 + pause.mul_f64(f64::from(u16::try_from(random).expect("it is below 512")) / 1024.0)
+}
+
+// === impl Anew ===
+
+impl Anew {
+    /// Each watch is compared with a list so often.
+    pub fn every(every: Duration) -> Self {
+        Self { every, now: watch::Sender::new(()) }
+    }
+
+    /// How often a watch is compared with a list.
+    pub fn period(&self) -> Duration {
+        self.every
+    }
+
+    /// Makes every watch restart.
+    pub fn begin(&self) {
+        self.now.send_replace(());
+    }
 }
 
 // === impl Trouble ===

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use wide::u8x16;
 
-use super::{Error, Problem, Reader};
+use super::{Error, Problem, Reader, span};
 
 const LANES: usize = 16;
 
@@ -40,17 +40,21 @@ impl<'a> Reader<'a> {
     /// Reads what follows an opening quote, the closing one included.
     #[inline]
     pub(super) fn text(&mut self) -> Result<Cow<'a, str>, Error> {
+        let quote = self.position - 1;
         let plain = self.plain()?;
         if self.bytes.get(self.position) == Some(&b'"') {
             self.position += 1;
             return Ok(Cow::Borrowed(plain));
         }
-        self.escaped_text(plain).map(Cow::Owned)
+        self.escaped_text(plain, quote).map(Cow::Owned)
     }
 
-    /// Goes on behind `plain`, where something else than a quote stands.
-    fn escaped_text(&mut self, plain: &str) -> Result<String, Error> {
-        let mut text = String::from(plain);
+    /// Continues behind `plain`, at something other than a quote. The string begins at offset `quote`.
+    fn escaped_text(&mut self, plain: &str, quote: usize) -> Result<String, Error> {
+        // A text is never longer than its escaped form, and a string that grows by doubling takes three times that.
+        let longest = span::of_string(&self.bytes[quote..]).unwrap_or_default();
+        let mut text = String::with_capacity(longest);
+        text.push_str(plain);
         loop {
             match self.bytes.get(self.position) {
                 Some(b'"') => break,

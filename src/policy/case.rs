@@ -3,8 +3,11 @@
 use json_patch::{AddOperation, PatchOperation, RemoveOperation, jsonptr::PointerBuf};
 use serde_json::{Value, json};
 
-use super::{Facts, HELM_GROUP, Installed, Schema, Settings, chart_ref::Target, owners, owners::Owner};
-use crate::helmrelease::{Chart, ChartRef, Field, HelmRelease};
+use super::{
+    CrdRule, Facts, Finding, HELM_GROUP, Installed, Level, Mode, OCI_REPOSITORY, OciRepository, Schema,
+    Settings, TEMPLATE_KINDS, Template, chart_ref::Target, owners, owners::Owner,
+};
+use crate::helmrelease::{Chart, ChartField, ChartRef, Field, GeneratedSource, HelmRelease, at};
 
 /// What the request does to the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +21,9 @@ pub enum Operation {
     /// A stream to it; does not exist for HelmRelease.
     Connect,
 }
+
+/// How to remove a `spec.chart` that no command can remove: it is not stored, or the release is unknown.
+const NO_COMMAND: &str = "remove it, and apply again.";
 
 /// A request, as far as rules may know it.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +57,16 @@ pub struct Case<'a> {
     pub version: Option<&'a str>,
     /// The schema that applies: that of the version if it is served, else of the newest served one.
     pub schema: &'a Schema,
+    /// Whether the release is a file, so that the stored object is unknown.
+    pub is_file: bool,
+    /// The `OCIRepository` that `spec.chartRef` names, where its content is known: in files and in an audit.
+    pub source: Option<&'a OciRepository>,
+    /// Whether the content of sources counts. Admission never reads sources.
+    pub(super) judges_sources: bool,
     /// What `spec.chartRef` means, where there is one.
     pub(super) target: Option<Target<'a>>,
+    /// The Flux Kustomization that applies the release with `spec.force`, as `namespace/name`, where one is known.
+    pub(super) forced_by: Option<&'a str>,
 }
 
 /// How much of `spec.chart` is there.
@@ -94,7 +108,38 @@ impl<'a> Case<'a> {
         let schema = version.and_then(|version| installed.schema(version));
         let target = subject.release.chart_ref().set().map(Target::of);
         let schema = schema.unwrap_or_else(|| installed.newest_schema());
-        Self { subject, settings, facts, installed, version, schema, target }
+        Self {
+            subject,
+            settings,
+            facts,
+            installed,
+            version,
+            schema,
+            is_file: false,
+            source: None,
+            judges_sources: false,
+            target,
+            forced_by: None,
+        }
+    }
+
+    /// The same release as a file: it may be new, or the next version of what a cluster stores.
+    #[must_use]
+    pub fn of_file(self) -> Self {
+        Self { is_file: true, ..self }
+    }
+
+    /// The same release, where the content of sources counts, with the `OCIRepository` that its `spec.chartRef` names if that
+    /// is known.
+    #[must_use]
+    pub fn with_source(self, source: Option<&'a OciRepository>) -> Self {
+        Self { source, judges_sources: true, ..self }
+    }
+
+    /// The same, where it is known which Flux Kustomization applies the release with `spec.force`, if one does.
+    #[must_use]
+    pub fn forced_by(self, kustomization: Option<&'a str>) -> Self {
+        Self { forced_by: kustomization, ..self }
     }
 
     /// The release under review.
@@ -119,12 +164,25 @@ impl<'a> Case<'a> {
     /// The fields that the schema requires in `spec.chart` and that `chart` lacks.
     pub(super) fn missing_in(&self, chart: &Chart<'_>) -> Vec<&'static str> {
         let Field::Set(spec) = &chart.spec else { return vec!["spec.chart.spec"] };
+        let Template { required, rules, .. } = &self.schema.template;
         let mut missing = Vec::new();
-        if spec.chart.filled().is_none() {
+        if is_inline(chart) {
+            if rules.has(CrdRule::OciForUrl) && chart.kind.is_absent() {
+                missing.push("spec.chart.kind");
+            }
+            if rules.has(CrdRule::UrlForOci) && spec.url.filled().is_none() {
+                missing.push("spec.chart.spec.url");
+            }
+            return missing;
+        }
+        let both = rules.has(CrdRule::ChartAndSource);
+        if (both || required.has(ChartField::Chart)) && spec.chart.filled().is_none() {
             missing.push("spec.chart.spec.chart");
         }
         let Field::Set(source) = &spec.source_ref else {
-            missing.push("spec.chart.spec.sourceRef");
+            if both || required.has(ChartField::SourceRef) {
+                missing.push("spec.chart.spec.sourceRef");
+            }
             return missing;
         };
         if self.schema.source_kind_required && source.kind.filled().is_none() {
@@ -143,6 +201,31 @@ impl<'a> Case<'a> {
         (old.chart_ref().is_absent() && self.chart_ref().is_some()).then_some((old, chart))
     }
 
+    /// The `spec.chart` of the release under review, where it makes an OCIRepository and the schema allows that.
+    pub(super) fn inline_chart(&self) -> Option<&'a Chart<'a>> {
+        let allows = !self.schema.template.kinds.is_empty();
+        self.release().chart().set().filter(|chart| allows && is_inline(chart))
+    }
+
+    /// Whether this update takes the chart of a release from another source than the HelmChart of its `spec.chart`; if so, what
+    /// `spec.chart` was, the kind of the new source, and the field that says so.
+    pub(super) fn leaves_helm_chart(&self) -> Option<(&'a Chart<'a>, &'static str, &'static str)> {
+        let old = self.subject.old?;
+        let chart = old.chart().set().filter(|chart| old.chart_ref().is_absent() && !is_inline(chart))?;
+        let (kind, at) = match self.target {
+            Some(target) => (target.kind?, at::CHART_REF),
+            None => self.inline_chart().map(|_| (OCI_REPOSITORY, at::CHART_KIND))?,
+        };
+        Some((chart, kind, at))
+    }
+
+    /// The source that helm-controller generated from `spec.chart`, where the stored status names one outside of the release's
+    /// own namespace.
+    pub(super) fn generated_elsewhere(&self) -> Option<GeneratedSource<'a>> {
+        let (old, own) = (self.subject.old?, self.subject.namespace?);
+        old.generated_source().filter(|source| source.namespace != own)
+    }
+
     /// Who owns something at or below a field of the object under review.
     pub(super) fn owners(&self, path: &[&str]) -> Vec<Owner<'a>> {
         owners::at(self.release().managed_fields(), path)
@@ -153,45 +236,131 @@ impl<'a> Case<'a> {
         self.subject.manager == Some(manager)
     }
 
-    /// Whether this request may be healed: an update by somebody who applies the `chartRef`, and so never states what
-    /// others own.
+    /// Whether leftovers of other managers beside the `chartRef` may be removed. A schema that requires `spec.chart`, as
+    /// v2beta1's does, would refuse what is left.
+    pub(super) fn may_heal(&self) -> bool {
+        !self.schema.chart_required && self.is_applied(&["spec", "chartRef"])
+    }
+
+    /// Whether this request is an update by a client that applies a field, and so never states the fields of others.
     ///
     /// Who replaces the whole object (a PUT) states every leftover in it himself. The API server sends the same
     /// `UpdateOptions` for an apply and for a PUT; what tells them apart is that a field which is new by PUT stands in
     /// an entry of its own, whose operation is `Update`.
-    pub(super) fn may_heal(&self) -> bool {
+    pub(super) fn is_applied(&self, field: &[&str]) -> bool {
         let applies = || {
             self.release().managed_fields().iter().any(|entry| {
                 let own = entry.manager.text().is_some_and(|manager| self.is_applier(manager));
-                own && entry.is_apply() && owners::owns(entry, &["spec", "chartRef"])
+                own && entry.is_apply() && owners::owns(entry, field)
             })
         };
         self.subject.operation == Operation::Update && applies()
     }
 
     /// What to do where only other managers hold on to `spec.chart`: the command that takes it away from whoever owns
-    /// it, and sets the `spec.chartRef` in its place.
+    /// it, and sets the `spec.chartRef` in its place. Where that command would be refused, what to correct first.
     ///
     /// A namespace that the manifest leaves out is left out here: it is filled in, and then belongs to nobody.
-    pub(super) fn switch_help(&self) -> String {
-        let mut reference = serde_json::Map::new();
-        if let Some(target) = self.target {
-            let fields = [("kind", target.kind), ("name", target.name), ("namespace", target.namespace)];
-            reference
-                .extend(fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value?)))));
+    pub(super) fn switch_help(&self, owner: &Owner<'_>) -> String {
+        let Some(target) = self.target else { return NO_COMMAND.to_owned() };
+        let text = |text: Option<&str>| text.map_or(Field::Absent, |text| Field::Set(text.to_owned().into()));
+        let patched = ChartRef {
+            kind: text(target.kind),
+            name: text(target.name),
+            namespace: text(target.namespace),
+            ..ChartRef::default()
+        };
+        if let Err(instead) = self.accepts(Field::Absent, Field::Set(patched)) {
+            return instead;
         }
-        let patch = json!([
+        let fields = [("kind", target.kind), ("name", target.name), ("namespace", target.namespace)];
+        let fields = fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value?))));
+        let reference: Value = fields.collect();
+        let command = self.patch_help(&json!([
             {"op": "remove", "path": "/spec/chart"},
             {"op": "add", "path": "/spec/chartRef", "value": reference},
-        ]);
-        let name = word(self.subject.name.unwrap_or("NAME"));
-        let namespace = word(self.subject.namespace.unwrap_or("NAMESPACE"));
-        let patch = word(&patch.to_string());
+        ]));
+        if !self.is_applier("kustomize-controller") {
+            return command;
+        }
+        // kustomize-controller v1.10: matched by the whole name, and before the dry run that fails.
+        let flag = format!("--override-manager-before-dry-run={}", word(owner.manager));
         format!(
-            "remove it with the following command, then apply again: \
-             kubectl patch helmrelease {name} -n {namespace} --type=json -p {patch}"
+            "let kustomize-controller (Flux 2.10 or newer) take over by {flag} until it has applied, or {command}"
         )
     }
+
+    /// The command that removes the leftovers of other managers by a JSON Patch. Judge it by [`Self::accepts`] before.
+    pub(super) fn patch_help(&self, patch: &Value) -> String {
+        let Subject { name: Some(name), namespace: Some(namespace), .. } = self.subject else {
+            return NO_COMMAND.to_owned();
+        };
+        format!(
+            "remove it with the following command, then apply again: \
+             kubectl patch helmrelease {} -n {} --type=json -p {}",
+            word(name),
+            word(namespace),
+            word(&patch.to_string())
+        )
+    }
+
+    /// Whether a command that patches the stored release to this chart and chartRef would be allowed, judged as the update of
+    /// a client that only patches. If not, what to do instead of it.
+    pub(super) fn accepts(
+        &self,
+        chart: Field<Chart<'_>>,
+        chart_ref: Field<ChartRef<'_>>,
+    ) -> Result<(), String> {
+        let Some(old) = self.subject.old.filter(|old| !old.chart().is_absent()) else {
+            return Err(NO_COMMAND.to_owned());
+        };
+        let mut patched = old.clone();
+        let Field::Set(spec) = &mut patched.spec else { return Err(NO_COMMAND.to_owned()) };
+        (spec.chart, spec.chart_ref) = (chart, chart_ref);
+        (spec.chart_is_null, spec.chart_ref_is_null) = (false, false);
+        // kubectl patches at the version that the API server prefers.
+        let version = &self.installed.newest_schema().version;
+        patched.api_version = Field::Set(format!("{HELM_GROUP}/{version}").into());
+        let subject = Subject {
+            release: &patched,
+            old: Some(old),
+            operation: Operation::Update,
+            manager: Some("kubectl-patch"),
+            ..self.subject
+        };
+        let findings = super::evaluate(&Case::new(subject, self.settings, self.facts, self.installed));
+        let is_refused = |finding: &&Finding| {
+            let denies = self.settings.mode_of(finding.rule.id, Mode::Enforce) == Mode::Enforce;
+            finding.level == Level::Error && (denies || !finding.policy)
+        };
+        let mut rules: Vec<_> = findings.iter().filter(is_refused).map(|finding| finding.rule.id).collect();
+        rules.dedup();
+        if rules.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "first correct what {} reports; then apply again, and the message names the command that removes the rest.",
+            rules.join(" and ")
+        ))
+    }
+}
+
+/// Whether a chart is one that makes an OCIRepository: by its kind, or by a `url` alone. A kind in another spelling counts
+/// as its canonical one.
+pub fn is_inline(chart: &Chart<'_>) -> bool {
+    match chart.kind.text() {
+        Some(kind) if canonical_template_kind(kind).is_some() => {
+            canonical_template_kind(kind) == Some(OCI_REPOSITORY)
+        }
+        _ => chart.spec.set().is_some_and(|spec| {
+            spec.has(ChartField::Url) && !spec.has(ChartField::Chart) && !spec.has(ChartField::SourceRef)
+        }),
+    }
+}
+
+/// The canonical spelling of a kind that some Flux allows in `spec.chart.kind`, however its letters are cased.
+pub(super) fn canonical_template_kind(kind: &str) -> Option<&'static str> {
+    TEMPLATE_KINDS.iter().copied().find(|known| known.eq_ignore_ascii_case(kind))
 }
 
 /// A text as one word of a shell command: whoever pastes the command must not run what an object says.

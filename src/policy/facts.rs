@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
-use super::{Flux, Mode, Schema};
+use super::{FieldTree, Flux, Kubernetes, Mode, Schema};
 
 /// The names of objects of one kind, by namespace.
 pub type Names = HashMap<Box<str>, HashSet<Box<str>>>;
@@ -15,6 +15,10 @@ pub struct Facts {
     pub flux: Flux,
     /// The HelmRelease versions that the cluster serves, oldest first, once its CRD was read. The live CRD decides.
     pub helm_release: Option<Vec<Schema>>,
+    /// The fields that each of those versions has.
+    pub fields: BTreeMap<Box<str>, FieldTree>,
+    /// The version of the API server, where it is known. It changes texts, and never a patch.
+    pub kubernetes: Option<Kubernetes>,
     /// The versions of the source kinds that the cluster serves, newest first.
     ///
     /// `None` where no cluster is asked. Where one is, a kind that is missing is one that nothing is known about yet.
@@ -99,6 +103,14 @@ impl<'a> Installed<'a> {
         self.facts.source_versions.is_some()
     }
 
+    /// The first and the last Flux minor that serve the same versions; nothing where no known one does.
+    pub fn minors(self) -> Option<(Flux, Flux)> {
+        match self.flux {
+            Some(flux) => Some((flux, flux)),
+            None => Flux::that_serve(self.schemas),
+        }
+    }
+
     /// The Flux minor, where that and not the live CRD decides.
     pub fn flux(self) -> Option<Flux> {
         self.flux
@@ -130,6 +142,9 @@ mod tests {
         let installed = facts.serving("v2beta1");
         assert!(installed.schema("v2beta1").unwrap().chart_required);
         assert_eq!(installed.to_string(), "this cluster");
+        let flux = |minor: &str| minor.parse().unwrap();
+        assert_eq!(installed.minors(), Some((flux("2.4"), flux("2.6"))));
+        assert_eq!(Facts::of(flux("2.6")).serving("v2").minors(), Some((flux("2.6"), flux("2.6"))));
         assert_eq!(Facts::of("2.6".parse().unwrap()).serving("v2beta1").to_string(), "Flux 2.6");
     }
 

@@ -20,10 +20,15 @@ pub struct Finding {
     pub rule: &'static Rule,
     /// How bad it is, by the rule and then by the settings.
     pub level: Level,
-    /// Whether a denial is a matter of policy (403) and not of a malformed field (422).
+    /// Whether it is a matter of policy: the API server itself does not refuse such an object as Invalid (422). A cause of a
+    /// denial states this, and Flux with force deletes the live object for an Invalid alone.
     pub policy: bool,
+    /// Whether it denies by itself; else it only accompanies another finding that does.
+    pub denies_alone: bool,
     /// The field, as a JSON Pointer into the object.
     pub at: Cow<'static, str>,
+    /// The field of the source that spec.chartRef names, as a JSON Pointer into that object, where the source is at fault.
+    pub in_source: Option<&'static str>,
     /// What is wrong, in one line.
     pub what: String,
     /// Why that matters.
@@ -118,6 +123,11 @@ impl<'a> Findings<'a> {
         check(self);
     }
 
+    /// The errors so far for which the API server refuses the object as Invalid (422), unless something is patched before.
+    pub(super) fn invalid(&self) -> impl Iterator<Item = &Finding> {
+        self.all.iter().filter(|finding| finding.level == Level::Error && !finding.policy)
+    }
+
     pub(super) fn into_all(self) -> Vec<Finding> {
         self.all
     }
@@ -130,7 +140,9 @@ impl<'a> Findings<'a> {
             rule,
             level,
             policy: rule.policy,
+            denies_alone: true,
             at: at.into(),
+            in_source: None,
             what: what.into(),
             why: Cow::Borrowed(rule.why),
             help: Cow::Borrowed(rule.help),
@@ -155,9 +167,27 @@ impl Report<'_> {
         self
     }
 
+    /// Makes it a matter of policy where the rule is a matter of form, if so.
+    pub(super) fn policy_if(self, policy: bool) -> Self {
+        self.0.policy |= policy;
+        self
+    }
+
+    /// Makes it deny nothing by itself.
+    pub(super) fn beside_others(self) -> Self {
+        self.0.denies_alone = false;
+        self
+    }
+
     /// Keeps the level down, whatever the settings have chosen: for what no denial may depend on.
     pub(super) fn at_most(self, level: Level) -> Self {
         self.0.level = self.0.level.min(level);
+        self
+    }
+
+    /// Names the field of the source that is at fault.
+    pub(super) fn in_source(self, at: &'static str) -> Self {
+        self.0.in_source = Some(at);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use super::finding::{clip, quoted};
 use crate::{
-    helmrelease::{ManagedFields, leaves},
+    helmrelease::{Leaves, ManagedFields, Wanted, leaves},
     json::{Error, Kind, Raw},
 };
 
@@ -20,17 +20,10 @@ pub(super) struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    /// The fields in dotted form, such as `spec.chart.spec.version`. To put them into words takes longer than to find the
-    /// owner, and most rules only ask who it is.
-    pub(super) fn fields(&self) -> Vec<String> {
-        // `.` stands for the parent itself, beside the children that it holds.
-        let named = leaves(self.set, "").into_iter().filter(|leaf| !leaf.ends_with(".."));
-        let named = named.map(|leaf| format!("{}{}", self.path, leaf.replace(".f:", ".")));
-        let mut fields: Vec<String> = named.collect();
-        if fields.is_empty() {
-            fields.push(self.path.clone());
-        }
-        fields
+    /// The fields in dotted form, such as `spec.chart.spec.version`, of which `most` are named. Naming them takes longer
+    /// than finding the owner, and most rules only need the owner.
+    pub(super) fn fields(&self, most: usize, is_leaf: &dyn Fn(&str) -> bool) -> Leaves {
+        leaves(self.set, &self.path, Wanted { most, in_field_set: true, is_leaf })
     }
 
     /// Name and time, as a message tells them.
@@ -58,10 +51,16 @@ pub fn owns(entry: &ManagedFields<'_>, path: &[&str]) -> bool {
     !at(std::slice::from_ref(entry), path).is_empty()
 }
 
+/// How many fields of an owner are named in an audit: more than any schema has below `spec.chart`.
+const MOST_OWNED: usize = 256;
+
 /// The fields at or below `path` that an entry owns, in dotted form; none where it owns nothing there.
 pub fn fields_owned(entry: &ManagedFields<'_>, path: &[&str]) -> Vec<String> {
     let entries = std::slice::from_ref(entry);
-    at(entries, path).first().map(Owner::fields).unwrap_or_default()
+    let Some(owner) = at(entries, path).into_iter().next() else { return Vec::new() };
+    let fields = owner.fields(MOST_OWNED, &|_| true).named;
+    // An entry that owns only the parent does not show who owns its children.
+    if fields.is_empty() { vec![owner.path] } else { fields }
 }
 
 /// The part of a `fieldsV1` set at `path`; nothing if it does not reach there.
@@ -93,7 +92,7 @@ mod tests {
         let set = Reader::new(set.as_bytes()).skip().unwrap();
         let entry =
             ManagedFields { manager: Text::Set("a".into()), fields: Some(set), ..ManagedFields::default() };
-        at(&[entry], path).first().map(Owner::fields)
+        Some(fields_owned(&entry, path)).filter(|fields| !fields.is_empty())
     }
 
     const APPLIED: &str = r#"{"f:metadata":{"f:annotations":{"f:fluxcd.io/version":{}}},

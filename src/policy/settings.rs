@@ -41,6 +41,18 @@ pub enum Heal {
     All,
 }
 
+/// What `/mutate` does about entries of `metadata.managedFields` at an older version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OldEntries {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// It moves them to the version of the request, where the live CRD has every field that they name. Entries of other
+    /// managers that apply stay as they are until the CRD drops their version: they alone show what those managers apply.
+    Migrate,
+}
+
 /// Whether `spec.chartRef` may point into another namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,8 +107,15 @@ pub struct Settings {
     pub chart_ref: ChartRefSettings,
     /// Whether leftovers are removed.
     pub heal: Heal,
+    /// Whether entries of `metadata.managedFields` at an older version are moved.
+    pub managed_fields: OldEntries,
     /// Whether the annotation `chartgate.dev/exempt` is honoured.
     pub exemptions: bool,
+    /// The namespaces in which a release `chartgate` that installs chartgate is never judged.
+    pub installers: Vec<String>,
+    /// The address of a page with a heading for each rule, such as a copy of `docs/rules.md`: a denial names it in place of the
+    /// command that explains the rule.
+    pub docs: Option<String>,
 }
 
 // === impl Mode ===
@@ -152,6 +171,9 @@ impl Settings {
     /// drift, applies, and moves its managedFields entry to the new version.
     pub const VERSION_ANNOTATION: &str = "fluxcd.io/version";
 
+    /// The default namespaces of releases that install chartgate: Flux's own namespace, and that of the manifests.
+    pub const INSTALLERS: [&str; 2] = ["flux-system", "chartgate-system"];
+
     /// The mode of a namespace: what its label asks for, else the default.
     ///
     /// The label counts alone, so that a namespace can go ahead of a lax default as well as stay behind a strict one.
@@ -179,7 +201,10 @@ impl Default for Settings {
             annotations: BTreeMap::from([(Self::VERSION_ANNOTATION.to_owned(), AnnotationValue::ApiVersion)]),
             chart_ref: ChartRefSettings::default(),
             heal: Heal::default(),
+            managed_fields: OldEntries::default(),
             exemptions: false,
+            installers: Self::INSTALLERS.map(str::to_owned).to_vec(),
+            docs: None,
         }
     }
 }

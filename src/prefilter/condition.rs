@@ -7,6 +7,8 @@
 use std::fmt;
 
 use super::Prefilter;
+use super::clause::{list, quoted};
+use crate::policy::Settings;
 
 /// The name of the condition where every release is to be seen that is judged at all.
 pub const OBSERVED: &str = "to-be-judged";
@@ -30,16 +32,31 @@ const CHANGED: &str = "\
 // change here: the schema judges that one.)
 (oldObject == null || object.metadata.?generation != oldObject.metadata.?generation)";
 
-/// What neither of them may hold up. Namespace and name are fixed, as in all manifests.
-const PASSED: &str = "\
+/// The namespace that the manifests install chartgate into, fixed as in all of them.
+const INSTALLED_IN: &str = "chartgate-system";
+
+/// The requests that neither webhook may block. `installers` are the namespaces in which a release may install chartgate.
+fn passed(installers: &[String]) -> String {
+    let deletion = "\
 !(has(object.metadata) && type(object.metadata) == map && (
   // Flux removes its finalizer with an UPDATE; answering it late, or not, would only keep the release longer.
-  has(object.metadata.deletionTimestamp) && type(object.metadata.deletionTimestamp) == string ||
-  // The release that installs chartgate may live in any namespace, and must apply while chartgate is away.
-  has(object.metadata.name) && object.metadata.name == 'chartgate' &&
+  has(object.metadata.deletionTimestamp) && type(object.metadata.deletionTimestamp) == string";
+    if installers.is_empty() {
+        return format!("{deletion}\n))");
+    }
+    let installers = list(installers.iter().map(String::as_str));
+    let installed_in = quoted(INSTALLED_IN);
+    format!(
+        "\
+{deletion} ||
+  // The release that installs chartgate must apply while chartgate is away. In a namespace that is not listed here, one of
+  // that name is judged as any other.
+  has(object.metadata.name) && object.metadata.name == 'chartgate' && request.namespace in {installers} &&
   (has(object.spec) && type(object.spec) == map && has(object.spec.targetNamespace) ? object.spec.targetNamespace :
-    has(object.metadata.namespace) ? object.metadata.namespace : '') == 'chartgate-system'
-))";
+    request.namespace) == {installed_in}
+))"
+    )
+}
 
 // === impl Webhook ===
 
@@ -57,20 +74,20 @@ impl Webhook {
 
     /// The condition with a prefilter.
     pub fn condition(self, prefilter: &Prefilter) -> String {
-        self.joined(Some(prefilter.to_string()))
+        self.joined(Some(prefilter.to_string()), &prefilter.installers)
     }
 
     /// The condition without one: whatever is judged at all is seen.
-    pub fn observing(self) -> String {
-        self.joined(None)
+    pub fn observing(self, settings: &Settings) -> String {
+        self.joined(None, &settings.installers)
     }
 
-    fn joined(self, prefilter: Option<String>) -> String {
+    fn joined(self, prefilter: Option<String>, installers: &[String]) -> String {
         let changed = match self {
             Self::Mutate => None,
             Self::Validate => Some(CHANGED.to_owned()),
         };
-        let parts = changed.into_iter().chain(prefilter).chain([PASSED.to_owned()]);
+        let parts = changed.into_iter().chain(prefilter).chain([passed(installers)]);
         parts.collect::<Vec<_>>().join(" &&\n")
     }
 }

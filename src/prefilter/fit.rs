@@ -14,9 +14,9 @@ pub struct Right {
 pub enum Fit {
     /// There is no prefilter among them: every release is seen.
     Absent,
-    /// Whatever it leaves out, no rule has a word about.
+    /// It leaves out nothing in which a rule finds something.
     Fits,
-    /// It was written for something else, so that a release may be left out that a rule has a word about.
+    /// It was written for something else, so that it may leave out a release in which a rule finds something.
     Mismatch,
 }
 
@@ -164,6 +164,8 @@ mod tests {
         let mut strict = settings.clone();
         strict.chart_ref.cross_namespace = CrossNamespace::Deny;
         assert_eq!(fit(&default, &strict, &live("2.9")), Fit::Mismatch);
+        let elsewhere = Settings { installers: vec!["flux".to_owned()], ..settings.clone() };
+        assert_eq!(fit(&default, &elsewhere, &live("2.9")), Fit::Mismatch);
         let mut other = settings.clone();
         other.annotations =
             [("example.org/version".to_owned(), settings.annotations["fluxcd.io/version"])].into();
@@ -190,7 +192,7 @@ mod tests {
     fn the_one_without_a_prefilter_counts_as_none() {
         for webhook in Webhook::ALL {
             let right = Right::of(webhook, &Settings::default(), &Facts::default());
-            assert_eq!(right.compare([(OBSERVED, &*webhook.observing())]), Fit::Absent);
+            assert_eq!(right.compare([(OBSERVED, &*webhook.observing(&Settings::default()))]), Fit::Absent);
         }
     }
 

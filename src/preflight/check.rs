@@ -1,8 +1,13 @@
 //! `chartgate check`: repositories, judged as clusters will see them.
 
+mod builds;
+mod contents;
 mod fingerprint;
+mod groups;
+mod proof;
 mod relations;
 mod release;
+mod sources;
 mod unread;
 
 use std::collections::BTreeMap;
@@ -15,11 +20,12 @@ use super::files::Files;
 use super::fix::{self, Fix};
 use super::ignores::{self, Ignore};
 use crate::policy::{Facts, Settings};
+use crate::render::Tree;
 use crate::render::ends::{self, EndKind, Rendered};
-use crate::render::{Note, Tree};
-use crate::report::rule::{NOT_JUDGED, UNUSED_IGNORE};
+use crate::report::rule::{UNREADABLE, UNUSED_IGNORE};
 use crate::report::{Diagnostic, Excerpts as _, Grade, Judged, Location, Report, Summary, find_rule};
 use crate::yaml::{Lines, Span};
+use builds::Builds;
 use relations::Relations;
 
 /// How many files a thread takes at a time: few enough that none has much left when the others are done.
@@ -57,30 +63,40 @@ pub struct Checked<'a> {
 /// Renders what was collected and judges every HelmRelease that comes out.
 pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a> {
     let files = Files::of(collected);
-    let tree = Files::tree(collected);
+    let mut tree = Files::tree(collected);
     read(&tree);
+    let named = collected.complete(&tree);
+    Files::complete(&mut tree, named);
     // Each has parts that only one thread can do; meanwhile another one does the next.
-    let (rendered, (unread, comments)) = rayon::join(
+    let (rendered, (mut unread, comments)) = rayon::join(
         || ends::all(&tree, &collected.repositories),
         || (unread::all(collected, &tree), comments(&tree)),
     );
+    unread.extend(unread::named(collected, &tree));
     let relations = Relations::of(&rendered, collected.has_folders, criteria);
-    let (mut found, ((of_sources, parts), (not_rendered, judged))) = rayon::join(
+    let (mut found, ((of_sources, parts), (builds, judged))) = rayon::join(
         || release::judge_all(&rendered, &relations, criteria, &files),
         || {
             rayon::join(
-                || (relations.diagnostics(&rendered), release::parts(&rendered)),
-                || (not_rendered(&rendered), judged(&rendered)),
+                || {
+                    let mut of_sources = relations.diagnostics(&rendered);
+                    of_sources.extend(sources::versions(&rendered, criteria, &files));
+                    of_sources.extend(groups::others(&tree));
+                    (of_sources, release::parts(&rendered))
+                },
+                || (builds::of(&rendered, &unread, &tree), judged(&rendered)),
             )
         },
     );
+    let Builds { failures, not_rendered } = builds;
     let places = not_rendered.len() + unread.templates.len() + parts.len();
-    let is_partial = !unread.faults.is_empty();
-    found.reserve_exact(unread.faults.len() + of_sources.len() + places);
+    let is_partial = unread.faults.iter().any(|fault| fault.rule == UNREADABLE);
+    found.reserve_exact(unread.faults.len() + of_sources.len() + failures.len() + places);
     found.extend(unread.faults);
     found.extend(of_sources);
     // They are many, and made where they stay.
-    found.par_extend(not_rendered.into_par_iter().map(left_out));
+    found.par_extend(failures.into_par_iter().map(|failure| builds::failure(failure, &files)));
+    found.par_extend(not_rendered.into_par_iter().map(builds::left_out));
     found.extend(unread.templates.into_iter().chain(parts));
 
     let mut ignored = keep_quiet(&mut found, comments, &tree);
@@ -94,7 +110,7 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
     }
     let (releases, unreached) = counted(&rendered);
     let summary =
-        Summary { files: collected.sources.len(), releases, unreached, not_judged: places, ignored };
+        Summary { files: collected.files().len(), releases, unreached, not_judged: places, ignored };
     let report = Report { diagnostics: found, judged, summary };
     // Both die with the process: to free them piece by piece takes a tenth of all the time.
     std::mem::forget((rendered, tree));
@@ -106,18 +122,23 @@ impl Checked<'_> {
     pub fn fixes(&self) -> Vec<Fix> {
         let fixes = self.report.diagnostics.iter().filter_map(|diagnostic| {
             let fix = diagnostic.fix.as_ref()?;
-            let name = match &diagnostic.object {
-                Some(object) => format!("{} of {object}", diagnostic.rule),
-                None => diagnostic.rule.to_owned(),
-            };
-            Some(Fix { name, edits: fix.edits.clone() })
+            let (edits, fields) = (fix.edits.clone(), fix.fields.clone());
+            Some(Fix { name: name_of(diagnostic), edits, object: diagnostic.object.clone(), fields })
         });
         fixes.collect()
     }
 
-    /// What `--fix` would make of the files.
+    /// What `--fix` would make of the files: what is proven to build as before, and to change nothing but what is meant.
     pub fn plan(&self) -> fix::Plan {
-        fix::plan(&self.fixes(), &self.files)
+        proof::proven(&self.fixes(), &self.files)
+    }
+
+    /// The findings whose fix is known and cannot be made here, each in one line with the reason.
+    pub fn unfixed(&self) -> impl Iterator<Item = String> {
+        self.report.diagnostics.iter().filter_map(|diagnostic| {
+            let reason = diagnostic.unfixed.as_ref()?;
+            Some(format!("{}: {reason}", name_of(diagnostic)))
+        })
     }
 
     /// The worst that was found.
@@ -126,28 +147,20 @@ impl Checked<'_> {
     }
 }
 
-/// Reads all files, which most of the time goes into; whoever needs a document later finds it read.
+/// What a finding is called where its fix is refused.
+fn name_of(diagnostic: &Diagnostic) -> String {
+    match &diagnostic.object {
+        Some(object) => format!("{} of {object}", diagnostic.rule),
+        None => diagnostic.rule.to_owned(),
+    }
+}
+
+/// Reads all files that count by themselves, which takes most of the time; later they are read already.
 fn read(tree: &Tree<'_>) {
-    let (long, short): (Vec<_>, Vec<_>) = tree.files().iter().partition(|file| file.text.len() > LONG);
+    let files = tree.files().iter().filter(|file| file.stands_alone());
+    let (long, short): (Vec<_>, Vec<_>) = files.partition(|file| file.text.len() > LONG);
     let long = long.into_par_iter().with_max_len(1);
     long.chain(short.into_par_iter().with_max_len(MOST_AT_ONCE)).for_each(|file| _ = file.documents());
-}
-
-/// The places that could not be rendered, each once.
-fn not_rendered<'r>(rendered: &'r Rendered<'_>) -> Vec<&'r Note> {
-    let of_ends = rendered.ends.iter().flat_map(|end| &end.notes);
-    let mut notes: Vec<_> = rendered.notes.iter().chain(of_ends).collect();
-    notes.par_sort_unstable();
-    notes.dedup();
-    notes
-}
-
-fn left_out(note: &Note) -> Diagnostic {
-    Diagnostic {
-        what: note.message.clone(),
-        location: Some(note.at.into()),
-        ..plain(NOT_JUDGED, Grade::Note)
-    }
 }
 
 /// A finding of a rule about reading and rendering, in the rule's own words.
@@ -158,7 +171,8 @@ fn plain(rule: &'static str, grade: Grade) -> Diagnostic {
 
 /// The comments that ask to keep quiet, for each file that has some.
 fn comments<'a>(tree: &Tree<'a>) -> Vec<(u32, Vec<Ignore<'a>>)> {
-    let comments = tree.files().par_iter().map(|file| (file.id, ignores::of(file.text)));
+    let files = tree.files().par_iter().filter(|file| file.stands_alone());
+    let comments = files.map(|file| (file.id, ignores::of(file.text)));
     comments.filter(|(_, comments)| !comments.is_empty()).collect()
 }
 

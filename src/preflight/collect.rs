@@ -1,18 +1,21 @@
 //! Reads the files of repositories: which there are, and what is in those that can matter.
 
+mod named;
 mod relevance;
+
+pub(super) use named::Named;
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::render::KUSTOMIZATIONS;
+use crate::render::{Counts, KUSTOMIZATIONS, Tree, is_kustomization};
 
 /// The path that stands for the standard input.
 pub const STDIN: &str = "-";
@@ -31,6 +34,12 @@ pub struct Collected {
     pub repositories: Vec<String>,
     /// Whether a folder was read, so that what belongs together can be there.
     pub has_folders: bool,
+    /// The folders, as keys, also those in which nothing is read.
+    pub folders: Vec<String>,
+    /// What kustomizations name besides, once that is known.
+    pub(super) named: OnceLock<Named>,
+    /// The folder that all keys are below.
+    top: PathBuf,
 }
 
 /// One file.
@@ -38,8 +47,10 @@ pub struct Collected {
 pub struct Source {
     /// Its path as the user would type it.
     pub path: Box<str>,
-    /// Its text; empty if nothing in it can matter.
+    /// Its text.
     pub text: Box<str>,
+    /// How far what is in it counts.
+    pub counts: Counts,
     key: Key,
 }
 
@@ -73,6 +84,12 @@ pub enum Why {
         /// The offset of the first byte that is none.
         at: usize,
     },
+    /// It begins as UTF-16 does, and is none.
+    #[error("is no UTF-16 from byte {at} on, as its first two bytes say; save it as UTF-8")]
+    Utf16 {
+        /// The offset of the first byte that is none.
+        at: usize,
+    },
     /// It holds bytes that no text has.
     #[error("is a binary file")]
     Binary,
@@ -82,6 +99,12 @@ pub enum Why {
         /// Its length.
         bytes: u64,
     },
+    /// It has no length, and does not end where a manifest would.
+    #[error("has more than {MAX_BYTES} bytes, which no manifest has")]
+    Endless,
+    /// A pipe, a socket or a device in a folder: to open one may wait forever.
+    #[error("is no regular file")]
+    Special,
 }
 
 /// A path that was asked for cannot be looked at.
@@ -97,7 +120,7 @@ pub struct NoSuchPath {
 /// What is told of a file while many are read.
 pub type Progress<'p> = &'p (dyn Fn(&str) + Sync);
 
-/// Reads files and folders. Of folders, what ripgrep would search: nothing hidden, nothing that git ignores.
+/// Reads files and folders. Of folders, what ripgrep would search: nothing hidden, nothing that git or source-controller ignores.
 pub fn collect(paths: &[PathBuf], progress: Progress<'_>) -> Result<Collected, NoSuchPath> {
     let mut given = Vec::new();
     for path in paths.iter().filter(|path| *path != Path::new(STDIN)) {
@@ -105,8 +128,8 @@ pub fn collect(paths: &[PathBuf], progress: Progress<'_>) -> Result<Collected, N
         given.push(Given { shown: path.clone(), is_folder: absolute.is_dir(), absolute });
     }
     let top = common(&given);
-    let found =
-        Mutex::new(Collected { has_folders: given.iter().any(|it| it.is_folder), ..Collected::default() });
+    let has_folders = given.iter().any(|it| it.is_folder);
+    let found = Mutex::new(Collected { has_folders, top: top.clone(), ..Collected::default() });
     for given in &given {
         if given.is_folder {
             walk(given, &top, &found, progress);
@@ -118,7 +141,7 @@ pub fn collect(paths: &[PathBuf], progress: Progress<'_>) -> Result<Collected, N
     if paths.iter().any(|path| path == Path::new(STDIN)) {
         let mut bytes = Vec::new();
         let read = io::stdin().lock().read_to_end(&mut bytes).map_err(Why::from).and_then(|_| text_of(bytes));
-        let read = read.map(|text| if matters(STDIN, &text) { text } else { String::new() });
+        let read = read.map(|text| (counts(STDIN, &text), text));
         collected.add(STDIN, "<stdin>".to_owned(), read);
     }
     collected.sources.par_sort_by(|one, other| one.key().cmp(other.key()));
@@ -154,6 +177,8 @@ fn walk(given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<
     let inside = absolute.clone();
     let walker = WalkBuilder::new(absolute)
         .follow_links(true)
+        // What source-controller leaves out of an artifact no cluster sees. The syntax and the precedence are those of .gitignore.
+        .add_custom_ignore_filename(".sourceignore")
         // A link may lead out of what was asked for, and is not followed there.
         .filter_entry(move |entry| {
             !entry.path_is_symlink() || entry.path().canonicalize().is_ok_and(|it| it.starts_with(&inside))
@@ -180,9 +205,12 @@ fn visit(
 ) {
     let path = entry.path();
     if entry.file_type().is_some_and(|kind| kind.is_dir()) {
-        if path.join(".git").exists() {
-            found.lock().expect("no reader panics").repositories.push(key_of(path, top));
+        let (key, is_repository) = (key_of(path, top), path.join(".git").exists());
+        let mut found = found.lock().expect("no reader panics");
+        if is_repository {
+            found.repositories.push(key.clone());
         }
+        found.folders.push(key);
         return;
     }
     let is_kustomization = KUSTOMIZATIONS.iter().any(|name| entry.file_name() == *name);
@@ -196,7 +224,11 @@ fn visit(
     let shown = if shown == Path::new(".") { below.to_owned() } else { shown.join(below) };
     let shown = shown.display().to_string();
     progress(&shown);
-    take(path, shown, top, found);
+    if entry.file_type().is_some_and(|kind| kind.is_file()) {
+        take(path, shown, top, found);
+    } else {
+        found.lock().expect("no reader panics").add(&key_of(path, top), shown, Err(Why::Special));
+    }
 }
 
 fn refused(error: ignore::Error, found: &Mutex<Collected>) {
@@ -223,7 +255,7 @@ fn refused(error: ignore::Error, found: &Mutex<Collected>) {
 fn take(path: &Path, shown: String, top: &Path, found: &Mutex<Collected>) {
     let key = key_of(path, top);
     // All that takes long is done before the others have to wait.
-    let read = read(path).map(|text| if matters(&key, &text) { text } else { String::new() });
+    let read = read(path).map(|text| (counts(&key, &text), text));
     found.lock().expect("no reader panics").add(&key, shown, read);
 }
 
@@ -233,25 +265,50 @@ fn read(path: &Path) -> Result<String, Why> {
     if length > MAX_BYTES {
         return Err(Why::TooLong { bytes: length });
     }
-    // To the end, wherever that is by now, and without asking once more how long it is.
+    // To the end, wherever that is by now, and without asking once more how long it is. A pipe or a device that was asked for has
+    // no length.
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    file.take(u64::MAX).read_to_end(&mut bytes)?;
-    text_of(bytes)
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES { Err(Why::Endless) } else { text_of(bytes) }
 }
 
-/// Whether what is in a file can decide about a HelmRelease.
-fn matters(key: &str, text: &str) -> bool {
-    let name = key.rsplit('/').next().unwrap_or_default();
+/// How far what is in a file counts, by whether it can decide about a HelmRelease.
+fn counts(key: &str, text: &str) -> Counts {
     // kustomize's own files need not say what they are.
-    KUSTOMIZATIONS.contains(&name) || relevance::can_decide(text)
+    let can_decide = is_kustomization(key) || relevance::can_decide(text);
+    if can_decide { Counts::Always } else { Counts::ByNames }
 }
 
 fn text_of(bytes: Vec<u8>) -> Result<String, Why> {
-    let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
-    if !is_utf16 && memchr::memchr(0, &bytes).is_some() {
+    if let Some(text) = of_utf16(&bytes) {
+        return text;
+    }
+    if memchr::memchr(0, &bytes).is_some() {
         return Err(Why::Binary);
     }
     String::from_utf8(bytes).map_err(|error| Why::Encoding { at: error.utf8_error().valid_up_to() })
+}
+
+/// The text of a file that begins with the byte order mark of UTF-16, which kustomize and kubectl read as well.
+fn of_utf16(bytes: &[u8]) -> Option<Result<String, Why>> {
+    let (order, rest): (fn([u8; 2]) -> u16, _) = match bytes {
+        [0xff, 0xfe, rest @ ..] => (u16::from_le_bytes, rest),
+        [0xfe, 0xff, rest @ ..] => (u16::from_be_bytes, rest),
+        _ => return None,
+    };
+    let units = rest.chunks(2).map(|unit| match unit {
+        [first, second] => order([*first, *second]),
+        // Half a character is none.
+        _ => 0xd800,
+    });
+    let mut text = String::with_capacity(rest.len() / 2);
+    let mut at = 2;
+    for character in char::decode_utf16(units) {
+        let Ok(character) = character else { return Some(Err(Why::Utf16 { at })) };
+        at += 2 * character.len_utf16();
+        text.push(character);
+    }
+    Some(Ok(text))
 }
 
 /// The path of a file below `top`, with `/` between its parts.
@@ -272,12 +329,12 @@ fn key_of(path: &Path, top: &Path) -> String {
 // === impl Source ===
 
 impl Source {
-    fn of(key: &str, path: String, text: String) -> Self {
+    fn of(key: &str, path: String, counts: Counts, text: String) -> Self {
         let key = match path.strip_suffix(key) {
             Some(before) => Key::EndOfPath(before.len()),
             None => Key::Own(key.into()),
         };
-        Self { path: path.into(), text: text.into(), key }
+        Self { path: path.into(), text: text.into(), counts, key }
     }
 
     /// Its path below the folder that all paths have in common, with `/` between its parts.
@@ -292,9 +349,33 @@ impl Source {
 // === impl Collected ===
 
 impl Collected {
-    fn add(&mut self, key: &str, path: String, read: Result<String, Why>) {
+    /// Reads what the kustomizations of a tree of these files name and nobody has read; only once.
+    pub(super) fn complete(&self, tree: &Tree<'_>) -> &Named {
+        self.named.get_or_init(|| named::read(&self.top, self, tree))
+    }
+
+    /// All files that were read: those that were asked for, then those that kustomizations name besides.
+    pub fn files(&self) -> impl ExactSizeIterator<Item = &Source> {
+        let count = self.sources.len() + self.named.get().map_or(0, |named| named.sources.len());
+        (0..count).map(|index| self.file(index).expect("there are so many"))
+    }
+
+    /// One of them, by its number.
+    pub fn file(&self, index: usize) -> Option<&Source> {
+        match index.checked_sub(self.sources.len()) {
+            None => self.sources.get(index),
+            Some(index) => self.named.get()?.sources.get(index),
+        }
+    }
+
+    /// All files that could not be read, in the same order.
+    pub fn unread(&self) -> impl Iterator<Item = &Unreadable> {
+        self.unreadable.iter().chain(self.named.get().into_iter().flat_map(|named| &named.unreadable))
+    }
+
+    fn add(&mut self, key: &str, path: String, read: Result<(Counts, String), Why>) {
         match read {
-            Ok(text) => self.sources.push(Source::of(key, path, text)),
+            Ok((counts, text)) => self.sources.push(Source::of(key, path, counts, text)),
             Err(why) => self.unreadable.push(Unreadable { path, why }),
         }
     }
@@ -337,6 +418,9 @@ mod tests {
         write(root, ".git/config", "");
         write(root, ".gitignore", "skipped\n");
         assert_eq!(keys(&[root]), ["a.yaml", "b/Kustomization", "b/c.yml", "b/d.json"]);
+        write(root, ".sourceignore", "/b/*\n!/b/c.yml\n");
+        assert_eq!(keys(&[root]), ["a.yaml", "b/c.yml"]);
+        fs::remove_file(root.join(".sourceignore")).unwrap();
         assert_eq!(
             keys(&[&root.join("e.txt"), &root.join("b")]),
             ["b/Kustomization", "b/c.yml", "b/d.json", "e.txt"]
@@ -347,13 +431,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_matter_is_there_without_its_text() {
+    fn tells_what_matters_by_itself() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "service.yaml", "kind: Service\n");
         write(folder.path(), "kustomization.yaml", "resources: []\n");
         let collected = collect(&[folder.path().to_owned()], &|_| {}).unwrap();
-        let texts: Vec<_> = collected.sources.iter().map(|source| &*source.text).collect();
-        assert_eq!(texts, ["resources: []\n", ""]);
+        let sources: Vec<_> = collected.sources.iter().map(|source| (&*source.text, source.counts)).collect();
+        assert_eq!(sources, [("resources: []\n", Counts::Always), ("kind: Service\n", Counts::ByNames)]);
     }
 
     #[test]
@@ -376,11 +460,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "binary.yaml", b"\x7fELF\0\0");
         write(folder.path(), "latin.yaml", b"a: \xe4\n");
-        write(folder.path(), "wide.yaml", b"\xff\xfea\0:\0");
+        write(folder.path(), "wide.yaml", b"\xff\xfea\0:\0x");
         let collected = collect(&[folder.path().to_owned()], &|_| {}).unwrap();
         let why: Vec<_> = collected.unreadable.iter().map(|it| it.why.to_string()).collect();
         let utf8 = |at| format!("is no UTF-8 from byte {at} on; save it as UTF-8");
-        assert_eq!(why, ["is a binary file".to_owned(), utf8(3), utf8(0)]);
+        let utf16 = "is no UTF-16 from byte 6 on, as its first two bytes say; save it as UTF-8".to_owned();
+        assert_eq!(why, ["is a binary file".to_owned(), utf8(3), utf16]);
+    }
+
+    #[test]
+    fn reads_utf_16_in_both_orders() {
+        let folder = tempfile::tempdir().unwrap();
+        let units = || "kind: HelmRelease # \u{1d11e}\n".encode_utf16();
+        let little: Vec<u8> = [0xff, 0xfe].into_iter().chain(units().flat_map(u16::to_le_bytes)).collect();
+        let big: Vec<u8> = [0xfe, 0xff].into_iter().chain(units().flat_map(u16::to_be_bytes)).collect();
+        write(folder.path(), "a.yaml", little);
+        write(folder.path(), "b.yaml", big);
+        let collected = collect(&[folder.path().to_owned()], &|_| {}).unwrap();
+        let texts: Vec<_> = collected.sources.iter().map(|source| &*source.text).collect();
+        assert_eq!(texts, ["kind: HelmRelease # \u{1d11e}\n"; 2]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The files of a check, by their numbers.
 
-use crate::preflight::collect::Collected;
+use std::collections::BTreeMap;
+
+use crate::preflight::collect::{Collected, Named};
 use crate::render::Tree;
 use crate::report::Excerpts;
 
@@ -14,22 +16,53 @@ impl<'a> Files<'a> {
         Self(collected)
     }
 
-    /// The tree in which the same files have the same numbers.
+    /// What was collected.
+    pub(super) fn collected(&self) -> &'a Collected {
+        self.0
+    }
+
+    /// The tree in which the same files have the same numbers, without what kustomizations name besides.
     pub(super) fn tree(collected: &'a Collected) -> Tree<'a> {
         let mut tree = Tree::of_what_decides();
-        tree.extend(collected.sources.iter().map(|source| (source.key(), &*source.text)));
+        tree.extend(collected.sources.iter().map(|source| (source.key(), &*source.text, source.counts)));
+        collected.folders.iter().for_each(|folder| tree.add_folder(folder));
+        tree
+    }
+
+    /// Adds what kustomizations name besides.
+    pub(super) fn complete(tree: &mut Tree<'a>, named: &'a Named) {
+        tree.extend(named.sources.iter().map(|source| (source.key(), &*source.text, source.counts)));
+        named.present.iter().for_each(|path| tree.add_unread(path));
+    }
+
+    /// The whole tree with other texts in some files.
+    pub(super) fn tree_with(collected: &'a Collected, texts: &BTreeMap<u32, &'a str>) -> Tree<'a> {
+        let mut tree = Tree::of_what_decides();
+        let mut number = 0;
+        tree.extend(collected.files().map(|source| {
+            let text = texts.get(&number).copied().unwrap_or(&source.text);
+            number += 1;
+            (source.key(), text, source.counts)
+        }));
+        collected.folders.iter().for_each(|folder| tree.add_folder(folder));
+        if let Some(named) = collected.named.get() {
+            named.present.iter().for_each(|path| tree.add_unread(path));
+        }
         tree
     }
 }
 
 impl Excerpts for Files<'_> {
     fn path(&self, file: u32) -> &str {
-        let Collected { sources, unreadable, .. } = self.0;
-        let behind = || unreadable.get((file as usize).checked_sub(sources.len())?).map(|file| &*file.path);
-        sources.get(file as usize).map(|source| &*source.path).or_else(behind).unwrap_or_default()
+        let file = file as usize;
+        let count = self.0.files().len();
+        match file.checked_sub(count) {
+            None => self.0.file(file).map_or("", |source| &*source.path),
+            Some(behind) => self.0.unread().nth(behind).map_or("", |file| &*file.path),
+        }
     }
 
     fn text(&self, file: u32) -> &str {
-        self.0.sources.get(file as usize).map_or("", |source| &source.text)
+        self.0.file(file as usize).map_or("", |source| &*source.text)
     }
 }

@@ -24,9 +24,9 @@ use thiserror::Error;
 use crate::report::{Edit, Excerpts};
 use crate::yaml::Node;
 
-pub use api_version::api_version;
+pub use api_version::{api_version, mended};
 pub use diff::unified;
-pub use finding::{Scope, fix};
+pub use finding::{Scope, fix, to_version};
 pub use plan::{Fix, Plan, Refused, Rewrite, plan};
 pub use write::{WriteError, write};
 

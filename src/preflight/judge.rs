@@ -2,14 +2,21 @@
 
 use crate::helmrelease::{Field, HelmRelease};
 use crate::json::Reader;
-use crate::policy::{self, Case, Facts, Finding, Mode, Operation, Settings, Subject};
+use crate::policy::{self, Case, Facts, Finding, Mode, OciRepository, Operation, Settings, Subject};
 use crate::render::flux::is_opaque;
 use crate::yaml::Node;
 
 /// Judges a HelmRelease as if it were created: what a field is filled in with later is not guessed.
 ///
-/// What /mutate fills in by itself and without a word is no finding here: nobody has to write it.
-pub(super) fn judge(object: &Node<'_>, settings: &Settings, facts: &Facts) -> Vec<Finding> {
+/// A field that /mutate fills in silently is no finding here: nobody has to write it. `source` is the OCIRepository that
+/// `spec.chartRef` names, where the files hold it; `forced_by` is the Flux Kustomization that applies it with `spec.force`.
+pub(super) fn judge(
+    object: &Node<'_>,
+    settings: &Settings,
+    facts: &Facts,
+    source: Option<&OciRepository>,
+    forced_by: Option<&str>,
+) -> Vec<Finding> {
     let mut json = Vec::with_capacity(512);
     write(object, &mut json);
     let Ok(Field::Set(release)) = HelmRelease::read(&mut Reader::new(&json)) else { return Vec::new() };
@@ -23,7 +30,10 @@ pub(super) fn judge(object: &Node<'_>, settings: &Settings, facts: &Facts) -> Ve
         manager: None,
     };
     // That a file names a version proves nothing about what is served.
-    let case = Case::new(subject, settings, facts, facts.serving(""));
+    let case = Case::new(subject, settings, facts, facts.serving(""))
+        .of_file()
+        .with_source(source)
+        .forced_by(forced_by);
     let mut findings = policy::evaluate(&case);
     findings.retain(|finding| is_said(finding, object, settings) && !depends_on_opaque(finding, object));
     findings

@@ -23,6 +23,7 @@ use roots::Roots;
 use tops::Tops;
 
 pub use objects::{Kind, Object};
+pub(crate) use objects::{expand, group_of};
 
 /// What the files of a tree come to.
 #[derive(Debug, Default)]
@@ -32,8 +33,6 @@ pub struct Rendered<'a> {
     pub ends: Vec<End<'a>>,
     /// What each file is used for, by its number.
     pub uses: Vec<Use>,
-    /// What was left out and belongs to no end.
-    pub notes: Vec<Note>,
 }
 
 /// Something that prints objects for a cluster.
@@ -45,6 +44,8 @@ pub struct End<'a> {
     pub path: String,
     /// The ways that lead to it, each from the top down to the end itself, which is its last step. Never empty.
     pub ways: Vec<Way>,
+    /// The display name of the Flux Kustomization that applies it with `spec.force`.
+    pub forced_by: Option<String>,
     /// The HelmReleases and sources that it prints, in the order in which it prints them.
     pub objects: Vec<Object<'a>>,
     /// What was left out of it, or read in another way than its author may think.
@@ -122,7 +123,7 @@ pub fn all<'a>(tree: &Tree<'a>, roots: &[String]) -> Rendered<'a> {
     let mut files: Vec<_> = unreached.filter_map(file_end).collect();
     files.sort_by(|one, other| one.path.cmp(&other.path));
     ends.extend(files);
-    Rendered { ends, uses, notes: Vec::new() }
+    Rendered { ends, uses }
 }
 
 /// Renders those of some kustomizations that nothing took part in yet.
@@ -134,17 +135,18 @@ fn follow_unreached(graph: &mut Graph<'_, '_, '_>, numbers: &[u32]) {
 
 /// A file as it stands, if it holds what is judged.
 fn file_end<'a>(file: &File<'a>) -> Option<End<'a>> {
-    if !objects::mentions(file.text) {
+    if !file.stands_alone() || !objects::mentions(file.text) {
         return None;
     }
     let documents = file.documents().iter().filter_map(|document| document.as_ref().ok());
-    let objects: Vec<_> = documents.flat_map(objects::expand).filter_map(Object::of).collect();
+    let objects: Vec<_> = documents.flat_map(expand).filter_map(Object::of).collect();
     let at = Span::new(file.id, 0, 0);
     let steps = vec![Step { name: file.path.to_owned(), at }];
     (!objects.is_empty()).then(|| End {
         kind: EndKind::File,
         path: file.path.to_owned(),
         ways: vec![Way { steps }],
+        forced_by: None,
         objects,
         notes: Vec::new(),
     })

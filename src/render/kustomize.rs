@@ -36,20 +36,25 @@ mod kustomization;
 mod labels;
 mod merge;
 mod metadata;
+mod names;
 mod patches;
 mod path;
 mod printing;
 mod reading;
 mod replacements;
 mod resource;
+mod spelling;
 mod target;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use engine::in_tree;
 pub use engine::{Build, Kustomize};
 pub use kustomization::{
-    Kustomization, Labels, Options, Patch, PatchSource, Replacement, ReplacementSource, ReplacementTarget,
-    Skipped, SourceId, Text,
+    Generator, Kustomization, Labels, Options, Patch, PatchSource, Replacement, ReplacementSource,
+    ReplacementTarget, Skipped, SourceId, Text,
 };
+pub use names::Names;
 pub use resource::{By, Id, Layer, Previous, Resource};
+pub use spelling::canonical;
 pub use target::{Pattern, Target};

@@ -1,9 +1,11 @@
 //! The files that are rendered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
-use crate::yaml::{self, Asked, Error, Node, Span};
+use memchr::memmem;
+
+use crate::yaml::{self, Asked, Error, Node, Reading, Span, Twice, Value};
 
 /// The names that kustomize looks for, the first one first.
 pub const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -25,7 +27,7 @@ const DECIDES: &[Asked] = &[
             "sourceRef",
         ],
     },
-    Asked { kind: "OCIRepository", field: "spec", keys: &["ref"] },
+    Asked { kind: "OCIRepository", field: "spec", keys: &["ref", "layerSelector"] },
     Asked { kind: "CustomResourceDefinition", field: "spec", keys: &[] },
 ];
 
@@ -37,6 +39,10 @@ pub struct Tree<'a> {
     by_path: HashMap<&'a str, u32>,
     /// The kustomization file of each folder that has one.
     kustomizations: HashMap<&'a str, usize>,
+    /// Folders that are there, also those without a file that is read.
+    folders: Vec<&'a str>,
+    /// The paths of files that are there and were not read.
+    unread: HashSet<&'a str>,
     /// The files in the order of their paths, once somebody asks.
     sorted: OnceLock<Vec<usize>>,
 }
@@ -50,11 +56,24 @@ pub struct File<'a> {
     pub text: &'a str,
     /// Its number in the tree, which is also the one in spans.
     pub id: u32,
+    /// How far what is in it counts.
+    pub counts: Counts,
     only_what_decides: bool,
     documents: OnceLock<Box<[Result<Node<'a>, Error>]>>,
 }
 
-/// Something that was left out, or read in another way than its author may think.
+/// How far what is in a file counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// Wherever it is.
+    Always,
+    /// Where something names the file: it is hidden, or ignored, or called otherwise than manifests are.
+    Named,
+    /// Where something names the file, and then the names of its objects alone: nothing in it can decide about a HelmRelease.
+    ByNames,
+}
+
+/// Something that is not rendered: because kustomize or Flux would refuse it, or because it is not known here what comes of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Note {
     /// Where it is asked for.
@@ -63,6 +82,26 @@ pub struct Note {
     pub reason: Reason,
     /// What it is and what follows, in one line.
     pub message: String,
+    /// What would put it right, where one scalar does.
+    pub mend: Option<Box<Mend>>,
+}
+
+/// A scalar that would put something right.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mend {
+    /// Where it stands.
+    pub at: Span,
+    /// What it says now.
+    pub old: String,
+    /// What it should say.
+    pub new: String,
+}
+
+impl Note {
+    /// One without a remedy.
+    pub fn new(at: Span, reason: Reason, message: impl Into<String>) -> Self {
+        Self { at, reason, message: message.into(), mend: None }
+    }
 }
 
 /// Why something is not rendered.
@@ -70,12 +109,27 @@ pub struct Note {
 pub enum Reason {
     /// It is not in the tree, but elsewhere: a URL, another repository, a folder above.
     Remote,
-    /// It should be in the tree, and is not.
+    /// It should be in the tree, and is not: the build fails.
     Missing,
+    /// Only the cluster knows it.
+    Unknown,
     /// It takes a plugin or a feature that is not rendered here and can change what is judged.
     Unsupported,
-    /// kustomize or Flux would refuse it.
+    /// kustomize or Flux refuses it: the build fails.
     Refused,
+    /// It is for nothing, and the build goes on without it.
+    Lost,
+    /// More is made of it than is rendered here.
+    TooMuch,
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// Whether the build fails, as opposed to being unknown here.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Missing | Self::Refused)
+    }
 }
 
 // === impl Tree ===
@@ -86,22 +140,26 @@ impl<'a> Tree<'a> {
         Self { only_what_decides: true, ..Self::default() }
     }
 
-    /// Adds files, as [`Self::add`] does.
-    pub fn extend(&mut self, files: impl ExactSizeIterator<Item = (&'a str, &'a str)>) {
+    /// Adds files, as [`Self::add`] does: their paths, their texts, and how far each counts.
+    pub fn extend(&mut self, files: impl ExactSizeIterator<Item = (&'a str, &'a str, Counts)>) {
         self.files.reserve(files.len());
         self.by_path.reserve(files.len());
-        for (path, text) in files {
-            self.add(path, text);
+        for (path, text, counts) in files {
+            self.add_one(path, text, counts);
         }
     }
 
     /// Adds a file. Of two at one path the first counts.
     pub fn add(&mut self, path: &'a str, text: &'a str) {
+        self.add_one(path, text, Counts::Always);
+    }
+
+    fn add_one(&mut self, path: &'a str, text: &'a str, counts: Counts) {
         let index = self.files.len();
         let id = u32::try_from(index).expect("there are fewer than four billion files");
         if *self.by_path.entry(path).or_insert(id) == id {
             let only_what_decides = self.only_what_decides;
-            self.files.push(File { path, text, id, only_what_decides, documents: OnceLock::new() });
+            self.files.push(File { path, text, id, counts, only_what_decides, documents: OnceLock::new() });
             self.sorted = OnceLock::new();
             let rank = |path: &str| KUSTOMIZATIONS.iter().position(|name| name_of(path) == *name);
             if let Some(own) = rank(path) {
@@ -111,6 +169,31 @@ impl<'a> Tree<'a> {
                 }
             }
         }
+    }
+
+    /// Tells that a folder is there, whether or not a file in it is read.
+    pub fn add_folder(&mut self, path: &'a str) {
+        self.folders.push(path);
+    }
+
+    /// The folders that were told.
+    pub(super) fn told_folders(&self) -> &[&'a str] {
+        &self.folders
+    }
+
+    /// Tells that a file is there that is not read.
+    pub fn add_unread(&mut self, path: &'a str) {
+        self.unread.insert(path);
+    }
+
+    /// Whether a file is there, read or not.
+    pub fn exists(&self, path: &str) -> bool {
+        self.by_path.contains_key(path) || self.unread.contains(path)
+    }
+
+    /// The kustomization files of all folders that have one.
+    pub fn kustomizations(&self) -> impl Iterator<Item = &File<'a>> {
+        self.kustomizations.values().map(|index| &self.files[*index])
     }
 
     /// The files, in the order in which they were added.
@@ -141,15 +224,29 @@ impl<'a> Tree<'a> {
         files.take_while(move |file| file.path.starts_with(&prefix))
     }
 
-    /// A list or map of an object that was passed over, read after all.
+    /// A list or map of an object that was passed over, read after all; `None`, where something was merged into it, or it stands in
+    /// YAML that stands in other YAML.
     pub fn whole(&self, elided: &Node<'a>) -> Option<Node<'a>> {
+        if matches!(elided.value, Value::Elided { is_patched: true, .. }) {
+            return None;
+        }
         let file = self.file_of(elided.at);
-        let is_it = |node: &Node<'a>| node.at.start() == elided.at.start() && node.kind() == elided.kind();
-        let mut documents = yaml::documents(file.text, file.id).into_iter().flatten();
-        documents.find_map(|document| {
-            let fields = document.entries().iter().flat_map(|field| field.value.entries());
-            fields.map(|entry| &entry.value).find(|value| is_it(value)).cloned()
-        })
+        let start = elided.at.start() as usize;
+        // Its document alone: a file may hold many.
+        let (before, behind) = file.text.split_at_checked(start)?;
+        let from = memmem::rfind(before.as_bytes(), b"\n---").map_or(0, |at| at + 1);
+        let to = memmem::find(behind.as_bytes(), b"\n---").map_or(file.text.len(), |at| start + at + 1);
+        let shift = u32::try_from(from).ok()?;
+        let is_it =
+            |node: &Node<'a>| node.at.start() + shift == elided.at.start() && node.kind() == elided.kind();
+        let documents = yaml::documents(&file.text[from..to], file.id);
+        let found = documents.iter().flatten().find_map(|document| {
+            let fields = document.entries().iter().map(|field| &field.value);
+            let below = document.entries().iter().flat_map(|field| field.value.entries());
+            fields.chain(below.map(|entry| &entry.value)).find(|value| is_it(value))
+        });
+        let place = |at: Span| Span::new(at.file(), at.start() + shift, at.end() + shift);
+        found.map(|node| node.moved(&place, &|text, _| text.clone()))
     }
 
     /// Whether there is a file below a folder.
@@ -166,12 +263,25 @@ impl<'a> Tree<'a> {
 // === impl File ===
 
 impl<'a> File<'a> {
+    /// Whether it counts where nothing names it.
+    pub fn stands_alone(&self) -> bool {
+        self.counts == Counts::Always
+    }
+
     /// Its documents, each for itself; read when first asked for.
     pub fn documents(&self) -> &[Result<Node<'a>, Error>] {
         self.documents.get_or_init(|| {
             let asked = if self.only_what_decides { DECIDES } else { &[] };
-            yaml::documents_as_asked(self.text, self.id, asked).into()
+            let twice = if is_kustomization(self.path) { Twice::LastWins } else { Twice::Refused };
+            // Of what counts only where something names it, nothing but the names does.
+            let only_names = self.only_what_decides && self.counts == Counts::ByNames;
+            yaml::documents_as(self.text, self.id, Reading { asked, twice, only_names }).into()
         })
+    }
+
+    /// Whether its documents were read, because it counts or something names it.
+    pub fn is_read(&self) -> bool {
+        self.documents.get().is_some()
     }
 
     /// The folder that it is in; empty at the top of the tree.
@@ -183,6 +293,11 @@ impl<'a> File<'a> {
 /// The folder of a path; empty at the top of the tree.
 pub fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// Whether a file is called as kustomize calls its own.
+pub fn is_kustomization(path: &str) -> bool {
+    KUSTOMIZATIONS.contains(&name_of(path))
 }
 
 /// The name of a file, without its folder.

@@ -53,6 +53,8 @@ pub struct Diagnostic {
     pub ways: Vec<Vec<String>>,
     /// What would put it right.
     pub fix: Option<SuggestedFix>,
+    /// Why there is no fix, where one is known that cannot be made here.
+    pub unfixed: Option<String>,
     /// What tells it from all others and stays the same while the lines around it move.
     pub fingerprint: String,
 }
@@ -102,6 +104,8 @@ pub struct SuggestedFix {
     pub what: String,
     /// The changes, which do not overlap.
     pub edits: Vec<Edit>,
+    /// The fields of the object that become others by it, as JSON pointers.
+    pub fields: Vec<String>,
 }
 
 /// A replacement of bytes.
@@ -190,6 +194,7 @@ impl Diagnostic {
             related: Vec::new(),
             ways: Vec::new(),
             fix: None,
+            unfixed: None,
             fingerprint: String::new(),
         }
     }

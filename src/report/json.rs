@@ -147,6 +147,7 @@ impl<'a> Finding<'a> {
             ways,
             fix,
             fingerprint,
+            unfixed: _,
         } = diagnostic;
         let related = related.iter().map(|Related { location, what }| RelatedRange {
             what,
@@ -195,7 +196,7 @@ impl<'a> Range<'a> {
 
 impl<'a> Change<'a> {
     fn of(fix: &'a SuggestedFix, places: &mut Places<'a>) -> Self {
-        let SuggestedFix { what, edits } = fix;
+        let SuggestedFix { what, edits, .. } = fix;
         let edits = edits
             .iter()
             .map(|Edit { span, text }| Replacement { location: Range::of(&places.of((*span).into())), text });

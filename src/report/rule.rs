@@ -22,6 +22,12 @@ pub struct RuleInfo {
 
 /// The file, or a part of it, could not be read.
 pub const UNREADABLE: &str = "unreadable";
+/// Something is called HelmRelease and is none of Flux.
+pub const OTHER_HELM_RELEASE: &str = "other-helm-release";
+/// kustomize or Flux refuses to build something.
+pub const BUILD_FAILS: &str = "build-fails";
+/// A patch is for nothing.
+pub const PATCH_LOST: &str = "patch-lost";
 /// Something could not be rendered, and so was not judged.
 pub const NOT_JUDGED: &str = "not-judged";
 /// An ignore comment ignores nothing.
@@ -30,11 +36,9 @@ pub const UNUSED_IGNORE: &str = "unused-ignore";
 pub const DUPLICATE_SOURCE: &str = "duplicate-source";
 /// Nobody refers to a HelmRepository.
 pub const UNUSED_HELM_REPOSITORY: &str = "unused-helm-repository";
-/// A tag promises another version than its chart has.
-pub const OCI_TAG_MISMATCH: &str = "oci-tag-mismatch";
 
 /// The rules about reading and rendering, of which admission knows nothing.
-static READING: [RuleInfo; 6] = [
+static READING: [RuleInfo; 8] = [
     RuleInfo {
         id: UNREADABLE,
         grade: Grade::Error,
@@ -44,11 +48,36 @@ static READING: [RuleInfo; 6] = [
         policy: None,
     },
     RuleInfo {
+        id: BUILD_FAILS,
+        grade: Grade::Error,
+        summary: "kustomize and kustomize-controller can build what leads to a HelmRelease.",
+        why: "of a Kustomization whose build fails Flux applies nothing: all that belongs to it stays as it was applied last.",
+        help: "correct it where the message points; kustomize build DIR stops at the same place.",
+        policy: None,
+    },
+    RuleInfo {
+        id: PATCH_LOST,
+        grade: Grade::Warning,
+        summary: "The target of each patch selects an object.",
+        why: "kustomize (5.8) goes on without a word where a target selects nothing, and what the patch sets is lost.",
+        help: "correct the target: group, version, kind, name and namespace are regular expressions that match as a whole and mind \
+               case. A version is best left out, since it changes with Flux.",
+        policy: None,
+    },
+    RuleInfo {
         id: NOT_JUDGED,
         grade: Grade::Note,
         summary: "What leads to a HelmRelease can be rendered from the files alone.",
         why: "remote bases, plugins and generated charts are not fetched or run, and nothing is guessed.",
         help: "render that part by other means and check the result: kustomize build DIR | chartgate check -",
+        policy: None,
+    },
+    RuleInfo {
+        id: OTHER_HELM_RELEASE,
+        grade: Grade::Warning,
+        summary: "What is called HelmRelease is of the API group helm.toolkit.fluxcd.io.",
+        why: "another group is another API: no controller of Flux 2 reads the object, and no rule of chartgate is about it.",
+        help: "set apiVersion: helm.toolkit.fluxcd.io/v2; a HelmRelease of the Helm Operator (helm.fluxcd.io) has other fields, too.",
         policy: None,
     },
     RuleInfo {
@@ -75,15 +104,6 @@ static READING: [RuleInfo; 6] = [
         why: "the move to chartRef often leaves the old repository behind, and source-controller goes on fetching its \
               index.",
         help: "remove the HelmRepository, unless something outside of these files refers to it.",
-        policy: None,
-    },
-    RuleInfo {
-        id: OCI_TAG_MISMATCH,
-        grade: Grade::Warning,
-        summary: "The tag of an OCIRepository, where it reads as a version, is the version of its chart.",
-        why: "helm-controller refuses a chart of another version than the tag says (artifact revision … does not \
-              match chart version …).",
-        help: "set spec.ref.tag of the OCIRepository to the version of the chart.",
         policy: None,
     },
 ];

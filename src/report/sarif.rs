@@ -227,7 +227,7 @@ fn region(place: &Place<'_>) -> Value {
 
 /// A fix, as the replacements in each file.
 fn change(fix: &SuggestedFix, places: &mut Places<'_>) -> Value {
-    let SuggestedFix { what, edits } = fix;
+    let SuggestedFix { what, edits, .. } = fix;
     let mut files = BTreeMap::<u32, (Value, Vec<Value>)>::new();
     for Edit { span, text } in edits {
         let place = places.of((*span).into());

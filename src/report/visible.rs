@@ -9,7 +9,19 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 
 /// A text with a sign in the place of each character that steers instead of being seen. It is one line.
 pub(super) fn visible(text: &str) -> String {
-    text.chars().map(visible_char).collect()
+    visible_chars(text).collect()
+}
+
+/// The characters of a text as [`visible`] shows them, one for one.
+pub(super) fn visible_chars(text: &str) -> impl Iterator<Item = char> {
+    let mut before = None;
+    let mut rest = text.chars();
+    std::iter::from_fn(move || {
+        let character = rest.next()?;
+        let joins = is_joiner(character) && shapes(before) && shapes(rest.clone().next());
+        before = Some(character);
+        Some(if joins { character } else { visible_char(character) })
+    })
 }
 
 /// The lines of a text, each as [`visible`] shows it.
@@ -24,9 +36,22 @@ pub(super) fn visible_char(character: char) -> char {
         control if control < ' ' => {
             char::from_u32(u32::from(control) + 0x2400).expect("the signs of the controls are in one row")
         }
-        hidden if is_hidden(hidden) => char::REPLACEMENT_CHARACTER,
+        hidden if is_hidden(hidden) || is_joiner(hidden) => char::REPLACEMENT_CHARACTER,
         seen => seen,
     }
+}
+
+/// U+200C and U+200D, which change the letters or emoji beside them in some scripts, and hide beside others.
+fn is_joiner(character: char) -> bool {
+    matches!(character, '\u{200c}' | '\u{200d}')
+}
+
+/// Whether a character may change beside a joiner. None of the scripts before Arabic (Latin, Greek, Cyrillic, Armenian,
+/// Hebrew) does; modifiers of emoji and variation selectors occur between the two that are joined.
+fn shapes(character: Option<char>) -> bool {
+    character.is_some_and(|character| {
+        character >= '\u{600}' && !is_joiner(character) && !(is_hidden(character) && character != '\u{fe0f}')
+    })
 }
 
 /// A line as XML or HTML, in a text or an attribute. What is not visible may not be in XML 1.0 either.
@@ -124,13 +149,18 @@ pub(super) fn script_json(json: &str) -> String {
     safe_json(json).replace('<', "\\u003c")
 }
 
-/// Whether a character above ASCII is not seen, but changes how others are: controls, line ends, what turns the
-/// direction of a text, marks without width that hide in names, tags, and what is no character at all.
+/// Whether a character above ASCII is not seen, but changes how others are, or hides in names: controls, line ends, characters
+/// that turn the direction of a text, noncharacters, and all of `Default_Ignorable_Code_Point` (Unicode 14.0,
+/// `DerivedCoreProperties.txt`; unassigned ones included) but the two joiners.
 fn is_hidden(character: char) -> bool {
     matches!(character,
-        '\u{80}'..='\u{9f}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
-        | '\u{e0000}'..='\u{e007f}')
+        '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{fdd0}'..='\u{fdef}'
+        // Default_Ignorable_Code_Point, in its order.
+        | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+        || u32::from(character) & 0xfffe == 0xfffe
 }
 
 #[cfg(test)]
@@ -145,14 +175,62 @@ mod tests {
 
     #[test]
     fn what_is_seen_stays() {
-        for text in ["", "zürich ⎈ 日本語 👩‍💻", "e\u{301}"] {
+        for text in ["", "zürich ⎈ 日本語 👩‍💻", "e\u{301}", "می‌خواهم", "क्‍ष"]
+        {
             assert_eq!(visible(text), text);
         }
     }
 
     #[test]
+    fn what_hides_in_a_name_is_shown_as_a_sign() {
+        let hidden = [
+            '\u{ad}',
+            '\u{34f}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{180e}',
+            '\u{180f}',
+            '\u{200b}',
+            '\u{2064}',
+            '\u{2065}',
+            '\u{3164}',
+            '\u{fe00}',
+            '\u{fe0f}',
+            '\u{ffa0}',
+            '\u{fff0}',
+            '\u{1bca0}',
+            '\u{1d173}',
+            '\u{e0000}',
+            '\u{e0041}',
+            '\u{e007f}',
+            '\u{e0100}',
+            '\u{e01ef}',
+            '\u{e0fff}',
+            '\u{fdd0}',
+            '\u{1fffe}',
+            '\u{10ffff}',
+        ];
+        for hidden in hidden {
+            assert_eq!(visible(&format!("pod{hidden}info")), "pod\u{fffd}info", "{hidden:?}");
+        }
+        for joined in
+            ["pod\u{200d}info", "под\u{200c}инфо", "\u{200d}", "日\u{200d}\u{200d}本", "日\u{200d}a"]
+        {
+            assert!(visible(joined).contains('\u{fffd}'), "{joined:?}");
+        }
+    }
+
+    #[test]
+    fn characters_are_shown_one_for_one() {
+        let text = "a\u{200d}b👩‍💻\u{ad}\n";
+        assert_eq!(visible_chars(text).count(), text.chars().count());
+    }
+
+    #[test]
     fn json_says_the_same_without_raw_controls() {
-        let text: String = ('\0'..='\u{2100}').chain("\u{feff}\u{e0041}😀".chars()).collect();
+        let text: String =
+            ('\0'..='\u{2100}').filter(|one| !is_joiner(*one)).chain("\u{feff}\u{e0041}😀".chars()).collect();
         let json = safe_json(&serde_json::to_string_pretty(&vec![&text]).unwrap());
         assert!(
             !json.chars().any(|character| character != '\n' && visible_char(character) != character),

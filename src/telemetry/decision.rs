@@ -1,9 +1,14 @@
 //! The one line that a decision leaves in the log.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use crate::admission::Record;
+
+/// The longest text that a request puts into a log line, in bytes: the longest name of an object, and an ellipsis. Any caller
+/// chooses these texts, and none may fill the log with one line.
+const MAX_TEXT: usize = 256;
 
 /// Logs one decision, at `info`; `took` is what judging took.
 pub fn log_decision(record: &Record<'_>, took: Duration) {
@@ -26,17 +31,27 @@ pub fn log_decision(record: &Record<'_>, took: Duration) {
         target: "chartgate::decision",
         decision = decision.as_str(),
         operation = operation.as_str(),
-        namespace = &**namespace,
-        name = &**name,
+        namespace = &*clipped(namespace),
+        name = &*clipped(name),
         rules = %rules(record),
         patched = %Joined(|| patched.iter().copied()),
-        user = &**user,
-        manager = manager.as_deref(),
+        user = &*clipped(user),
+        manager = manager.as_deref().map(clipped).as_deref(),
         dry_run,
         mode = mode.as_str(),
-        uid = &**uid,
+        uid = &*clipped(uid),
         microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
     );
+}
+
+/// The text, cut to the limit of a log line.
+pub(super) fn clipped(text: &str) -> Cow<'_, str> {
+    const ELLIPSIS: &str = "…";
+    if text.len() <= MAX_TEXT {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(MAX_TEXT - ELLIPSIS.len());
+    Cow::Owned(format!("{}{ELLIPSIS}", &text[..end]))
 }
 
 /// The rules that found something, with commas between them.
@@ -56,5 +71,19 @@ impl<F: Fn() -> I, I: Iterator<Item = &'static str>> fmt::Display for Joined<F> 
             f.write_str(id)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_a_request_takes_a_bounded_part_of_a_log_line() {
+        let name = "a".repeat(253);
+        assert_eq!(clipped(&name), name, "every name of an object fits");
+        let long = clipped(&"ä".repeat(1_000_000)).into_owned();
+        assert!(long.len() <= MAX_TEXT && long.len() > MAX_TEXT - 4, "{}", long.len());
+        assert!(long.ends_with("ä…"), "{long}");
     }
 }

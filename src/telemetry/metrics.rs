@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 
 use super::scans::Scans;
 use crate::admission::{Decision, Mode, Operation, Record};
+use crate::certs::ClientFailure;
 
 /// The media type of what [`Metrics::render`] returns.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -44,12 +45,17 @@ pub struct Metrics {
     /// One for each [`Asked`], in its order.
     certificate_failures: [Counter; Asked::ALL.len()],
     handshake_failures: Counter,
+    /// One for each [`ClientFailure`], in its order.
+    client_failures: [Counter; ClientFailure::ALL.len()],
+    client_ca_failures: Counter,
     connections: Gauge,
     lost_log_lines: Counter,
     config_loaded: Gauge,
     config_reload_failures: Counter,
     facts_synced: Family<FactLabels, Gauge>,
     prefilter_mismatch: Family<WebhookLabels, Gauge>,
+    fails_closed: Family<WebhookLabels, Gauge>,
+    misfits: Gauge,
     unknown_modes: Gauge,
     scans: Scans,
     events: Counter,
@@ -90,6 +96,8 @@ pub enum Asked {
     CaBundle,
     /// An event, to be written.
     Event,
+    /// The write that gives the webhook configuration the rules by which `/validate` is called.
+    Rules,
 }
 
 /// Why something that happened to an object is in no Event.
@@ -99,6 +107,8 @@ pub enum EventLoss {
     QueueFull,
     /// More happened in a while than may be written.
     RateLimited,
+    /// The API server has no such object: a forged review, or one of an object that has gone since.
+    UnknownObject,
     /// The API server did not take it.
     Failed,
 }
@@ -157,6 +167,7 @@ impl Metrics {
         let losses = Family::<ReasonLabels, Counter>::default();
         let rotations = Family::<PartLabels, Counter>::default();
         let failures = Family::<PartLabels, Counter>::default();
+        let clients = Family::<ReasonLabels, Counter>::default();
         let mut metrics = Self {
             registry: Registry::with_prefix("chartgate"),
             reviews: Family::default(),
@@ -175,12 +186,17 @@ impl Metrics {
             certificate_failures: Asked::ALL
                 .map(|asked| failures.get_or_create_owned(&PartLabels { part: asked.as_str() })),
             handshake_failures: Counter::default(),
+            client_failures: ClientFailure::ALL
+                .map(|failure| clients.get_or_create_owned(&ReasonLabels { reason: failure.as_str() })),
+            client_ca_failures: Counter::default(),
             connections: Gauge::default(),
             lost_log_lines: Counter::default(),
             config_loaded: Gauge::default(),
             config_reload_failures: Counter::default(),
             facts_synced: Family::default(),
             prefilter_mismatch: Family::default(),
+            fails_closed: Family::default(),
+            misfits: Gauge::default(),
             unknown_modes: Gauge::default(),
             scans: Scans::default(),
             events: Counter::default(),
@@ -192,6 +208,7 @@ impl Metrics {
         metrics.register_events(losses);
         metrics.register_process();
         metrics.register_shared_certificate(rotations, failures);
+        metrics.register_clients(clients);
         metrics.register_settings();
         metrics.register_facts();
         metrics.scans.register(&mut metrics.registry);
@@ -306,6 +323,20 @@ impl Metrics {
         );
     }
 
+    fn register_clients(&mut self, failures: Family<ReasonLabels, Counter>) {
+        let Self { registry, client_ca_failures, .. } = self;
+        registry.register(
+            "client_certificate_failures",
+            "Callers that were refused because of their client certificate, where --client-ca asks for one",
+            failures,
+        );
+        registry.register(
+            "client_ca_failures",
+            "Failed attempts to load the client CA; the one of before stays in force",
+            client_ca_failures.clone(),
+        );
+    }
+
     fn register_settings(&mut self) {
         let Self { registry, config_loaded, config_reload_failures, .. } = self;
         registry.register_with_unit(
@@ -322,7 +353,8 @@ impl Metrics {
     }
 
     fn register_facts(&mut self) {
-        let Self { registry, facts_synced, prefilter_mismatch, unknown_modes, .. } = self;
+        let Self { registry, facts_synced, prefilter_mismatch, fails_closed, misfits, unknown_modes, .. } =
+            self;
         registry.register(
             "facts_synced",
             "Whether what is known of the cluster is what it has now; at 0, older facts or the request alone decide",
@@ -332,6 +364,16 @@ impl Metrics {
             "prefilter_mismatch",
             "Whether the live matchCondition not-provably-clean was written for something else than the settings and the Flux in force",
             prefilter_mismatch.clone(),
+        );
+        registry.register(
+            "fails_closed",
+            "Whether the live webhook configuration refuses HelmReleases while no replica answers",
+            fails_closed.clone(),
+        );
+        registry.register(
+            "installation_misfits",
+            "Parts of the live webhook configurations that do not fit the namespace of this process",
+            misfits.clone(),
         );
         registry.register(
             "unknown_mode_namespaces",
@@ -423,6 +465,16 @@ impl Metrics {
         self.prefilter_mismatch.get_or_create(&WebhookLabels { webhook }).set(mismatches.into());
     }
 
+    /// Records whether the live configuration of a webhook refuses releases while no replica answers.
+    pub fn fails_closed(&self, webhook: &'static str, closed: bool) {
+        self.fails_closed.get_or_create(&WebhookLabels { webhook }).set(closed.into());
+    }
+
+    /// Records how many parts of the live configurations do not fit the namespace of this process.
+    pub fn installation_misfits(&self, count: usize) {
+        self.misfits.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// Notes how many namespaces ask for a mode in words that are none.
     pub fn namespaces_ask_for_unknown_modes(&self, count: usize) {
         self.unknown_modes.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -436,6 +488,16 @@ impl Metrics {
     /// Counts a handshake that came to nothing.
     pub fn handshake_failed(&self) {
         self.handshake_failures.inc();
+    }
+
+    /// Counts a caller that was refused because of its certificate.
+    pub fn client_refused(&self, failure: ClientFailure) {
+        self.client_failures[failure as usize].inc();
+    }
+
+    /// Counts a client CA that could not be loaded.
+    pub fn client_ca_failed(&self) {
+        self.client_ca_failures.inc();
     }
 
     /// The number of open connections, to be kept by whoever opens and closes them.
@@ -491,7 +553,7 @@ impl Part {
 
 impl Asked {
     /// All of them, in the order of the declaration.
-    pub const ALL: [Self; 3] = [Self::Secret, Self::CaBundle, Self::Event];
+    pub const ALL: [Self; 4] = [Self::Secret, Self::CaBundle, Self::Event, Self::Rules];
 
     /// The value of the label `part`.
     pub fn as_str(self) -> &'static str {
@@ -499,6 +561,7 @@ impl Asked {
             Self::Secret => "secret",
             Self::CaBundle => "ca_bundle",
             Self::Event => "event",
+            Self::Rules => "rules",
         }
     }
 }
@@ -526,13 +589,14 @@ impl Refusal {
 
 impl EventLoss {
     /// Every reason, in the order of the declaration.
-    pub const ALL: [Self; 3] = [Self::QueueFull, Self::RateLimited, Self::Failed];
+    pub const ALL: [Self; 4] = [Self::QueueFull, Self::RateLimited, Self::UnknownObject, Self::Failed];
 
     /// The value of the label `reason`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
             Self::RateLimited => "rate_limited",
+            Self::UnknownObject => "unknown_object",
             Self::Failed => "failed",
         }
     }

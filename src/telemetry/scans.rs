@@ -29,6 +29,7 @@ pub struct Scans {
     last: Optional<Gauge>,
     duration: Optional<Gauge<f64, AtomicU64>>,
     written: Counter,
+    refused: Optional<Gauge>,
     failures: Family<PartLabels, Counter>,
 }
 
@@ -76,7 +77,7 @@ struct PartLabels {
 
 impl Scans {
     pub(super) fn register(&self, registry: &mut Registry) {
-        let Self { interval, findings, releases, last, duration, written, failures } = self;
+        let Self { interval, findings, releases, last, duration, written, refused, failures } = self;
         for part in ScanPart::ALL {
             drop(failures.get_or_create(&PartLabels { part: part.as_str() }));
         }
@@ -112,6 +113,11 @@ impl Scans {
             "audit_report_writes",
             "Reports that this process wrote or deleted, as they had changed",
             written.clone(),
+        );
+        registry.register(
+            "audit_refused_reports",
+            "Namespaces whose report could not be written or deleted by the last scan, on the replica that scans",
+            refused.clone(),
         );
         registry.register(
             "audit_failures",
@@ -153,6 +159,12 @@ impl Scans {
         self.releases.clear();
         self.last.clear();
         self.duration.clear();
+        self.refused.clear();
+    }
+
+    /// Records how many namespaces refused their report.
+    pub fn refused_reports(&self, count: usize) {
+        self.refused.get_or_create(&[]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Counts a report that was written or deleted.

@@ -29,7 +29,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::decision::rules;
+use super::decision::{clipped, rules};
 use crate::admission::Record;
 
 /// The endpoint of traces alone, or of everything. Without either there are no traces.
@@ -93,7 +93,7 @@ impl Traces {
     /// Makes the span of a review that has just been judged; `took` is what judging took.
     pub fn reviewed(&self, record: &Record<'_>, took: Duration, origin: &Origin) {
         let end = SystemTime::now();
-        let text = |key: &'static str, value: &str| KeyValue::new(key, value.to_owned());
+        let text = |key: &'static str, value: &str| KeyValue::new(key, clipped(value).into_owned());
         let mut span = self
             .tracer
             .span_builder("review")

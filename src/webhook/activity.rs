@@ -21,6 +21,21 @@ pub(super) struct Activity {
     reading: AtomicBool,
     /// Milliseconds from `began` to the last change of the two above.
     changed: AtomicU64,
+    /// A request has been answered.
+    answered: AtomicBool,
+}
+
+/// The loss if a connection were closed, from nothing to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Worth {
+    /// There was no TLS handshake yet.
+    Handshaking,
+    /// No request was answered yet, and none is under way.
+    Unused,
+    /// Requests were answered, and none is under way.
+    Idle,
+    /// A request is under way.
+    Busy,
 }
 
 /// A request that is under way, until it is dropped.
@@ -51,6 +66,7 @@ impl Activity {
             under_way: AtomicUsize::new(0),
             reading: AtomicBool::new(false),
             changed: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
         }
     }
 
@@ -78,13 +94,29 @@ impl Activity {
         if self.under_way.load(Ordering::Relaxed) > 0 {
             return Due::Nothing;
         }
-        let changed = self.began + Duration::from_millis(self.changed.load(Ordering::Relaxed));
-        let waited = now.saturating_duration_since(changed);
+        let waited = self.waited(now);
         match self.reading.load(Ordering::Relaxed) {
             true if waited >= self.head => Due::Cut,
             false if waited >= self.idle => Due::Goodbye,
             _ => Due::Nothing,
         }
+    }
+
+    /// The loss if the connection were closed, and how long it has been at that level.
+    pub(super) fn worth(&self, now: Instant) -> (Worth, Duration) {
+        let worth = if self.under_way.load(Ordering::Relaxed) > 0 {
+            Worth::Busy
+        } else if self.answered.load(Ordering::Relaxed) {
+            Worth::Idle
+        } else {
+            Worth::Unused
+        };
+        (worth, self.waited(now))
+    }
+
+    fn waited(&self, now: Instant) -> Duration {
+        let changed = self.began + Duration::from_millis(self.changed.load(Ordering::Relaxed));
+        now.saturating_duration_since(changed)
     }
 
     fn note_change(&self) {
@@ -96,6 +128,7 @@ impl Activity {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.activity.note_change();
+        self.activity.answered.store(true, Ordering::Relaxed);
         self.activity.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,6 @@
 //! Who hears of a judged review, besides its caller. Nobody is waited for.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +29,8 @@ impl Audience {
         self.traces.as_ref().map(|_| Traces::origin(headers))
     }
 
-    /// Tells of one judged review; `took` is what judging took.
-    pub(super) fn tell(&self, record: Record<'_>, took: Duration, origin: Option<&Origin>) {
+    /// Notifies observers of one judged review that came from `peer`; `took` is the duration of judging.
+    pub(super) fn tell(&self, record: Record<'_>, took: Duration, peer: IpAddr, origin: Option<&Origin>) {
         let Self { metrics, events, traces } = self;
         metrics.reviewed(&record, took);
         log_decision(&record, took);
@@ -37,7 +38,7 @@ impl Audience {
             traces.reviewed(&record, took, origin);
         }
         if let (Some(events), Some(happening)) = (events, happening(record)) {
-            events.tell(happening);
+            events.tell(peer, happening);
         }
     }
 }
@@ -48,7 +49,7 @@ impl From<Arc<Metrics>> for Audience {
     }
 }
 
-/// What there is to tell those who look after the object.
+/// The report to the owners of the object. A creation has no object yet that the API server could confirm.
 fn happening(record: Record<'_>) -> Option<Happening> {
     let Record { namespace, name, incident, .. } = record;
     let Incident { kind, api_version, object, note } = incident?;
@@ -56,6 +57,6 @@ fn happening(record: Record<'_>) -> Option<Happening> {
         IncidentKind::Denied => Reason::Denied,
         IncidentKind::Healed => Reason::Healed,
     };
-    let (namespace, name) = (namespace.into_owned(), name.into_owned());
-    Some(Happening { reason, regarding: Regarding { api_version, namespace, name, uid: object }, note })
+    let (namespace, name, uid) = (namespace.into_owned(), name.into_owned(), object?);
+    Some(Happening { reason, regarding: Regarding { api_version, namespace, name, uid }, note })
 }

@@ -22,8 +22,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Due};
+use super::caller::Caller;
+use super::distrust::Distrust;
 use super::refusal::{Rest, refuse};
+use super::uncertified::Uncertified;
 use super::{Limits, Stage, reached};
+use crate::certs::ClientFailure;
 use crate::telemetry::Metrics;
 
 /// How long an HTTP/1.1 connection without a request stays open once the server drains. HTTP/1.1 has no word for
@@ -38,6 +42,20 @@ pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// its buffer.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Requests of one HTTP/2 connection at a time. RFC 9113 asks for no fewer than 100; a client of more opens another
+/// connection.
+const MAX_STREAMS: u32 = 100;
+
+/// Flow-control window of an HTTP/2 connection: as much as RFC 9113 starts with, and as HTTP/1.1 reads ahead. Over the
+/// millisecond through a cluster, that is 60 MB a second.
+const WINDOW_BYTES: u32 = 64 * 1024 - 1;
+
+/// [`MAX_HEAD_BYTES`] as HTTP/2 counts a head.
+const MAX_HEAD_LIST_BYTES: u32 = 16 * 1024;
+
+/// Maximum size of the answers of an HTTP/2 connection that wait to be sent.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
 /// What a connection needs to be served. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Host {
@@ -51,42 +69,57 @@ pub(super) struct Host {
 #[derive(Clone)]
 pub(super) enum Port {
     /// The one for the API server: encrypted, and counted.
-    Webhook { tls: Arc<ServerConfig>, metrics: Arc<Metrics> },
+    Webhook {
+        tls: Arc<ServerConfig>,
+        metrics: Arc<Metrics>,
+        distrust: Arc<Distrust>,
+        uncertified: Arc<Uncertified>,
+    },
     /// The one for probes and metrics: plain, and counted nowhere, or it would count those who come to count.
     Plain,
 }
 
 impl Host {
-    /// Serves one connection to its end.
-    pub(super) async fn serve(self, socket: TcpStream) {
+    /// Serves the connection of `caller` to its end.
+    pub(super) async fn serve(self, socket: TcpStream, caller: Arc<Caller>) {
         // An answer is one packet that must not wait for the next. An error means that the peer has gone.
         if socket.set_nodelay(true).is_err() {
             return;
         }
-        let Port::Webhook { tls, metrics } = self.port.clone() else {
-            return self.http1(socket).await;
+        let Port::Webhook { tls, metrics, distrust, uncertified } = self.port.clone() else {
+            return self.http1(socket, caller).await;
         };
         let handshake = TlsAcceptor::from(tls).accept(socket);
         match timeout(self.limits.handshake, handshake).await {
-            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => self.http2(stream).await,
-            Ok(Ok(stream)) => self.http1(stream).await,
-            Ok(Err(error)) => no_handshake(&metrics, &error),
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                self.http2(stream, caller).await;
+            }
+            Ok(Ok(stream)) => self.http1(stream, caller).await,
+            Ok(Err(error)) => {
+                distrust.handshake_failed(&error);
+                if let Some(failure) = client_failure(&error) {
+                    metrics.client_refused(failure);
+                    uncertified.refused(caller.peer(), failure);
+                }
+                no_handshake(&metrics, &error);
+            }
             Err(_) => no_handshake(&metrics, &"it took too long"),
         }
     }
 
-    pub(super) async fn http1<S>(self, stream: S)
+    async fn http1<S>(self, stream: S, caller: Arc<Caller>)
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::new(Activity::new(self.limits, Instant::now()));
+        caller.is_served(&activity);
         let io = Watched { io: TokioIo::new(stream), activity: Arc::clone(&activity) };
         let connection = http1::Builder::new()
             // Ours tells an idle connection from a slow head; hyper's one limit is for both.
             .header_read_timeout(None)
             .max_header_size(MAX_HEAD_BYTES)
             .max_buf_size(READ_BUFFER_BYTES)
-            .serve_connection(io, self.service(&activity));
+            .serve_connection(io, self.service(&activity, caller));
         let stage = self.stage.clone();
         let goodbye = async {
             reached(Stage::Draining, stage).await;
@@ -95,14 +128,20 @@ impl Host {
         drive(connection, &activity, goodbye).await;
     }
 
-    pub(super) async fn http2<S>(self, stream: S)
+    async fn http2<S>(self, stream: S, caller: Arc<Caller>)
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::new(Activity::new(self.limits, Instant::now()));
+        caller.is_served(&activity);
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .serve_connection(TokioIo::new(stream), self.service(&activity));
+            .max_concurrent_streams(MAX_STREAMS)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .max_header_list_size(MAX_HEAD_LIST_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .serve_connection(TokioIo::new(stream), self.service(&activity, caller));
         // HTTP/2 can say goodbye without cutting off a request that is on its way, so it does so early.
         drive(connection, &activity, reached(Stage::Leaving, self.stage)).await;
     }
@@ -111,6 +150,7 @@ impl Host {
     fn service(
         &self,
         activity: &Arc<Activity>,
+        caller: Arc<Caller>,
     ) -> impl Service<
         Request<Incoming>,
         Response = Response<Body>,
@@ -119,9 +159,10 @@ impl Host {
     > + use<> {
         let router = TowerToHyperService::new(self.router.clone());
         let (activity, stage) = (Arc::clone(activity), self.stage.clone());
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |mut request: Request<Incoming>| {
             let busy = activity.begin();
             let stage = stage.clone();
+            request.extensions_mut().insert(Arc::clone(&caller));
             let is_http1 = request.version() <= axum::http::Version::HTTP_11;
             let is_ambiguous = is_http1 && is_ambiguous(request.headers());
             let answer = if is_ambiguous {
@@ -186,6 +227,11 @@ fn is_ambiguous(headers: &HeaderMap) -> bool {
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
     let is_chunked = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
     encodings.next().is_some_and(|first| !is_chunked(first) || encodings.next().is_some())
+}
+
+/// Whether the caller's certificate caused a failed handshake.
+fn client_failure(error: &std::io::Error) -> Option<ClientFailure> {
+    ClientFailure::of(error.get_ref()?.downcast_ref::<rustls::Error>()?)
 }
 
 fn no_handshake(metrics: &Metrics, why: &dyn std::fmt::Display) {

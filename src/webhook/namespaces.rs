@@ -12,7 +12,7 @@ use super::body;
 use super::memory::Memory;
 use super::refusal::{Rest, refuse, wrong_method};
 use super::router::{Refused, is_json, json};
-use crate::admission::namespaces::BadNamespaceReview;
+use crate::admission::namespaces::NamespaceReview;
 use crate::telemetry::Metrics;
 
 /// What all reviews of namespaces under way may hold in memory together. They are few, and a namespace is small.
@@ -21,7 +21,7 @@ const MAX_BYTES_IN_FLIGHT: usize = 8 * 1024 * 1024;
 /// Gives the answer to a review of a namespace.
 pub trait Warn: Send + Sync + 'static {
     /// Answers a review. It may ask the cluster meanwhile; the caller waits until its deadline, and no longer.
-    fn answer(&self, body: &[u8]) -> impl Future<Output = Result<Vec<u8>, BadNamespaceReview>> + Send;
+    fn answer(&self, review: NamespaceReview) -> impl Future<Output = Vec<u8>> + Send;
 }
 
 struct Namespaces<W> {
@@ -46,8 +46,11 @@ async fn answer<W: Warn>(State(namespaces): State<Arc<Namespaces<W>>>, request: 
     let mut rest = Rest::of(request);
     let answered = if is_json {
         let reviewed = async {
-            let whole = body::read(&mut rest.body, memory).await?;
-            Ok(json(warn.answer(whole.bytes()).await?))
+            let whole = body::read(&mut rest.body, memory, &rest.caller).await?;
+            let review = NamespaceReview::read(whole.bytes())?;
+            // Its memory is free for others during the requests to the cluster.
+            drop(whole);
+            Ok(json(warn.answer(review).await))
         };
         timeout_at(rest.deadline, reviewed).await.unwrap_or_else(|_| Err(Refused::timeout()))
     } else {

@@ -1,5 +1,6 @@
 //! Answers to requests that get no verdict: a status, and a line that says what to do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use tokio::time::{Instant, timeout_at};
 
+use super::caller::Caller;
 use super::{body, deadline};
 
 /// How long a refusal waits for the rest of the body to arrive.
@@ -26,8 +28,8 @@ pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> Response {
 
 /// Refuses a request, and takes what is left of its body off the wire first, so that the client reads the answer.
 pub(super) async fn refuse(rest: Rest, status: StatusCode, text: impl Into<String>) -> Response {
-    let Rest { mut body, client_waits, deadline } = rest;
-    if !client_waits {
+    let Rest { mut body, client_waits, deadline, caller } = rest;
+    if !client_waits && let Some(_discard) = caller.discard() {
         // Whoever is too slow may not get to read why he was refused; that is as good an answer.
         let until = deadline.min(Instant::now() + DISCARD_TIMEOUT);
         let _ = timeout_at(until, body::discard(&mut body)).await;
@@ -44,6 +46,8 @@ pub(super) struct Rest {
     pub(super) client_waits: bool,
     /// When the caller stops waiting for an answer.
     pub(super) deadline: Instant,
+    /// The caller that sends it.
+    pub(super) caller: Arc<Caller>,
 }
 
 impl Rest {
@@ -51,7 +55,8 @@ impl Rest {
     pub(super) fn of(request: Request) -> Self {
         let deadline = Instant::now() + deadline::time_for(request.uri().query());
         let client_waits = request.headers().contains_key(EXPECT);
-        Self { body: request.into_body(), client_waits, deadline }
+        let caller = request.extensions().get().cloned().unwrap_or_else(Caller::unknown);
+        Self { body: request.into_body(), client_waits, deadline, caller }
     }
 }
 

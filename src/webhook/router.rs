@@ -15,9 +15,9 @@ use tokio::time::timeout_at;
 
 use super::audience::Audience;
 use super::body::{self, BodyError, MAX_BYTES_IN_FLIGHT, MAX_REVIEW_BYTES};
+use super::caller::Caller;
 use super::memory::Memory;
 use super::refusal::{Rest, plain, refuse, unknown_path, wrong_method};
-use crate::admission::namespaces::BadNamespaceReview;
 use crate::admission::{Answer, BadReview, Endpoint};
 use crate::telemetry::{Origin, Refusal};
 
@@ -74,7 +74,7 @@ impl<J: Judge> Webhook<J> {
         let origin = self.audience.origin(request.headers());
         let mut rest = Rest::of(request);
         let answered = if is_json {
-            let reviewed = self.review(endpoint, &mut rest.body, origin.as_ref());
+            let reviewed = self.review(endpoint, &mut rest.body, &rest.caller, origin.as_ref());
             timeout_at(rest.deadline, reviewed).await.unwrap_or_else(|_| Err(Refused::timeout()))
         } else {
             Err(Refused::media_type())
@@ -93,9 +93,10 @@ impl<J: Judge> Webhook<J> {
         &self,
         endpoint: Endpoint,
         body: &mut Body,
+        caller: &Arc<Caller>,
         origin: Option<&Origin>,
     ) -> Result<Response, Refused> {
-        let whole = body::read(body, &self.memory).await?;
+        let whole = body::read(body, &self.memory, caller).await?;
         let began = Instant::now();
         // Nothing that the judge may have left half done outlives the panic: it is pure.
         let judged = panic::catch_unwind(AssertUnwindSafe(|| self.judge.judge(whole.bytes(), endpoint)));
@@ -105,7 +106,7 @@ impl<J: Judge> Webhook<J> {
             return Ok(plain(StatusCode::INTERNAL_SERVER_ERROR, text));
         };
         let Answer { body, record } = judged?;
-        self.audience.tell(record, began.elapsed(), origin);
+        self.audience.tell(record, began.elapsed(), caller.peer(), origin);
         Ok(json(body))
     }
 }
@@ -136,15 +137,10 @@ impl From<BodyError> for Refused {
             BodyError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Refusal::TooLarge),
             // Without Retry-After: with it, the API server would ask again instead of applying its failure policy.
             BodyError::Overload => (StatusCode::SERVICE_UNAVAILABLE, Refusal::Overload),
+            BodyError::Stalled => (StatusCode::GATEWAY_TIMEOUT, Refusal::Timeout),
             BodyError::Broken(_) => (StatusCode::BAD_REQUEST, Refusal::BadBody),
         };
         Self { status, reason, text: error.to_string() }
-    }
-}
-
-impl From<BadNamespaceReview> for Refused {
-    fn from(error: BadNamespaceReview) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, reason: Refusal::BadBody, text: error.to_string() }
     }
 }
 

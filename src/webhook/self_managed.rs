@@ -3,27 +3,35 @@
 //! What is to be done is decided by [`Keeper`]; here it is done, and tried again where it fails. Every replica does the
 //! same; the API server sees to it that of two who write at once one has to look again.
 
+mod due;
+mod ready;
+mod refresh;
 mod status;
 mod trusted;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use time::OffsetDateTime;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use self::due::{Clock, Due};
+use self::ready::Ready;
+use self::refresh::Refresh;
 use self::trusted::Trusted;
+use super::distrust::Distrust;
 use super::{Stage, reached};
 use crate::certs::Presented;
 use crate::certs::shared::{Decision, Found, Keeper, Lifetimes, Moment, OWNER_LABEL, Owner, Why, Write};
 use crate::cluster::ca_bundle::{CONFIGURATION, Configuration, Kind, Trust};
 use crate::cluster::event::Events;
 use crate::cluster::secret::{SharedSecret, Stored};
+use crate::cluster::watch::Anew;
 use crate::cluster::{ApiError, Connection, Written};
 use crate::telemetry::{Asked, Metrics, Part};
 
@@ -42,6 +50,11 @@ const STEPS: usize = 8;
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(30);
 
+/// How long this server is ready before it has the API server call `/validate` by rules, and the least time from one write
+/// of them to the next. The kubelet asks every two seconds whether it is ready, and nodes hear of it a moment later; until
+/// then a webhook that fails closed would refuse everything.
+const SERVES_SINCE: Duration = Duration::from_secs(5);
+
 /// Keeps Secret, caBundles and what is presented in step with each other.
 pub struct SelfManaged {
     keeper: Keeper,
@@ -56,6 +69,20 @@ pub struct SelfManaged {
     failures: u32,
     /// The owner that was told last, so that he is told once.
     told: Option<Owner>,
+    clock: Clock,
+    refresh: Refresh,
+    /// Makes other watches restart, too, where ours turn out to be blind.
+    anew: Anew,
+    ready: Ready,
+    /// When the webhook configuration was last given rules.
+    gave_rules: Option<Instant>,
+}
+
+/// The watches of what is kept in step.
+struct Watches {
+    secret: BoxStream<'static, Result<Option<Stored>, ApiError>>,
+    mutating: BoxStream<'static, Result<Option<Configuration>, ApiError>>,
+    validating: BoxStream<'static, Result<Option<Configuration>, ApiError>>,
 }
 
 /// What was seen of an object last.
@@ -83,6 +110,7 @@ impl SelfManaged {
         lifetimes: Lifetimes,
         presented: Arc<Presented>,
         metrics: Arc<Metrics>,
+        (distrust, anew): (Arc<Distrust>, Anew),
     ) -> Self {
         let secret = SharedSecret::new(connection, SECRET);
         let trust = |kind| Trust::new(connection, kind, CONFIGURATION);
@@ -95,6 +123,11 @@ impl SelfManaged {
             started: Instant::now(),
             failures: 0,
             told: None,
+            clock: OffsetDateTime::now_utc,
+            refresh: Refresh::new(anew.period(), distrust),
+            anew,
+            ready: Ready::default(),
+            gave_rules: None,
             secret,
             presented,
             metrics,
@@ -114,18 +147,18 @@ impl SelfManaged {
     /// Works until the process drains. Whatever is under way then may be left: every write is whole or none.
     pub async fn keep(self, stage: watch::Receiver<Stage>) {
         tokio::select! {
-            () = reached(Stage::Draining, stage) => {}
-            () = self.work() => {}
+            () = reached(Stage::Draining, stage.clone()) => {}
+            () = self.work(stage) => {}
         }
     }
 
-    async fn work(mut self) {
-        let mut secrets = pin!(self.secret.watch());
-        let [mut mutating, mut validating] = self.trusted.watch();
-        let mut next = Instant::now();
+    async fn work(mut self, stage: watch::Receiver<Stage>) {
+        let mut watches = self.watches();
+        let mut next = Due::after(Duration::ZERO, self.clock);
         loop {
+            let Watches { secret, mutating, validating } = &mut watches;
             tokio::select! {
-                Some(seen) = secrets.next() => match seen {
+                Some(seen) = secret.next() => match seen {
                     Ok(stored) => {
                         self.status.answered();
                         self.stored = stored.into();
@@ -134,10 +167,49 @@ impl SelfManaged {
                 },
                 Some(seen) = mutating.next() => self.trusted_seen(Kind::Mutating, seen),
                 Some(seen) = validating.next() => self.trusted_seen(Kind::Validating, seen),
-                () = sleep_until(next) => {}
+                () = next.comes(self.clock) => {}
+                () = self.refresh.is_due() => if self.is_outdated().await {
+                    watches = self.watches();
+                },
             }
-            next = Instant::now() + self.settle().await;
+            let stage = *stage.borrow();
+            next = Due::after(self.settle(stage).await, self.clock);
         }
+    }
+
+    fn watches(&self) -> Watches {
+        let [mutating, validating] = self.trusted.watch().map(StreamExt::boxed);
+        Watches { secret: self.secret.watch().boxed(), mutating, validating }
+    }
+
+    /// Reads Secret and configurations from the API server's own store, and takes them over. True where the watches had
+    /// shown another state: they may be blind, so they have to restart.
+    async fn is_outdated(&mut self) -> bool {
+        let version = |stored: &Seen<Stored>| stored.there().and_then(Stored::version).map(str::to_owned);
+        let mut outdated = false;
+        match self.secret.read().await {
+            Ok(stored) => {
+                let before = version(&self.stored);
+                self.stored = stored.into();
+                outdated |= before != version(&self.stored);
+            }
+            Err(error) => self.failed(Asked::Secret, "cannot read the Secret", &error),
+        }
+        for kind in Kind::ALL {
+            let trust = self.trusted.trust(kind).clone();
+            match trust.read().await {
+                Ok(configuration) => outdated |= self.trusted.seen_otherwise(kind, configuration),
+                Err(error) => self.failed(Asked::CaBundle, "cannot read a webhook configuration", &error),
+            }
+        }
+        self.refresh.done();
+        if outdated {
+            tracing::info!(
+                "the watches have missed a change of Secret or webhook configurations: they begin anew"
+            );
+            self.anew.begin();
+        }
+        outdated
     }
 
     fn trusted_seen(&mut self, kind: Kind, seen: Result<Option<Configuration>, ApiError>) {
@@ -151,16 +223,20 @@ impl SelfManaged {
     }
 
     /// Does what is to be done, and says when to look again.
-    async fn settle(&mut self) -> Duration {
+    async fn settle(&mut self, stage: Stage) -> Duration {
         for _ in 0..STEPS {
-            match self.step().await {
+            match self.step(stage).await {
                 Ok(Step::Again) => self.failures = 0,
                 Ok(Step::Done(look_again)) => {
                     self.failures = 0;
                     return look_again;
                 }
                 Err((asked, error)) => {
-                    self.failed(asked, "cannot keep the certificate", &error);
+                    let what = match asked {
+                        Asked::Rules => "cannot have the API server call /validate",
+                        Asked::Secret | Asked::CaBundle | Asked::Event => "cannot keep the certificate",
+                    };
+                    self.failed(asked, what, &error);
                     break;
                 }
             }
@@ -170,12 +246,12 @@ impl SelfManaged {
         wait.mul_f64(0.5 + jitter() / 2.0)
     }
 
-    async fn step(&mut self) -> Result<Step, (Asked, ApiError)> {
+    async fn step(&mut self, stage: Stage) -> Result<Step, (Asked, ApiError)> {
         if matches!(self.stored, Seen::NotYet) {
             self.status.not_read();
             return Ok(Step::Done(LAST_RETRY));
         }
-        let moment = Moment { now: OffsetDateTime::now_utc(), uptime: self.started.elapsed() };
+        let moment = Moment { now: (self.clock)(), uptime: self.started.elapsed() };
         let decision = self.keeper.decide(self.stored.there().map(found), &self.trusted.live(), moment);
         let Decision { present, bundle, write, look_again, not_ours, unready } = match decision {
             Ok(decision) => decision,
@@ -190,6 +266,7 @@ impl SelfManaged {
             self.metrics.serves_certificate_until(not_after);
             tracing::info!(%not_after, "serving the certificate of the shared Secret");
         }
+        self.ready.note(unready.is_none());
         self.status.set(unready.as_ref().map(|why| self.trusted.explain(why)));
         self.tell_owner(not_ours).await;
         if let Some(write) = write {
@@ -205,9 +282,37 @@ impl SelfManaged {
             if !kinds.is_empty() {
                 return Ok(Step::Again);
             }
-            return Ok(Step::Done(wait.map_or(look_again, |wait| wait.min(look_again))));
+            let look_again = wait.map_or(look_again, |wait| wait.min(look_again));
+            return self.give_rules(stage, look_again).await.map_err(|error| (Asked::Rules, error));
         }
         Ok(Step::Done(look_again))
+    }
+
+    /// Gives the configuration whose `/validate` lacks rules those of our manifests, when calls would be answered.
+    ///
+    /// The overlay `enforce` leaves them out: with its `failurePolicy: Fail` nothing could be written before the first
+    /// replica runs. They are never removed again, even when every replica is gone.
+    async fn give_rules(&mut self, stage: Stage, look_again: Duration) -> Result<Step, ApiError> {
+        let Some(configuration) = self.trusted.lacking_rules().filter(|_| stage == Stage::Serving) else {
+            return Ok(Step::Done(look_again));
+        };
+        let Some(since) = self.ready.since() else { return Ok(Step::Done(look_again)) };
+        let since = self.gave_rules.map_or(since, |gave| gave.max(since));
+        let wait = SERVES_SINCE.saturating_sub(since.elapsed());
+        if !wait.is_zero() {
+            return Ok(Step::Done(wait.min(look_again)));
+        }
+        let trust = self.trusted.trust(Kind::Validating).clone();
+        let after = match trust.give_rules(configuration).await? {
+            Written::Done(after) => {
+                self.gave_rules = Some(Instant::now());
+                tracing::info!("gave /validate its rules: the API server calls it from now on");
+                Some(after)
+            }
+            Written::Raced => trust.read().await?,
+        };
+        self.trusted.seen(Kind::Validating, after);
+        Ok(Step::Again)
     }
 
     /// Puts new data into the Secret, if it still is as it was when that was decided.
@@ -273,7 +378,7 @@ impl SelfManaged {
     /// The write depends on the version that was seen, so it undoes nothing. If the Secret is newer than what we know, we
     /// hear of it in a moment, and what is written here is then replaced as ever.
     async fn restore_lost(&mut self, kind: Kind, bundle: &str) -> Result<bool, (Asked, ApiError)> {
-        let Some(lost) = self.trusted.lost(kind, bundle, OffsetDateTime::now_utc()).cloned() else {
+        let Some(lost) = self.trusted.lost(kind, bundle, (self.clock)()).cloned() else {
             return Ok(false);
         };
         let trust = self.trusted.trust(kind).clone();
@@ -292,8 +397,7 @@ impl SelfManaged {
         let configuration = trust.read().await.map_err(|error| (Asked::CaBundle, error))?;
         self.trusted.seen(kind, configuration.clone());
         let stored = self.secret.read().await.map_err(|error| (Asked::Secret, error))?;
-        let bundle =
-            stored.as_ref().and_then(|stored| self.keeper.bundle(found(stored), OffsetDateTime::now_utc()));
+        let bundle = stored.as_ref().and_then(|stored| self.keeper.bundle(found(stored), (self.clock)()));
         self.stored = stored.into();
         let Some((configuration, bundle)) = configuration.zip(bundle) else { return Ok(()) };
         if configuration.injected_by().is_some() || configuration.holds(&bundle) {

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use super::passed::Passing;
-use super::reader::Asked;
-use super::{Entry, Error, Key, Lines, Node, Scalar, Span, Str, Value};
+use super::reader::{Reading, Twice};
+use super::{Entry, Error, Key, Leaf, Lines, Node, Scalar, Span, Str, Value};
 
 /// How many values the aliases of a document may expand to. The longest honest document that is known has 40,000; a short one can ask for
 /// billions.
@@ -71,8 +73,12 @@ struct Seen(HashMap<String, usize>);
 /// Makes a tree of what is read, front to back.
 pub(super) struct Builder<'a> {
     text: &'a str,
-    asked: &'static [Asked],
+    /// Whether there is a `${` in it.
+    has_variables: bool,
+    reading: Reading,
     passing: Passing<'a>,
+    /// What holds `${` in what is passed over just now.
+    leaves: Vec<Leaf<'a>>,
     /// Whether an anchor was passed over.
     passed_anchor: bool,
     stack: Vec<Frame<'a>>,
@@ -96,11 +102,13 @@ pub(super) enum Stop {
 
 impl<'a> Builder<'a> {
     /// One that was told nothing yet of a document in a text.
-    pub(super) fn of(text: &'a str, asked: &'static [Asked]) -> Self {
+    pub(super) fn of(text: &'a str, reading: Reading) -> Self {
         Self {
             text,
-            asked,
+            has_variables: memmem::find(text.as_bytes(), b"${").is_some(),
+            reading,
             passing: Passing::default(),
+            leaves: Vec::new(),
             passed_anchor: false,
             stack: Vec::with_capacity(8),
             items: Vec::new(),
@@ -123,8 +131,11 @@ impl<'a> Builder<'a> {
     pub(super) fn scalar(&mut self, text: Str<'a>, plain: bool, at: Span, anchor: usize) -> Result<(), Stop> {
         if self.is_passing() {
             self.passed_anchor |= anchor != 0;
-            let is_merge = plain && text == "<<";
-            return self.pass_value(Some(text).filter(|_| !is_merge), at);
+            if self.has_variables && memmem::find(text.as_bytes(), b"${").is_some() {
+                let role = self.passing.role();
+                self.leaves.push(Leaf { role, text: text.clone(), at });
+            }
+            return self.pass_value(Some(text), at);
         }
         let node = Node { value: Value::Scalar(Scalar { text, plain }), at, over: None };
         self.finish(node, anchor, Extent::ONE)
@@ -187,6 +198,11 @@ impl<'a> Builder<'a> {
         self.passing.is_on()
     }
 
+    /// Whether the text of what comes next may be left out.
+    pub(super) fn skips_texts(&self) -> bool {
+        self.is_passing() && !self.has_variables
+    }
+
     fn pass_start(&mut self, is_map: bool, at: Span, anchor: usize) -> Result<(), Stop> {
         self.passed_anchor |= anchor != 0;
         if self.passing.awaits_key() {
@@ -200,18 +216,39 @@ impl<'a> Builder<'a> {
     /// Passes over a value of the innermost collection, which is a key where one comes next.
     fn pass_value(&mut self, key: Option<Str<'a>>, at: Span) -> Result<(), Stop> {
         match self.passing.take(key, at) {
-            Some((key, first)) => Err(self.twice(&key, at, first.start() as usize)),
-            None => Ok(()),
+            Some((key, first)) if self.reading.twice == Twice::Refused => {
+                Err(self.twice(&key, at, first.start() as usize))
+            }
+            _ => Ok(()),
         }
     }
 
     fn twice(&self, key: &str, at: Span, first: usize) -> Stop {
         let line = Lines::of(self.text).position(first).line;
+        if key == "<<" {
+            let message = format!("a second merge key (<<) in one map, after that on line {line}");
+            let error = Error { only_kustomize: true, ..Error::at(at.start() as usize, message) };
+            return Stop::Fault(error);
+        }
         fault(at, format!("the key {key:?} is there already, on line {line}"))
+    }
+
+    /// Whether the value of the key that was taken last, a list or a map below it, may be left out, faults and all.
+    pub(super) fn may_skim(&self) -> bool {
+        self.reading.only_names && self.is_left_out()
+    }
+
+    /// Whether nobody asks for the value that comes next in an object of which only the names are read.
+    fn is_left_out(&self) -> bool {
+        let [root] = &self.stack[..] else { return false };
+        key_of(root).is_some_and(|key| !matches!(key, "metadata" | "items"))
     }
 
     /// Whether a list or a map begins that nobody asks for.
     fn begins_what_is_passed(&self) -> bool {
+        if self.reading.only_names {
+            return self.is_left_out();
+        }
         let [root, field] = &self.stack[..] else { return false };
         let (Some(field_key), Some(key)) = (key_of(root), key_of(field)) else { return false };
         let entries = match root.open {
@@ -220,7 +257,7 @@ impl<'a> Builder<'a> {
         };
         let kind = entries.iter().find(|entry| entry.key.text == "kind").and_then(|entry| entry.value.text());
         let mut asked =
-            self.asked.iter().filter(|asked| asked.field == field_key && Some(asked.kind) == kind);
+            self.reading.asked.iter().filter(|asked| asked.field == field_key && Some(asked.kind) == kind);
         asked.any(|asked| !asked.keys.contains(&key))
     }
 
@@ -235,7 +272,11 @@ impl<'a> Builder<'a> {
     fn close(&mut self, end: Span) -> Result<(), Stop> {
         let Some(Frame { open, flow, at, anchor, extent }) = self.stack.pop() else { return Ok(()) };
         let (value, last) = match open {
-            Open::Elided { is_map } => (Value::Elided { is_map }, None),
+            Open::Elided { is_map } => {
+                let leaves = std::mem::take(&mut self.leaves);
+                let leaves = (!leaves.is_empty()).then(|| leaves.into());
+                (Value::Elided { is_map, is_patched: false, leaves }, None)
+            }
             Open::Sequence { start } => {
                 let items: Arc<[_]> = self.items.drain(start..).collect();
                 let last = items.last().map(|item| item.at.end());
@@ -290,6 +331,14 @@ impl<'a> Builder<'a> {
                     }
                     rare.get_or_insert_default().merged.push(node);
                 }
+                Some(key) if self.reading.twice == Twice::LastWins => {
+                    let entry = Entry { key, value: node };
+                    let own = &mut self.entries[*start..];
+                    match own.iter_mut().find(|own| own.key.text == entry.key.text) {
+                        Some(own) => *own = entry,
+                        None => self.entries.push(entry),
+                    }
+                }
                 Some(key) => self.entries.push(Entry { key, value: node }),
                 None => {
                     let at = node.at;
@@ -298,7 +347,12 @@ impl<'a> Builder<'a> {
                     };
                     *is_merge = plain && text == "<<";
                     let entries = &self.entries[*start..];
-                    let first = if entries.len() < MANY_KEYS {
+                    let first = if *is_merge {
+                        // kustomize refuses a second one, whatever the two bring.
+                        rare.as_ref()
+                            .and_then(|rare| rare.merged.first())
+                            .map(|first| first.at.start() as usize)
+                    } else if entries.len() < MANY_KEYS {
                         entries
                             .iter()
                             .find(|entry| entry.key.text == text)
@@ -306,7 +360,7 @@ impl<'a> Builder<'a> {
                     } else {
                         rare.get_or_insert_default().seen.before(&text, entries)
                     };
-                    if let Some(first) = first.filter(|_| !*is_merge) {
+                    if let Some(first) = first.filter(|_| self.reading.twice == Twice::Refused) {
                         return Err(self.twice(&text, at, first));
                     }
                     *key = Some(Key { text, at });
@@ -359,5 +413,5 @@ fn not_mergeable(node: &Node<'_>) -> Option<Span> {
 }
 
 fn fault(at: Span, message: impl Into<String>) -> Stop {
-    Stop::Fault(Error { offset: at.start() as usize, message: message.into() })
+    Stop::Fault(Error::at(at.start() as usize, message))
 }

@@ -42,7 +42,33 @@ pub enum Value<'a> {
     Elided {
         /// Whether it is a map.
         is_map: bool,
+        /// Whether something was merged into it, so that it is not what is written there any more.
+        is_patched: bool,
+        /// The scalars in it that hold `${`, if there are any.
+        leaves: Option<Arc<[Leaf<'a>]>>,
     },
+}
+
+/// A scalar in a list or a map that was passed over.
+#[derive(Debug, Clone)]
+pub struct Leaf<'a> {
+    /// What it is in the collection that holds it.
+    pub role: Role,
+    /// Its text.
+    pub text: Str<'a>,
+    /// Where it stands.
+    pub at: Span,
+}
+
+/// What a scalar is in the collection that holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A key of a map.
+    Key,
+    /// The value of a key.
+    Value,
+    /// An item of a list.
+    Item,
 }
 
 /// A scalar as it is written, without quotes and escapes.
@@ -91,12 +117,29 @@ impl<'a> Node<'a> {
         Self { value: Value::Mapping(Arc::default()), at, over: None }
     }
 
+    /// How many values it has, itself among them, counted up to `most`.
+    pub fn count(&self, most: usize) -> usize {
+        let parts: &mut dyn Iterator<Item = &Self> = match &self.value {
+            Value::Sequence(items) => &mut items.iter(),
+            Value::Mapping(entries) => &mut entries.iter().map(|entry| &entry.value),
+            Value::Scalar(_) | Value::Elided { .. } => &mut std::iter::empty(),
+        };
+        let mut count = 1;
+        for part in parts {
+            if count >= most {
+                break;
+            }
+            count += part.count(most - count);
+        }
+        count.min(most)
+    }
+
     /// What it is once Kubernetes has read it.
     pub fn kind(&self) -> Kind {
         match &self.value {
             Value::Scalar(scalar) => scalar.kind(),
-            Value::Sequence(_) | Value::Elided { is_map: false } => Kind::Array,
-            Value::Mapping(_) | Value::Elided { is_map: true } => Kind::Object,
+            Value::Sequence(_) | Value::Elided { is_map: false, .. } => Kind::Array,
+            Value::Mapping(_) | Value::Elided { is_map: true, .. } => Kind::Object,
         }
     }
 
@@ -245,7 +288,14 @@ impl<'a> Node<'a> {
                 });
                 Value::Mapping(entries.collect())
             }
-            Value::Elided { is_map } => Value::Elided { is_map: *is_map },
+            Value::Elided { is_map, is_patched, leaves } => {
+                let leaf = |leaf: &Leaf<'a>| {
+                    let at = place(leaf.at);
+                    Leaf { role: leaf.role, text: text(&leaf.text, at), at }
+                };
+                let leaves = leaves.as_ref().map(|leaves| leaves.iter().map(leaf).collect());
+                Value::Elided { is_map: *is_map, is_patched: *is_patched, leaves }
+            }
         };
         Node { value, at, over: None }
     }
@@ -270,7 +320,7 @@ impl<'a> Node<'a> {
                 }
                 out.extend_from_slice(if entries.is_empty() { b"{}" } else { b"}" });
             }
-            Value::Elided { is_map } => out.extend_from_slice(if *is_map { b"{}" } else { b"[]" }),
+            Value::Elided { is_map, .. } => out.extend_from_slice(if *is_map { b"{}" } else { b"[]" }),
         }
     }
 }
@@ -328,7 +378,7 @@ impl PartialEq for Value<'_> {
                     |entry: &Entry<'_>| said_of(&entry.key).is_some_and(|it| it.value == entry.value);
                 Arc::ptr_eq(one, other) || (one.len() == other.len() && one.iter().all(is_same))
             }
-            (Self::Elided { is_map: one }, Self::Elided { is_map: other }) => one == other,
+            (Self::Elided { is_map: one, .. }, Self::Elided { is_map: other, .. }) => one == other,
             _ => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Span, Str};
+use super::{Role, Span, Str};
 
 /// From this many keys on, a map looks them up by hash to find one that is there twice.
 const MANY_KEYS: usize = 24;
@@ -48,6 +48,15 @@ impl<'a> Passing<'a> {
     pub(super) fn end(&mut self) {
         if let Some(passed) = self.open.pop() {
             self.keys.truncate(passed.start);
+        }
+    }
+
+    /// What a scalar is that comes next.
+    pub(super) fn role(&self) -> Role {
+        match self.open.last().map(|passed| passed.awaits) {
+            Some(Awaits::Key) => Role::Key,
+            Some(Awaits::Item) => Role::Item,
+            Some(Awaits::Value) | None => Role::Value,
         }
     }
 

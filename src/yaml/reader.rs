@@ -8,7 +8,7 @@ use granit_parser::{
 use thiserror::Error as ThisError;
 
 use super::builder::{Builder, Stop};
-use super::{Lines, Node, Scalar, Span, Value, ordinary};
+use super::{Lines, Node, Scalar, Span, Value, ordinary, spelling};
 
 /// The text is no YAML, or none that Kubernetes takes.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
@@ -18,6 +18,14 @@ pub struct Error {
     pub offset: usize,
     /// What is wrong, in one line.
     pub message: String,
+    /// Whether it is YAML all the same, which kubectl reads and kustomize refuses.
+    pub only_kustomize: bool,
+}
+
+impl Error {
+    pub(super) fn at(offset: usize, message: impl Into<String>) -> Self {
+        Self { offset, message: message.into(), only_kustomize: false }
+    }
 }
 
 /// What is read of a field of objects, where not all is: the lists and maps below other keys are passed over, which are often most of the text.
@@ -31,6 +39,27 @@ pub struct Asked {
     pub keys: &'static [&'static str],
 }
 
+/// How a text is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reading {
+    /// What is read; all, where nothing is said.
+    pub asked: &'static [Asked],
+    /// What of a key that is there twice.
+    pub twice: Twice,
+    /// Whether only scalars, `metadata` and `items` of each object are read. Of what else stands below its keys, nobody looks for faults.
+    pub only_names: bool,
+}
+
+/// What becomes of a key that is there twice in one block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Twice {
+    /// It is an error, as it is for kustomize and the API server in an object.
+    #[default]
+    Refused,
+    /// The last one counts, as it does for kustomize (5.8) in a kustomization file.
+    LastWins,
+}
+
 /// What the parser tells of a text.
 struct Events<'a> {
     parser: Parser<'a, StrInput<'a>>,
@@ -42,37 +71,30 @@ struct Events<'a> {
 ///
 /// `file` is what the spans of the nodes will name.
 pub fn documents(text: &str, file: u32) -> Vec<Result<Node<'_>, Error>> {
-    // Nothing is passed over, so no alias leads there.
-    read(text, file, &[]).unwrap_or_default()
+    documents_as(text, file, Reading::default())
 }
 
 /// The same, but what nobody asks for is passed over, unless something else refers to it: [`Value::Elided`] stands in its place.
-pub fn documents_as_asked<'t>(
-    text: &'t str,
-    file: u32,
-    asked: &'static [Asked],
-) -> Vec<Result<Node<'t>, Error>> {
-    read(text, file, asked).unwrap_or_else(|| documents(text, file))
+pub fn documents_as(text: &str, file: u32, reading: Reading) -> Vec<Result<Node<'_>, Error>> {
+    let all = Reading { asked: &[], only_names: false, ..reading };
+    // Where nothing is passed over, no alias leads there.
+    read(text, file, reading).or_else(|| read(text, file, all)).unwrap_or_default()
 }
 
 /// The documents, unless an alias leads into what is passed over.
-fn read<'t>(text: &'t str, file: u32, asked: &'static [Asked]) -> Option<Vec<Result<Node<'t>, Error>>> {
-    match ordinary::read(text, file, asked) {
+fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Result<Node<'_>, Error>>> {
+    match ordinary::read(text, file, reading) {
         Some(documents) => Some(documents.into_iter().map(Ok).collect()),
-        None => parse(text, file, asked),
+        None => spelling::parse(text, file, reading),
     }
 }
 
 /// The same, by the parser of the whole language.
-pub(super) fn parse<'t>(
-    text: &'t str,
-    file: u32,
-    asked: &'static [Asked],
-) -> Option<Vec<Result<Node<'t>, Error>>> {
+pub(super) fn parse(text: &str, file: u32, reading: Reading) -> Option<Vec<Result<Node<'_>, Error>>> {
     let mut events = Events::of(text, file);
     let mut documents = Vec::new();
     loop {
-        match events.document(asked) {
+        match events.document(reading) {
             Ok(None) => break,
             Ok(Some(root)) if root.is_null() => {}
             Ok(Some(root)) => documents.push(Ok(root)),
@@ -108,8 +130,8 @@ impl<'a> Events<'a> {
     }
 
     /// The next document; `None` at the end of the text.
-    fn document(&mut self, asked: &'static [Asked]) -> Result<Option<Node<'a>>, Stop> {
-        let mut builder = Builder::of(self.text, asked);
+    fn document(&mut self, reading: Reading) -> Result<Option<Node<'a>>, Stop> {
+        let mut builder = Builder::of(self.text, reading);
         loop {
             let Some(next) = self.parser.next_event() else { return Ok(None) };
             let (event, marks) = next.map_err(|error| Stop::Fault(self.syntax(&error)))?;
@@ -173,21 +195,17 @@ impl<'a> Events<'a> {
             .rev()
             .find(|number| ["<<<<<<< ", ">>>>>>> "].iter().any(|mark| lines.line(*number).starts_with(mark)));
         if let Some(number) = conflict {
-            return Error {
-                offset: lines.start(number),
-                message: "a conflict that git left open".to_owned(),
-            };
+            return Error::at(lines.start(number), "a conflict that git left open");
         }
         // A scalar that goes on is told by the line on which it began.
         for number in [number, number + 1] {
             let line = lines.line(number);
             let indent = &line[..line.len() - line.trim_start().len()];
             if let Some(tab) = indent.find('\t') {
-                let message = "a tab in the indentation; YAML takes spaces".to_owned();
-                return Error { offset: lines.start(number) + tab, message };
+                return Error::at(lines.start(number) + tab, "a tab in the indentation; YAML takes spaces");
             }
         }
-        Error { offset, message: error.info() }
+        Error::at(offset, error.info())
     }
 }
 

@@ -88,6 +88,10 @@ fn says_where_and_what_is_wrong() {
         ("a:\n\tb: 1\n", "2:1: a tab in the indentation; YAML takes spaces"),
         ("a: 1\n<<<<<<< HEAD\nb: 2\n=======\nb: 3\n>>>>>>> main\n", "2:1: a conflict that git left open"),
         ("? [a]\n: 1\n", "1:3: a key that is a list or a map; Kubernetes takes texts only"),
+        (
+            "a: &a {}\nb:\n  <<: *a\n  <<: *a\n",
+            "4:3: a second merge key (<<) in one map, after that on line 1",
+        ),
         ("a:\n  <<: 5\n", "2:7: a merge key (<<) that is given no map"),
         ("a: &a [*a]\n", "1:8: an alias to a value that holds it"),
     ] {
@@ -100,6 +104,39 @@ fn a_key_that_is_there_twice_is_found_among_many() {
     let mut keys: Vec<_> = (0..100).map(|number| format!("k{number}: 1\n")).collect();
     keys.push("k40: 2\n".to_owned());
     assert_eq!(read(&keys.concat()), ["101:1: the key \"k40\" is there already, on line 41"]);
+}
+
+#[test]
+fn in_a_kustomization_file_the_last_of_two_counts() {
+    let reading = Reading { twice: Twice::LastWins, ..Reading::default() };
+    let many = (0..50).map(|number| format!("k{number}: 1\n")).collect::<Vec<_>>().concat();
+    for (text, json) in [
+        ("a: 1\nb: {c: 1, c: 2}\na: 3\n".to_owned(), r#"{"a":3,"b":{"c":2}}"#.to_owned()),
+        (format!("{many}k40: 2\n"), String::new()),
+    ] {
+        let root = documents_as(&text, 0, reading).remove(0).unwrap();
+        let mut written = Vec::new();
+        root.write_json(&mut written);
+        let written = String::from_utf8(written).unwrap();
+        assert!(if json.is_empty() { written.contains("\"k40\":2") } else { written == json }, "{written}");
+    }
+}
+
+#[test]
+fn what_go_yaml_spells_otherwise_is_read_and_stays_at_its_place() {
+    let text =
+        "a: &app x\nb:\n  *app: {c: *app, *app : 1}\n  d: '*app:'\n---\n\u{feff}e: *\n---\n\u{feff}f: g\n";
+    let read = documents(text, 0);
+    let first = read[0].as_ref().unwrap();
+    let mut json = Vec::new();
+    first.write_json(&mut json);
+    assert_eq!(String::from_utf8(json).unwrap(), r#"{"a":"x","b":{"x":{"c":"x","x":1},"d":"*app:"}}"#);
+    let quoted = first.at(&["b", "d"]).unwrap();
+    assert_eq!(&text[quoted.at.range()], "'*app:'");
+    let error = read[1].as_ref().unwrap_err();
+    assert_eq!(&text[error.offset..][..1], "*");
+    let last = read.last().unwrap().as_ref().unwrap().get("f").unwrap();
+    assert_eq!(&text[last.at.range()], "g");
 }
 
 #[test]
@@ -168,20 +205,24 @@ fn finds_comments_and_not_what_looks_like_one() {
 }
 
 /// Of a release, its chart alone.
-const ASKED: &[Asked] = &[Asked { kind: "HelmRelease", field: "spec", keys: &["chart"] }];
+const ASKED: Reading = Reading {
+    asked: &[Asked { kind: "HelmRelease", field: "spec", keys: &["chart"] }],
+    twice: Twice::Refused,
+    only_names: false,
+};
 
 #[test]
 fn what_nobody_asks_for_is_passed_over_and_nothing_else() {
     let text = "kind: HelmRelease\nspec:\n  chart: {spec: {chart: [x]}}\n  values: {a: [1, {b: 2}], c: &c 3}\n  interval: 1m\n  \
                 list:\n  - [a]\nother: {values: {a: 1}}\n---\nkind: Other\nspec: {values: {a: 1}}\n";
-    let documents: Vec<_> = documents_as_asked(text, 0, ASKED).into_iter().map(Result::unwrap).collect();
+    let documents: Vec<_> = documents_as(text, 0, ASKED).into_iter().map(Result::unwrap).collect();
     assert_eq!(
         json_of(&documents[0]),
         r#"{"kind":"HelmRelease","spec":{"chart":{"spec":{"chart":["x"]}},"values":{},"interval":"1m","list":[]},"other":{"values":{"a":1}}}"#
     );
     let [values, list] = ["values", "list"].map(|key| documents[0].at(&["spec", key]).unwrap());
-    assert!(matches!(values.value, Value::Elided { is_map: true }) && values.kind() == Kind::Object);
-    assert!(matches!(list.value, Value::Elided { is_map: false }) && list.kind() == Kind::Array);
+    assert!(matches!(values.value, Value::Elided { is_map: true, .. }) && values.kind() == Kind::Object);
+    assert!(matches!(list.value, Value::Elided { is_map: false, .. }) && list.kind() == Kind::Array);
     assert_eq!(&text[values.at.range()], "{a: [1, {b: 2}], c: &c 3}");
     assert_eq!(json_of(&documents[1]), r#"{"kind":"Other","spec":{"values":{"a":1}}}"#);
 }
@@ -189,7 +230,7 @@ fn what_nobody_asks_for_is_passed_over_and_nothing_else() {
 #[test]
 fn values_that_something_else_refers_to_are_read() {
     let text = "kind: HelmRelease\nspec:\n  values: {version: &v 1.2.3}\n  chart: *v\n";
-    let documents = documents_as_asked(text, 0, ASKED);
+    let documents = documents_as(text, 0, ASKED);
     assert_eq!(
         json_of(documents[0].as_ref().unwrap()),
         r#"{"kind":"HelmRelease","spec":{"values":{"version":"1.2.3"},"chart":"1.2.3"}}"#
@@ -203,10 +244,10 @@ fn what_is_passed_over_has_to_be_yaml_all_the_same() {
         ("{a: {{b}}}", "3:16: a key that is a list or a map; Kubernetes takes texts only"),
     ] {
         let text = format!("kind: HelmRelease\nspec:\n  values: {values}\n");
-        let error = documents_as_asked(&text, 0, ASKED).remove(0).unwrap_err();
+        let error = documents_as(&text, 0, ASKED).remove(0).unwrap_err();
         assert_eq!(format!("{}: {error}", Lines::of(&text).position(error.offset)), said);
     }
     let text =
         "kind: HelmRelease\nspec:\n  values:\n    a: &a {x: 1}\n    b: {<<: *a, y: [1, {x: 1}], *a : 1}\n";
-    assert!(documents_as_asked(text, 0, ASKED).remove(0).is_ok());
+    assert!(documents_as(text, 0, ASKED).remove(0).is_ok());
 }

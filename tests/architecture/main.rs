@@ -3,6 +3,7 @@
 //! The sources are followed as the compiler follows them, from `lib.rs` and `main.rs` along `mod`. Tests may name what
 //! they like.
 
+mod rights;
 mod scanner;
 mod table;
 

@@ -54,7 +54,7 @@ pub(crate) const MODULES: &[Module] = &[
     },
     Module {
         name: "telemetry",
-        knows: &["admission", "policy"],
+        knows: &["admission", "certs", "policy"],
         why: "what is counted must not depend on who serves it",
     },
     Module {

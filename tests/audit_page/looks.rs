@@ -105,7 +105,7 @@ fn without_a_script_it_says_what_it_comes_to() {
     let told = page.lines("noscript li");
     for line in [
         "Taken at 2026-03-01T10:20:30Z: 51 HelmReleases.",
-        "Phase 2: 15 (moved to chartRef)",
+        "Phase 2: 15 (moved to chartRef, or to an inline OCIRepository)",
         "If chartgate enforced, patched: 9",
         "Not known: helmcharts.source.toolkit.fluxcd.io: forbidden",
     ] {

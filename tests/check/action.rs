@@ -74,6 +74,18 @@ fn checked(scene: &Scene, inputs: &[(&str, &str)]) -> Ran {
 }
 
 #[test]
+fn actions_are_named_by_commit() {
+    let action = action();
+    let steps = action["runs"]["steps"].as_array().expect("there are steps");
+    let uses: Vec<_> = steps.iter().filter_map(|step| step["uses"].as_str()).collect();
+    assert!(!uses.is_empty());
+    for uses in uses {
+        let commit = uses.split_once('@').expect("it names a version").1;
+        assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{uses}");
+    }
+}
+
+#[test]
 fn a_finding_is_an_annotation_a_result_and_a_failed_step() {
     let scene = Scene::new(&[("release.yaml", &release(&format!("{CHART}{CHART_REF}")))]);
     let ran = checked(&scene, &[]);

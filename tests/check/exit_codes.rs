@@ -17,8 +17,10 @@ fn each_exit_code_means_what_the_help_says() {
         (&warned, &["--flux=2.7", "--fail-on=warning"], 1),
         (&warned, &["--flux=2.9"], 1),
         ("a: [", &[], 2),
-        ("kind: Service\n", &[], 2),
-        ("kind: Service\n", &["--allow-empty"], 0),
+        ("apiVersion: v1\nkind: Service\nmetadata: {name: web}\n", &[], 2),
+        ("apiVersion: v1\nkind: Service\nmetadata: {name: web}\n", &["--allow-empty"], 0),
+        // kustomize asks for a name.
+        ("kind: Service\n", &["--allow-empty"], 1),
         (&good, &["no-such-file"], 2),
         (&good, &["--flux=1.0"], 2),
         (&good, &["--flux=2.6", "--crd=x"], 2),

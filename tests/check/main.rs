@@ -7,11 +7,15 @@
 )]
 
 mod action;
+mod builds;
+mod cases;
 mod corpus;
 mod docs;
 mod exit_codes;
+mod fixing;
 mod hooks;
 mod overlays;
 mod quiet;
 mod reading;
 mod scene;
+mod sources;

@@ -57,6 +57,7 @@ fn helm_templates_and_encrypted_documents_are_not_cried_about() {
             "chart/templates/release.yaml",
             &release("{{- if .Values.x }}\n  chartRef: {{ .Values.ref }}\n{{- end }}\n"),
         ),
+        ("chart/templates/kustomization.yaml", "resources:\n{{- range .Values.x }}\n- {{ . }}\n{{- end }}\n"),
         (
             "secret.yaml",
             "apiVersion: v1\nkind: Secret\ndata: {a: 'ENC[AES256_GCM,data:x]'}\nsops: {mac: x}\n",
@@ -64,6 +65,25 @@ fn helm_templates_and_encrypted_documents_are_not_cried_about() {
         ("good.yaml", &release(CHART_REF)),
     ]);
     assert_eq!(scene.lines(&[]), [] as [&str; 0]);
+}
+
+#[test]
+fn a_helm_release_of_another_group_is_none_of_flux() {
+    let of = |group: &str| release(CHART).replace("helm.toolkit.fluxcd.io", group);
+    let scene = Scene::new(&[
+        ("good.yaml", &release(CHART)),
+        ("other.yaml", &of("helmrelease.helm.toolkit.fluxcd.io")),
+        ("operator.yaml", &of("helm.fluxcd.io").replace("/v2", "/v1")),
+        ("patch.yaml", "kind: HelmRelease\nmetadata: {name: a}\n"),
+    ]);
+    assert_eq!(
+        scene.lines(&[]),
+        [
+            "operator.yaml:1:13: warning[other-helm-release]: a HelmRelease of the Helm Operator (helm.fluxcd.io), and none of Flux 2",
+            "other.yaml:1:13: warning[other-helm-release]: no HelmRelease of Flux: its API group is helm.toolkit.fluxcd.io, not \
+             \"helmrelease.helm.toolkit.fluxcd.io\"",
+        ]
+    );
 }
 
 #[test]
@@ -114,4 +134,46 @@ fn a_flux_instance_alone_in_its_file_leads_on() {
     let scene = Scene::new(&[("flux.yaml", instance), ("clusters/a/release.yaml", &both)]);
     let said = scene.check(&[]).out;
     assert!(said.contains("= rendered: by Kustomization flux-system/flux-system"), "{said}");
+}
+
+/// The runner of GitHub Actions reads commands out of what is printed.
+#[test]
+fn nothing_in_a_file_becomes_a_command_of_a_runner() {
+    let text = release(&format!("{CHART}{CHART_REF}").replace("chartRef:", "chartRef: # ##[error]a"));
+    let scene = Scene::new(&[("a.yaml", &text.replace("name: ", "name: \"::stop-commands::x\" #"))]);
+    let is_harmless =
+        |text: &str| !text.contains("##[") && !text.lines().any(|line| line.trim_start().starts_with("::"));
+    for arguments in [&[][..], &["--verbose"], &["--quiet"], &["--diff"], &["::error::"]] {
+        let said = scene.check_in(arguments, &[("GITHUB_ACTIONS", "true"), ("COLUMNS", "40")]);
+        assert!(is_harmless(&said.out) && is_harmless(&said.err), "{arguments:?}: {}{}", said.out, said.err);
+    }
+    let plain = scene.check(&[]);
+    assert!(plain.out.contains("##[error]a") && !plain.out.contains('⟦'), "elsewhere it is as it is written");
+}
+
+/// Opening a pipe waits for a writer, and a device may never end.
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_device_is_not_waited_for() {
+    use std::os::unix::net::UnixListener;
+    use std::process::Command;
+
+    let scene = Scene::new(&[("good.yaml", &release(CHART_REF))]);
+    let made = Command::new("mkfifo").arg(scene.path().join("pipe.yaml")).status().expect("there is mkfifo");
+    assert!(made.success());
+    let _listener = UnixListener::bind(scene.path().join("socket.yaml")).expect("a socket can be made");
+    assert_eq!(
+        scene.lines(&[]),
+        [
+            "pipe.yaml:1:1: error[unreadable]: the file is no regular file",
+            "socket.yaml:1:1: error[unreadable]: the file is no regular file",
+        ]
+    );
+    let endless = scene.check(&["/dev/zero"]);
+    assert_eq!(endless.code, 2);
+    assert!(
+        endless.out.contains("the file has more than 67108864 bytes, which no manifest has"),
+        "{}",
+        endless.out
+    );
 }

@@ -51,8 +51,18 @@ impl Scene {
 
     /// The same with a standard input.
     pub(crate) fn check_of(&self, arguments: &[&str], stdin: &str) -> Said {
+        self.run(arguments, stdin, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn check_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
+        self.run(arguments, "", environment)
+    }
+
+    fn run(&self, arguments: &[&str], stdin: &str, environment: &[(&str, &str)]) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chartgate"));
         command.arg("check").args(arguments).env_clear().current_dir(self.path()).write_stdin(stdin);
+        command.envs(environment.iter().copied());
         if let Some(kubeconfig) = &self.kubeconfig {
             command.env("KUBECONFIG", kubeconfig);
         }
@@ -85,4 +95,5 @@ pub(crate) const CHART_REF: &str = "  chartRef:\n    kind: OCIRepository\n    na
 
 /// The source of [`CHART_REF`].
 pub(crate) const SOURCE: &str = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nmetadata:\n  name: podinfo\n  \
-    namespace: apps\nspec:\n  interval: 10m\n  url: oci://example.com/podinfo\n  ref: {tag: 6.5.4}\n";
+    namespace: apps\nspec:\n  interval: 10m\n  url: oci://example.com/podinfo\n  ref: {tag: 6.5.4}\n  \
+    layerSelector: {operation: copy}\n";

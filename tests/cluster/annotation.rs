@@ -49,14 +49,86 @@ fn it_follows_a_bump_and_belongs_to_nobody() {
 }
 
 #[test]
-fn it_comes_back_where_somebody_removes_it() {
+fn what_somebody_else_makes_of_it_lasts_until_the_next_apply() {
     let Some(cluster) = Cluster::shared(FLUX) else { return };
     let chartgate = Chartgate::start(cluster, OPTIONS);
-    let namespace = chartgate.namespace("annotation-removed");
-    apply(&namespace, &release("v2", "app", &chart())).accepted();
-    let without = json!({"metadata": {"annotations": {KEY: null}}});
-    let patched = namespace.releases("v2").merge_patch("app", &without, Write::by("kubectl-annotate"));
-    assert_eq!(annotation(&patched.accepted()), "v2");
+    let namespace = chartgate.namespace("annotation-changed");
+    apply(&namespace, &release("v2beta2", "app", &chart())).accepted();
+    for (value, expected) in [(Value::Null, "absent"), (json!("v2"), "v2"), (json!("v1"), "v1")] {
+        let edit = json!({"metadata": {"annotations": {KEY: value}}});
+        let patched = namespace.releases("v2").merge_patch("app", &edit, Write::by("kubectl-annotate"));
+        let about_it = |warning: &&str| warning.starts_with("[version-annotation]");
+        assert_eq!(ours(&patched).into_iter().find(about_it), None);
+        assert_eq!(annotation(&patched.accepted()), expected);
+        let applied = apply(&namespace, &release("v2beta2", "app", &chart()));
+        assert_eq!(annotation(&applied.accepted()), "v2beta2");
+    }
+}
+
+#[test]
+fn a_write_of_another_manager_at_another_version_does_not_change_it() {
+    let Some(cluster) = Cluster::shared(FLUX) else { return };
+    let chartgate = Chartgate::start(cluster, OPTIONS);
+    let namespace = chartgate.namespace("annotation-others");
+    apply(&namespace, &release("v2beta2", "app", &chart())).accepted();
+    let releases = namespace.releases("v2");
+    let mut part = release("v2", "app", &json!({}));
+    part["spec"] = json!({"chart": {"spec": {"interval": "5m"}}});
+    for written in [
+        // `flux reconcile`, helm-controller's finalizer, kubectl edit, a tool that applies one field.
+        releases.merge_patch(
+            "app",
+            &json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "now"}}}),
+            Write::by("flux"),
+        ),
+        releases.merge_patch(
+            "app",
+            &json!({"metadata": {"finalizers": ["finalizers.fluxcd.io"]}}),
+            Write::by("helm-controller"),
+        ),
+        releases.merge_patch("app", &json!({"spec": {"timeout": "5m"}}), Write::by("kubectl-edit")),
+        releases.apply(&part, Write::by("lens")),
+    ] {
+        assert!(!ours(&written).iter().any(|warning| warning.contains("annotation")), "{written:?}");
+        assert_eq!(annotation(&written.accepted()), "v2beta2");
+    }
+    // Otherwise the test leaves an object that nothing here can delete.
+    let freed = json!({"metadata": {"finalizers": null}});
+    releases.merge_patch("app", &freed, Write::by("helm-controller")).accepted();
+}
+
+#[test]
+fn a_restore_leaves_it_to_the_next_apply() {
+    let Some(cluster) = Cluster::shared(FLUX) else { return };
+    let chartgate = Chartgate::start(cluster, OPTIONS);
+    let namespace = chartgate.namespace("annotation-restored");
+    let restored =
+        namespace.releases("v2").create(&release("v2", "app", &chart()), Write::by("velero-server"));
+    assert_eq!(ours(&restored), [] as [&str; 0]);
+    assert_eq!(annotation(&restored.accepted()), "absent");
+    let applied = apply(&namespace, &release("v2beta2", "app", &chart()));
+    assert_eq!(annotation(&applied.accepted()), "v2beta2");
+}
+
+#[test]
+fn kubectl_and_helm_are_appliers_without_server_side_apply() {
+    let Some(cluster) = Cluster::shared(FLUX) else { return };
+    let chartgate = Chartgate::start(cluster, OPTIONS);
+    let namespace = chartgate.namespace("annotation-updates");
+    for version in ["v2beta2", "v2"] {
+        let output = namespace.kubectl(&["apply"], &release(version, "app", &chart()));
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(annotation(&namespace.releases("v2").get("app").accepted()), version);
+    }
+    // Flux takes over at the version of its own manifest.
+    let taken = apply(&namespace, &release("v2beta2", "app", &chart())).accepted();
+    assert_eq!(annotation(&taken), "v2beta2");
+    let installed =
+        namespace.releases("v2beta1").create(&release("v2beta1", "chart", &chart()), Write::by("helm"));
+    assert_eq!(annotation(&installed.accepted()), "v2beta1");
+    let finalized = json!({"metadata": {"labels": {"a": "b"}}});
+    let touched = namespace.releases("v2").merge_patch("chart", &finalized, Write::by("helm-controller"));
+    assert_eq!(annotation(&touched.accepted()), "v2beta1");
 }
 
 #[test]
@@ -93,6 +165,11 @@ fn a_value_that_a_manifest_owns_and_that_is_right_is_no_news() {
     let output = namespace.kubectl(&["apply", "--server-side"], &right);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+/// The warnings of chartgate: the API server warns about deprecated versions in its own words.
+fn ours(answer: &Answer) -> Vec<&str> {
+    answer.warnings.iter().map(String::as_str).filter(|warning| warning.starts_with('[')).collect()
 }
 
 fn me() -> Write<'static> {

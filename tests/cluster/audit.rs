@@ -37,7 +37,7 @@ fn audit(cluster: &Cluster, arguments: &[&str]) -> Output {
 }
 
 /// The JSON report.
-fn report(cluster: &Cluster, arguments: &[&str]) -> Value {
+pub(crate) fn report(cluster: &Cluster, arguments: &[&str]) -> Value {
     let output = audit(cluster, &[&["--format=json", "--fail-on=never"], arguments].concat());
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{:?}: {err}", output.status);

@@ -21,7 +21,7 @@ fn named(namespace: &str, name: &str, source: &str) -> String {
 }
 
 /// A kubeconfig for an account with these rights.
-fn account_with(cluster: &Cluster, rules: &Value) -> PathBuf {
+pub(crate) fn account_with(cluster: &Cluster, rules: &Value) -> PathBuf {
     let (kubeconfig, account) = cluster.account();
     let role =
         json!({"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": account}, "rules": rules});

@@ -54,7 +54,7 @@ fn chartgate_names_the_field_that_an_overlay_pins_beside_chart_ref() {
     let namespace = chartgate.namespace("overlay");
     apply(&namespace, "v2", &chart()).accepted();
     let answer = apply(&namespace, "v2", &chart_ref_and_pin());
-    assert_eq!(answer.status, 422);
+    assert_eq!((answer.status, &answer.body["reason"]), (403, &json!("Forbidden")));
     assert_eq!(answer.body["details"]["causes"][0]["field"], "spec.chart");
     assert_in(
         &answer.refused(),

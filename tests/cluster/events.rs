@@ -88,14 +88,17 @@ fn a_denied_update_leaves_one_event_on_the_release() {
 }
 
 #[test]
-fn a_denied_creation_leaves_an_event_in_the_namespace_that_names_no_uid() {
+fn a_denied_creation_leaves_none_as_there_is_no_object_to_confirm_it_by() {
     let Some(cluster) = Cluster::shared(NEWEST) else { return };
     let chartgate = start_as_administrator(cluster);
     let namespace = chartgate.namespace("events-create");
-    namespace.releases("v2").create(&release("v2", "app", &both()), Write::by("me")).refused();
+    let releases = namespace.releases("v2");
+    releases.create(&release("v2", "app", &both()), Write::by("me")).refused();
+    // Later happenings are written later.
+    releases.create(&release("v2", "other", &chart()), Write::by("me")).accepted();
+    releases.merge_patch("other", &json!({"spec": both()}), Write::by("me")).refused();
     let event = so_many_events(&namespace, 1).remove(0);
-    assert_eq!(event["regarding"]["name"], "app");
-    assert_eq!(event["regarding"]["uid"], Value::Null);
+    assert_eq!(event["regarding"]["name"], "other");
 }
 
 #[test]
@@ -128,11 +131,13 @@ fn a_hundred_identical_denials_are_one_event_with_a_count_and_dry_runs_are_none(
     let namespace = chartgate.namespace("events-many");
     let releases = namespace.releases("v2");
     let me = Write::by("me");
+    releases.create(&release("v2", "app", &chart()), me).accepted();
+    let patch = json!({"spec": both()});
     for _ in 0..10 {
-        releases.create(&release("v2", "dry", &both()), me.dry_run()).refused();
+        releases.merge_patch("app", &patch, me.dry_run()).refused();
     }
     for _ in 0..100 {
-        releases.create(&release("v2", "app", &both()), me).refused();
+        releases.merge_patch("app", &patch, me).refused();
     }
     let event = eventually("the count is written", SOON, || {
         let event = so_many_events(&namespace, 1).remove(0);
@@ -142,7 +147,7 @@ fn a_hundred_identical_denials_are_one_event_with_a_count_and_dry_runs_are_none(
     assert_eq!(metric(&chartgate, "chartgate_events_total"), 1);
 
     // Another fault of the same release is told for itself.
-    releases.create(&release("v2", "app", &json!({})), me).refused();
+    releases.merge_patch("app", &json!({"spec": {"chart": null}}), me).refused();
     so_many_events(&namespace, 2);
 }
 
@@ -155,7 +160,8 @@ fn without_the_permission_reviews_go_on_and_it_is_said_once() {
     let chartgate = start(cluster, &powerless);
     let namespace = chartgate.namespace("events-forbidden");
     for name in ["one", "two", "three"] {
-        let refused = namespace.releases("v2").create(&release("v2", name, &both()), write).refused();
+        namespace.releases("v2").create(&release("v2", name, &chart()), write).accepted();
+        let refused = namespace.releases("v2").merge_patch(name, &json!({"spec": both()}), write).refused();
         assert!(refused.contains("[chart-and-chart-ref]"), "{refused}");
     }
     let lost = "chartgate_events_dropped_total{reason=\"failed\"}";
@@ -167,12 +173,15 @@ fn without_the_permission_reviews_go_on_and_it_is_said_once() {
     // Counted first, and written by another thread.
     let said = eventually("it is said", SOON, || {
         let log = chartgate.process().log();
-        let said: Vec<_> = log.lines().filter(|line| line.contains("cannot write an Event")).collect();
+        let said: Vec<_> =
+            log.lines().filter(|line| line.contains("cannot look for the object of an Event")).collect();
         if said.is_empty() { Err(log) } else { Ok(said.join("\n")) }
     });
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(
-        said.contains("cannot create resource \\\"events\\\" in API group \\\"events.k8s.io\\\""),
+        said.contains(
+            "cannot list resource \\\"helmreleases\\\" in API group \\\"helm.toolkit.fluxcd.io\\\""
+        ),
         "{said}"
     );
 }
@@ -182,7 +191,9 @@ fn what_is_told_last_is_written_before_the_process_ends() {
     let Some(cluster) = Cluster::shared(NEWEST) else { return };
     let chartgate = start_as_administrator(cluster);
     let namespace = chartgate.namespace("events-end");
-    namespace.releases("v2").create(&release("v2", "app", &both()), Write::by("me")).refused();
+    let releases = namespace.releases("v2");
+    releases.create(&release("v2", "app", &chart()), Write::by("me")).accepted();
+    releases.merge_patch("app", &json!({"spec": both()}), Write::by("me")).refused();
     chartgate.process().signal("INT");
     eventually("the process ends", SOON, || chartgate.process().exit_status().ok_or("it runs".to_owned()));
     assert_eq!(chartgate.process().exit_status(), Some(0));

@@ -59,13 +59,12 @@ pub(crate) fn fixable(name: &str) -> Value {
     release("v2", name, &chart_ref())
 }
 
-/// The schema lets it pass, and helm-controller would delete its chart.
+/// The schema accepts it, and no object can have the name that it refers to.
 fn erroneous(namespace: &Namespace<'_>, name: &str) -> Value {
-    let chart = format!("{}-{name}", namespace.name());
     with_version(release(
         "v2",
         name,
-        &json!({"chartRef": {"kind": "HelmChart", "name": chart, "namespace": namespace.name()}}),
+        &json!({"chartRef": {"kind": "HelmChart", "name": "Podinfo", "namespace": namespace.name()}}),
     ))
 }
 
@@ -90,8 +89,8 @@ pub(crate) fn is_in_mode_within(time: Duration, namespace: &Namespace<'_>, mode:
     let releases = namespace.releases("v2");
     eventually(&format!("the mode {mode}"), time, || {
         let answer = releases.create(&erroneous(namespace, "probe"), me().dry_run());
-        let denied = answer.message().contains("[generated-chart-name]");
-        let seen = match (denied, says(&answer, "generated-chart-name")) {
+        let denied = answer.message().contains("[chart-ref-name]");
+        let seen = match (denied, says(&answer, "chart-ref-name")) {
             (true, _) => "enforce",
             (false, true) => "warn",
             (false, false) => "audit",
@@ -144,10 +143,10 @@ fn the_label_of_a_namespace_decides_what_is_done_in_it() {
             assert_eq!(filled, mode == "enforce", "{case}: {stored}");
 
             let answer = releases.create(&erroneous(&namespace, "erroneous"), write);
-            assert_eq!(says(&answer, "generated-chart-name"), mode == "warn", "{case}: {answer:?}");
+            assert_eq!(says(&answer, "chart-ref-name"), mode == "warn", "{case}: {answer:?}");
             if mode == "enforce" {
                 let refused = answer.refused();
-                assert!(refused.contains("[generated-chart-name]"), "{case}: {refused}");
+                assert!(refused.contains("[chart-ref-name]"), "{case}: {refused}");
             } else {
                 assert_eq!(answer.warnings.is_empty(), mode != "warn", "{case}: {answer:?}");
                 answer.accepted();
@@ -160,7 +159,7 @@ fn the_label_of_a_namespace_decides_what_is_done_in_it() {
         "chartgate_reviews_total{operation=\"CREATE\",decision=\"allowed\",mode=\"audit\",dry_run=\"true\"}",
         "chartgate_reviews_total{operation=\"CREATE\",decision=\"warned\",mode=\"warn\",dry_run=\"false\"}",
         "chartgate_reviews_total{operation=\"CREATE\",decision=\"denied\",mode=\"enforce\",dry_run=\"false\"}",
-        "chartgate_findings_total{rule=\"generated-chart-name\",level=\"error\",mode=\"audit\"}",
+        "chartgate_findings_total{rule=\"chart-ref-name\",level=\"error\",mode=\"audit\"}",
         "chartgate_unknown_mode_namespaces 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
@@ -196,7 +195,7 @@ fn who_writes_the_label_hears_of_a_value_that_is_no_mode_and_of_what_the_mode_wo
         answer.accepted();
         warnings
     };
-    let denies = "enforce will deny changes of 1 HelmRelease: app (generated-chart-name)";
+    let denies = "enforce will deny changes of 1 HelmRelease: app (chart-ref-name)";
     eventually("the webhook for namespaces is in effect", SOON, || {
         let warnings = label(json!("enforce"), me().dry_run());
         if warnings == [denies] { Ok(()) } else { Err(format!("{warnings:?}")) }

@@ -92,7 +92,7 @@ fn no_call_fails_over_twenty_rotations_restarts_and_a_secret_that_is_lost_and_sp
     let trust = Trust::of(&cluster);
     trust.fail_closed();
     installation.start();
-    installation.wait_until_called();
+    installation.wait_until_closed();
     let namespace = cluster.namespace("load");
     let (load, seen) = (Load::default(), Seen::default());
     let before = asked(&cluster);
@@ -139,7 +139,7 @@ fn an_emptied_ca_bundle_is_felt_until_it_is_restored_and_no_call_longer() {
     let trust = Trust::of(&cluster);
     trust.fail_closed();
     installation.start();
-    installation.wait_until_called();
+    installation.wait_until_closed();
     let namespace = cluster.namespace("load");
     let load = Load::default();
     let mut windows = Vec::new();

@@ -46,6 +46,49 @@ fn with_chartgate_a_bump_to_v2_brings_managed_fields_to_v2() {
     stays_as_it_is(&source, &namespace);
 }
 
+/// A write at v2 by somebody else, the bump in Git, and applies of either version, in every order: in the end the entry is at v2.
+#[test]
+fn a_write_of_somebody_else_at_v2_never_keeps_flux_from_applying_the_bump() {
+    let Some(cluster) = Cluster::shared(FLUX) else { return };
+    let Some(controller) = cluster.kustomize_controller() else { return };
+    let chartgate = Chartgate::start(cluster, OPTIONS);
+    let requested = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "now"}}});
+    // Also with an annotation that somebody has set ahead of Git, or that was set before Flux applied anything.
+    let ahead = json!({"metadata": {"annotations": {"fluxcd.io/version": "v2"}}});
+    for (write, manager) in [(&requested, "flux"), (&ahead, "kubectl-annotate")] {
+        // W is the write, A an apply of what Git has, B the bump and its apply.
+        for order in ["WB", "WAB", "AWB", "BW", "ABW", "WBW"] {
+            let namespace = chartgate.namespace("phase-1-order");
+            let source = Source::create(controller, &namespace);
+            publish(&source, &release("v2beta2", "app", &chart()));
+            assert_eq!(applied_at(&stored(&namespace)), ["helm.toolkit.fluxcd.io/v2beta2"]);
+            for step in order.chars() {
+                match step {
+                    'W' => {
+                        _ = namespace.releases("v2").merge_patch("app", write, Write::by(manager)).accepted();
+                    }
+                    'A' => _ = source.reconcile().expect("what was applied applies again"),
+                    'B' => publish(&source, &release("v2", "app", &chart())),
+                    other => panic!("{other} is no step"),
+                }
+                if step == 'A' {
+                    assert_eq!(version_annotation(&stored(&namespace)), "v2beta2", "{order}: set back");
+                }
+            }
+            // One more interval, for an annotation that was ahead.
+            source.reconcile().expect("what was applied applies again");
+            let after = stored(&namespace);
+            assert_eq!(applied_at(&after), ["helm.toolkit.fluxcd.io/v2"], "{manager} {order}");
+            assert_eq!(version_annotation(&after), "v2", "{manager} {order}");
+            stays_as_it_is(&source, &namespace);
+        }
+    }
+}
+
+fn version_annotation(release: &Value) -> &str {
+    release["metadata"]["annotations"]["fluxcd.io/version"].as_str().unwrap_or("absent")
+}
+
 #[test]
 fn both_phases_end_at_a_chart_ref_that_stays_applied() {
     let Some(cluster) = Cluster::shared(FLUX) else { return };

@@ -1,5 +1,6 @@
 //! What a scan leaves in the cluster, who scans, and what is left alone.
 
+pub(crate) mod apart;
 mod leader;
 
 use std::collections::BTreeMap;
@@ -204,6 +205,7 @@ fn says_in_metrics(installation: &Installation<'_>) {
             "findings{rule=\"chart-ref-name\",level=\"error\"} 1",
             "releases{source=\"chart\"} 2",
             "releases{source=\"chartRef\"} 1",
+            "releases{source=\"inline\"} 0",
             "releases{source=\"none\"} 0",
             "releases{source=\"both\"} 0",
         ];
@@ -286,6 +288,8 @@ fn follows_the_settings(installation: &Installation<'_>, namespace: &Namespace<'
     becomes(installation, namespace, OPEN_REPORTS, |report| {
         report.is_some_and(|report| report["summary"]["fail"] == 0 && report["summary"]["warn"] == 1)
     });
+    // A report is there before its scan has ended and is counted.
+    sleep(Duration::from_secs(2));
     let log = installation.logs();
     let settled = scans(installation);
     sleep(Duration::from_secs(4));

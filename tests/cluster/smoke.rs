@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::{
-    Chartgate, Cluster, Options, Recorder, Source, Write, chart, chart_ref, eventually, release,
+    Chartgate, Cluster, Kubernetes, Options, Recorder, Source, Write, chart, chart_ref, eventually, release,
 };
 
 /// The one minor whose CRDs can be had everywhere.
@@ -21,6 +21,20 @@ fn serves_the_helm_release_crd_of_the_flux_minor_asked_for() {
     let versions: Vec<_> =
         group["versions"].as_array().unwrap().iter().map(|v| v["version"].clone()).collect();
     assert_eq!(versions, ["v2", "v2beta2", "v2beta1"]);
+}
+
+#[test]
+fn runs_at_the_kubernetes_release_asked_for() {
+    for (kubernetes, version) in Kubernetes::ALL.into_iter().zip(["v1.35.", "v1.37."]) {
+        let Some(cluster) = Cluster::start_at(NEWEST, kubernetes) else { return };
+        let answer = cluster.get("/version").accepted();
+        let served = answer["gitVersion"].as_str().unwrap();
+        // Assets that a user provides are of any release.
+        let is_own = kubernetes == Kubernetes::Usual && std::env::var_os("KUBEBUILDER_ASSETS").is_some();
+        assert!(served.starts_with(version) || is_own, "{kubernetes:?} is {served}");
+        let releases = cluster.namespace("smoke").releases("v2");
+        releases.create(&release("v2", "app", &chart()), Write::by("me")).accepted();
+    }
 }
 
 #[test]

@@ -16,21 +16,18 @@ use chartgate::admission::{Endpoint, Facts, Settings, review};
 use chartgate::policy::Flux;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Chartgate, Cluster, Namespace, Options, Write, release};
+use crate::harness::{Answer, Chartgate, Cluster, Kubernetes, Namespace, Options, Write, release};
 
 /// How many combinations there are at least where the CRDs of every minor are there.
-const AT_LEAST: usize = 1_000;
+const AT_LEAST: usize = 3_500;
 
-/// The rules that are stricter than the CRDs: helm-controller could do nothing with such a release, or would lose its
-/// chart, though the API server takes it.
-const STRICTER: [&str; 6] = [
-    "chart-and-chart-ref",
-    "no-chart-source",
-    "chart-ref-name",
-    "chart-ref-needs-v2",
-    "generated-chart-name",
-    "partial-chart",
-];
+/// Also those of Flux 2.10 alone.
+const AT_LEAST_OF_NEWEST: usize = 900;
+
+/// The rules that are stricter than the CRDs: helm-controller could do nothing with such a release, though the API server
+/// accepts it.
+const STRICTER: [&str; 5] =
+    ["chart-and-chart-ref", "no-chart-source", "chart-ref-name", "chart-ref-needs-v2", "partial-chart"];
 
 /// What the API server says when it refuses a field that its schema does not have, before it asks any webhook:
 /// server-side apply, and strict decoding of a create.
@@ -79,12 +76,30 @@ struct Row {
     disagreements: usize,
 }
 
+/// Set, the whole table also runs at the newest Kubernetes, which takes as long once more.
+const WHOLE: &str = "CHARTGATE_WHOLE_TRUTH_TABLE";
+
+/// The minors that are tested at the newest Kubernetes where [`WHOLE`] is not set: the new one, and the most common ones.
+const AT_NEWEST: [&str; 2] = ["2.10", "2.9"];
+
 #[test]
-#[expect(clippy::print_stdout, reason = "the table is what one runs this test with --nocapture for")]
 fn the_verdict_agrees_with_the_api_server() {
+    agrees(Kubernetes::Usual, |_| true);
+}
+
+#[test]
+fn the_verdict_agrees_with_the_newest_api_server() {
+    let whole = std::env::var_os(WHOLE).is_some();
+    agrees(Kubernetes::Newest, |flux| whole || AT_NEWEST.contains(&flux));
+}
+
+/// Tests the minors that are `wanted`, newest first.
+#[expect(clippy::print_stdout, reason = "the table is what one runs this test with --nocapture for")]
+fn agrees(kubernetes: Kubernetes, wanted: impl Fn(&str) -> bool) {
+    let (asked, left_out): (Vec<_>, Vec<_>) = Flux::all().rev().partition(|flux| wanted(&flux.to_string()));
     let (minors, missing): (Vec<_>, Vec<_>) =
-        Flux::all().rev().partition(|flux| Cluster::has_crds(&flux.to_string()));
-    let Some(cluster) = Cluster::start(&minors[0].to_string()) else { return };
+        asked.into_iter().partition(|flux| Cluster::has_crds(&flux.to_string()));
+    let Some(cluster) = Cluster::start_at(&minors[0].to_string(), kubernetes) else { return };
     let (mut table, mut disagreements, mut combinations) = (String::new(), Vec::new(), 0);
     for (index, flux) in minors.iter().enumerate() {
         if index > 0 {
@@ -95,7 +110,8 @@ fn the_verdict_agrees_with_the_api_server() {
             writeln!(table, "{flux:<5} {version:<8} {}", row.cells()).expect("a string takes all");
         }
     }
-    println!("{:<5} {:<8} {}\n{table}", "Flux", "version", Row::HEADER);
+    let version = cluster.get("/version").accepted()["gitVersion"].as_str().unwrap_or_default().to_owned();
+    println!("kube-apiserver {version}\n{:<5} {:<8} {}\n{table}", "Flux", "version", Row::HEADER);
     println!("{combinations} combinations, {} disagreements", disagreements.len());
     for line in &disagreements {
         println!("{line}");
@@ -103,7 +119,13 @@ fn the_verdict_agrees_with_the_api_server() {
     for flux in &missing {
         println!("not asked: the CRDs of Flux {flux} are not here");
     }
-    assert!(!missing.is_empty() || combinations >= AT_LEAST, "only {combinations} combinations");
+    if let [newest, .., oldest] = &*left_out {
+        println!(
+            "left out at {version}: Flux {oldest} to {newest}, which are asked at the usual one; {WHOLE}=1 asks them"
+        );
+    }
+    let at_least = if left_out.is_empty() { AT_LEAST } else { AT_LEAST_OF_NEWEST };
+    assert!(!missing.is_empty() || combinations >= at_least, "only {combinations} combinations");
     assert!(disagreements.is_empty(), "{} disagreements:\n{}", disagreements.len(), disagreements.join("\n"));
 }
 
@@ -118,7 +140,7 @@ fn judge_minor(cluster: &Cluster, flux: Flux, disagreements: &mut Vec<String>) -
     let mut rows = Vec::new();
     for version in versions {
         let mut row = Row::default();
-        for combination in combinations(&version) {
+        for combination in combinations(&version, flux) {
             let outcome = Outcome::of(&combination, flux, &free, &guarded);
             let faults = outcome.faults();
             row.count(&outcome);
@@ -149,10 +171,13 @@ pub(crate) fn served(cluster: &Cluster) -> BTreeSet<String> {
     versions.map(|version| version["version"].as_str().expect("a version has a name").to_owned()).collect()
 }
 
-/// Every `spec.chart`; `None` is one that is not there.
-fn charts() -> [(&'static str, Option<Value>); 6] {
+/// A field of the spec, by a name; `None` is one that is not there.
+type Choice = (&'static str, Option<Value>);
+
+/// Every `spec.chart`, of any Flux; the two last are inline sources and so of a newer one.
+fn charts() -> Vec<Choice> {
     let source = json!({"kind": "HelmRepository", "name": "podinfo"});
-    [
+    vec![
         ("absent", None),
         ("null", Some(Value::Null)),
         ("only version", Some(json!({"spec": {"version": "6.5.4"}}))),
@@ -162,14 +187,89 @@ fn charts() -> [(&'static str, Option<Value>); 6] {
             Some(json!({"spec": {"chart": "podinfo", "sourceRef": {"kind": "HelmRepository"}}})),
         ),
         ("whole", Some(json!({"spec": {"chart": "podinfo", "version": "6.5.4", "sourceRef": source}}))),
+        ("whole, of kind HelmChart", helm_chart(&json!({"kind": "HelmChart"}), &json!({}))),
+        ("OCIRepository", oci_repository(&json!({}))),
     ]
 }
 
-/// Every `spec.chartRef`; `None` is one that is not there.
-fn chart_refs() -> [(&'static str, Option<Value>); 11] {
+/// Every further `spec.chart` that Flux 2.10 alone decides about.
+fn charts_with_kind() -> Vec<Choice> {
+    let source = json!({"kind": "HelmRepository", "name": "podinfo"});
+    let url = json!({"url": "oci://example.org/podinfo"});
+    let some = |chart: Value| Some(chart);
+    vec![
+        ("empty", some(json!({}))),
+        ("empty spec", some(json!({"spec": {}}))),
+        ("only sourceRef", some(json!({"spec": {"sourceRef": source}}))),
+        (
+            "sourceRef without kind",
+            some(json!({"spec": {"chart": "podinfo", "sourceRef": {"name": "podinfo"}}})),
+        ),
+        (
+            "whole, with the defaults of 2.9",
+            helm_chart(&json!({}), &json!({"version": "*", "reconcileStrategy": "ChartVersion"})),
+        ),
+        ("whole and ref", helm_chart(&json!({}), &json!({"ref": {"tag": "6.5.4"}, "insecure": true}))),
+        ("whole and url", helm_chart(&json!({}), &url)),
+        ("whole, of kind HelmChart, and url", helm_chart(&json!({"kind": "HelmChart"}), &url)),
+        ("whole, of kind OCIRepository", helm_chart(&json!({"kind": "OCIRepository"}), &json!({}))),
+        ("whole, of kind GitRepository", helm_chart(&json!({"kind": "GitRepository"}), &json!({}))),
+        ("whole, of kind null", helm_chart(&json!({"kind": null}), &json!({}))),
+        ("whole, of an empty kind", helm_chart(&json!({"kind": ""}), &json!({}))),
+        ("OCIRepository, without spec", some(json!({"kind": "OCIRepository"}))),
+        ("OCIRepository, without url", some(json!({"kind": "OCIRepository", "spec": {"interval": "5m"}}))),
+        ("OCIRepository, empty url", oci_repository(&json!({"url": ""}))),
+        ("OCIRepository, url of https", oci_repository(&json!({"url": "https://example.org/podinfo"}))),
+        (
+            "OCIRepository and its own",
+            oci_repository(&json!({"ref": {"semver": "6.x"}, "interval": "5m",
+            "layerSelector": {"operation": "copy"}, "secretRef": {"name": "a"}, "suspend": true})),
+        ),
+        (
+            "OCIRepository and defaults",
+            oci_repository(&json!({"version": "*", "reconcileStrategy": "ChartVersion"})),
+        ),
+        ("OCIRepository and chart", oci_repository(&json!({"chart": "podinfo"}))),
+        ("OCIRepository and version", oci_repository(&json!({"version": "6.5.4"}))),
+        ("OCIRepository and sourceRef", oci_repository(&json!({"sourceRef": source}))),
+        ("OCIRepository and half a sourceRef", oci_repository(&json!({"sourceRef": {"kind": "Bucket"}}))),
+        ("OCIRepository and reconcileStrategy", oci_repository(&json!({"reconcileStrategy": "Revision"}))),
+        ("OCIRepository and valuesFiles", oci_repository(&json!({"valuesFiles": ["a.yaml"]}))),
+        (
+            "OCIRepository and ignoreMissingValuesFiles",
+            oci_repository(&json!({"ignoreMissingValuesFiles": false})),
+        ),
+        ("url without kind", some(json!({"spec": url}))),
+        ("url of kind HelmChart", some(json!({"kind": "HelmChart", "spec": url}))),
+        ("url of kind ocirepository", some(json!({"kind": "ocirepository", "spec": url}))),
+        ("url of kind Bucket", some(json!({"kind": "Bucket", "spec": url}))),
+        ("unknown field", helm_chart(&json!({}), &json!({"urls": "oci://example.org/podinfo"}))),
+        ("version beside spec", helm_chart(&json!({"version": "6.5.4"}), &json!({}))),
+    ]
+}
+
+/// A whole chart of a HelmRepository, with more fields beside its spec and in it.
+#[expect(clippy::unnecessary_wraps, reason = "a choice may be none")]
+fn helm_chart(beside: &Value, more: &Value) -> Option<Value> {
+    let mut chart = beside.clone();
+    chart["spec"] = json!({"chart": "podinfo", "sourceRef": {"kind": "HelmRepository", "name": "podinfo"}});
+    json_patch::merge(&mut chart["spec"], more);
+    Some(chart)
+}
+
+/// An inline source, with more fields in its spec.
+#[expect(clippy::unnecessary_wraps, reason = "a choice may be none")]
+fn oci_repository(more: &Value) -> Option<Value> {
+    let mut spec = json!({"url": "oci://example.org/podinfo"});
+    json_patch::merge(&mut spec, more);
+    Some(json!({"kind": "OCIRepository", "spec": spec}))
+}
+
+/// Every `spec.chartRef`, of any Flux.
+fn chart_refs() -> Vec<Choice> {
     let of_kind = |kind: &str| Some(json!({"kind": kind, "name": "podinfo"}));
     let shorthand = "OCIRepository/podinfo.apps";
-    [
+    vec![
         ("absent", None),
         ("null", Some(Value::Null)),
         ("OCIRepository", of_kind("OCIRepository")),
@@ -184,13 +284,35 @@ fn chart_refs() -> [(&'static str, Option<Value>); 11] {
     ]
 }
 
-pub(crate) fn combinations(version: &str) -> Vec<Combination> {
+/// Those that only the newest Flux is tested with, because of their number.
+fn more_chart_refs() -> Vec<Choice> {
+    let with = |field: &str, value: &str| {
+        let mut chart_ref = json!({"kind": "OCIRepository", "name": "podinfo"});
+        chart_ref[field] = json!(value);
+        Some(chart_ref)
+    };
+    vec![
+        ("empty", Some(json!({}))),
+        ("empty kind", with("kind", "")),
+        ("empty name", with("name", "")),
+        ("of another namespace", with("namespace", "elsewhere")),
+        ("with apiVersion", with("apiVersion", "source.toolkit.fluxcd.io/v1")),
+        ("with an apiVersion of before", with("apiVersion", "source.toolkit.fluxcd.io/v1beta2")),
+    ]
+}
+
+pub(crate) fn combinations(version: &str, flux: Flux) -> Vec<Combination> {
+    let (mut charts, mut chart_refs) = (charts(), chart_refs());
+    if flux.newest_schema().template.takes_inline() {
+        charts.extend(charts_with_kind());
+        chart_refs.extend(more_chart_refs());
+    }
     let mut all = Vec::new();
-    for (chart, chart_value) in charts() {
-        for (chart_ref, chart_ref_value) in chart_refs() {
+    for (chart, chart_value) in &charts {
+        for (chart_ref, chart_ref_value) in &chart_refs {
             for manner in [Manner::Apply, Manner::Create] {
                 let mut members = json!({});
-                for (key, value) in [("chart", &chart_value), ("chartRef", &chart_ref_value)] {
+                for (key, value) in [("chart", chart_value), ("chartRef", chart_ref_value)] {
                     if let Some(value) = value {
                         members[key] = value.clone();
                     }

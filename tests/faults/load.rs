@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, HttpBody};
 use chartgate::webhook::Limits;
-use chartgate::webhook::body::{LEAST_RESERVATION, MAX_BYTES_IN_FLIGHT};
+use chartgate::webhook::body::{LEAST_RESERVATION, MAX_BYTES_IN_FLIGHT, MAX_REVIEW_BYTES};
 use hyper::body::Frame;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::scene::Scene;
-use crate::support::process::{PATIENCE, ask_http2, eventually, http1_over, post};
+use crate::support::process::{PATIENCE, Process, ask_http2, eventually, http1_over, post};
 use crate::support::{both_set, review_of_size};
 
 const MIB: usize = 1024 * 1024;
@@ -69,7 +69,8 @@ async fn half_sent_bodies_fill_the_memory_for_bodies_and_no_more() {
         let _ = timeout(PATIENCE, stream.write_all(&half)).await.expect("the server reads");
         attackers.push(stream);
     }
-    let fits = MAX_BYTES_IN_FLIGHT / MIB;
+    // Half of each has arrived, in steps of the least reservation.
+    let fits = MAX_BYTES_IN_FLIGHT / (MIB / 2);
     let refused = eventually("the refusal of all for whom there is no memory", async || {
         let refused = r#"chartgate_rejected_requests_total{reason="overload"}"#;
         let refused: usize = scene.process.metric(refused).await?.parse().unwrap();
@@ -186,4 +187,71 @@ impl HttpBody for Held {
         }
         Poll::Ready(self.pieces.pop().map(|piece| Ok(Frame::data(piece))))
     }
+}
+
+/// The security review's body: an update of a faulty release whose spec has to be compared to its end.
+fn long_update() -> Bytes {
+    let elements = vec!["0"; 1_700_000].join(",");
+    let release = |more: &str| {
+        format!(
+            r#"{{"apiVersion":"helm.toolkit.fluxcd.io/v2","kind":"HelmRelease","metadata":{{"name":"app","namespace":"apps"}},"spec":{{"chart":{{"spec":{{"version":"1"}}}},"chartRef":{{"kind":"OCIRepository","name":"x"}},"values":{{"a":[{elements}]}}{more}}}}}"#
+        )
+    };
+    let (new, old) = (release(r#","b":1"#), release(""));
+    let review = format!(
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","kind":{{"group":"helm.toolkit.fluxcd.io","version":"v2","kind":"HelmRelease"}},"name":"app","namespace":"apps","operation":"UPDATE","userInfo":{{"username":"nobody"}},"object":{new},"oldObject":{old}}}}}"#
+    );
+    assert!(review.len() > 6 * MIB && review.len() < MAX_REVIEW_BYTES);
+    review.into()
+}
+
+/// The bound is the probe's own timeout; the figure that is printed is far below it in the program that is shipped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_longest_reviews_leave_livez_its_time() {
+    let place = tempfile::tempdir().unwrap();
+    let process = Arc::new(Process::start(place.path(), &[]));
+    let body = long_update();
+    let mut clients = JoinSet::new();
+    for _ in 0..6 {
+        let (process, body) = (Arc::clone(&process), body.clone());
+        clients.spawn(async move {
+            let mut judged = 0;
+            for _ in 0..5 {
+                // Whose body is refused before its end may find the connection closed: each has its own.
+                let request = post("/validate?timeout=30s", body.clone());
+                match process.http1().await.try_ask(request).await {
+                    Ok((200, text)) if text.contains("[partial-chart]") => judged += 1,
+                    // There is memory for three at a time, and a busy machine needs longer than a call may take.
+                    Ok((503 | 504, _)) | Err(_) => (),
+                    Ok(other) => panic!("{other:?}"),
+                }
+            }
+            judged
+        });
+    }
+    let (mut slowest, mut probes, mut judged) = (Duration::ZERO, 0, 0);
+    while !clients.is_empty() {
+        let began = Instant::now();
+        assert_eq!(process.observe("/livez").await.0, 200);
+        (slowest, probes) = (slowest.max(began.elapsed()), probes + 1);
+        while let Some(done) = clients.try_join_next() {
+            judged += done.unwrap();
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    println!(
+        "{judged} reviews of {} KiB, six sent at a time: the slowest of {probes} answers of /livez after {slowest:?}; {} MiB at most",
+        body.len() / 1024,
+        process.memory_kib("VmHWM") / 1024
+    );
+    assert!(judged >= 10 && slowest < probe_timeout(), "{judged}, {slowest:?}");
+}
+
+/// `timeoutSeconds` of the liveness probe that is shipped.
+fn probe_timeout() -> Duration {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/base/06-deployment.yaml");
+    let deployment: serde_json::Value =
+        serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    Duration::from_secs(container["livenessProbe"]["timeoutSeconds"].as_u64().unwrap())
 }

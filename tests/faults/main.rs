@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 #![allow(clippy::print_stdout, reason = "the figures are a part of what these tests tell")]
 
+mod attacks;
 mod certificate;
+mod clients;
 mod frames;
 mod http1;
 mod http2;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chartgate::webhook::Limits;
-use chartgate::webhook::body::MAX_BYTES_IN_FLIGHT;
+use chartgate::webhook::body::{MAX_BYTES_IN_FLIGHT, MAX_REVIEW_BYTES};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -16,13 +16,16 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
 use crate::support::both_set;
-use crate::support::process::{PATIENCE, Process, connect, eventually, http1_over};
+use crate::support::process::{PATIENCE, Process, connect, eventually, http1_over, post};
 
 /// What the program takes before anybody calls; a debug build takes more than the program that is shipped.
 const REST_KIB: u64 = 40 * 1024;
 
 /// What one connection may take: 64 KiB that are read ahead, as much for TLS and what is written, and its tasks.
 const CONNECTION_KIB: u64 = 192;
+
+/// What the heap of glibc may keep of what was freed: twice the largest buffer (`M_MMAP_THRESHOLD` in mallopt(3)).
+const KEPT_KIB: u64 = 2 * MAX_REVIEW_BYTES as u64 / 1024;
 
 /// A server under attack.
 pub(crate) struct Scene {
@@ -87,7 +90,7 @@ impl Scene {
         assert!(self.process.child.try_wait().unwrap().is_none(), "the process lives");
 
         let highest = self.process.memory_kib("VmHWM");
-        let bound = REST_KIB + connections * CONNECTION_KIB + MAX_BYTES_IN_FLIGHT as u64 / 1024;
+        let bound = REST_KIB + connections * CONNECTION_KIB + KEPT_KIB + MAX_BYTES_IN_FLIGHT as u64 / 1024;
         let Seen { ends: _, answered, overload } = &*self.seen;
         println!(
             "{attack}: {} MiB at the highest, of at most {}; beside it {} answers and {} refusals for overload",
@@ -110,7 +113,7 @@ async fn ask_all_the_time(webhook: SocketAddr, authority: PathBuf, seen: Arc<See
     let stream = connect(webhook, &authority, rustls::ALL_VERSIONS, "http/1.1").await;
     let mut open = http1_over(stream).await;
     while !seen.ends.load(Ordering::Relaxed) {
-        let answer = timeout(PATIENCE, open.try_post(both_set())).await;
+        let answer = timeout(PATIENCE, open.try_ask(post("/mutate", both_set()))).await;
         match answer.expect("an answer comes in time").expect("the connection stays") {
             (200, text) if text.contains(r#""uid":"try-me""#) => {
                 seen.answered.fetch_add(1, Ordering::Relaxed)

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use crate::scene::Scene;
 use crate::support::both_set;
 
-/// More than any limit that a slow client meets: a handshake has 5 s, a head 10 s, a body 10 s and its refusal one more.
+/// More than any limit that a slow client meets: a handshake has 5 s, a head 10 s, a body 3 s.
 const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Sends a byte a second until the server closes, and returns what it said.

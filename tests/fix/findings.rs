@@ -2,7 +2,7 @@
 
 use chartgate::policy::{Facts, Settings};
 use chartgate::preflight::fix::{Scope, api_version};
-use chartgate::yaml::{Node, documents};
+use chartgate::yaml::{Node, Span, documents};
 
 use crate::{Files, edited, judged, releases, repaired};
 
@@ -121,12 +121,12 @@ fn rendered<'a>(files: &'a Files, patch: &Node<'a>) -> Node<'a> {
 
 fn scope<'s, 'a>(
     object: &'s Node<'a>,
-    selectors: &'s [&'s Node<'a>],
+    found_by: &'s [Span],
     settings: &'s Settings,
     facts: &'s Facts,
     files: &'s Files,
 ) -> Scope<'s, 'a> {
-    Scope { object, selectors, settings, installed: facts.serving(""), files }
+    Scope { object, found_by, settings, installed: facts.serving(""), files }
 }
 
 #[test]
@@ -170,9 +170,10 @@ fn patches_and_targets_follow_the_version_by_which_they_find_the_object() {
         kustomization.get("patches").expect("it has some").items()[0].get("target").expect("it has one");
     let object = rendered(&files, &patch);
     let (settings, facts) = (Settings::default(), Facts::default());
-    let selectors = [&silent, target];
+    let place = |node: &Node<'_>, field: &str| node.get(field).expect("it says so").at;
+    let found_by = [place(&patch, "apiVersion"), place(&silent, "apiVersion"), place(target, "version")];
     let edits =
-        api_version(&scope(&object, &selectors, &settings, &facts, &files), "v2").expect("it can be done");
+        api_version(&scope(&object, &found_by, &settings, &facts, &files), "v2").expect("it can be done");
     for file in 0..4 {
         let own: Vec<_> = edits.iter().filter(|edit| edit.span.file() == file).cloned().collect();
         let text = &files.0[file as usize].1;

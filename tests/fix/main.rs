@@ -93,7 +93,7 @@ fn judged(
     };
     let settings = Settings::default();
     let installed = facts.serving("");
-    let scope = Scope { object, selectors: &[], settings: &settings, installed, files };
+    let scope = Scope { object, found_by: &[], settings: &settings, installed, files };
     let findings = policy::evaluate(&Case::new(subject, &settings, facts, installed));
     findings.into_iter().filter_map(|it| Some((it.clone(), fix::fix(&it, &scope)?))).collect()
 }
@@ -106,7 +106,7 @@ fn repaired(text: &str, facts: &Facts) -> (String, Vec<String>) {
         for (finding, suggested) in judged(&object, facts, &files) {
             match suggested {
                 Ok(SuggestedFix { edits, .. }) => {
-                    wanted.push(Fix { name: finding.rule.id.to_owned(), edits });
+                    wanted.push(Fix { name: finding.rule.id.to_owned(), edits, ..Fix::default() });
                 }
                 Err(refusal) => refused.push(refusal.to_string()),
             }

@@ -10,7 +10,7 @@ const TEXT: &str = "kind: HelmRelease\nspec:\n  chartRef:\n    kind: ocireposito
 
 fn fix(name: &str, text: &str, json: &str) -> Fix {
     let edits = edits(&release(text), &operations(json), &Files::one(text)).expect("it can be done");
-    Fix { name: name.to_owned(), edits }
+    Fix { name: name.to_owned(), edits, ..Fix::default() }
 }
 
 fn set(key: &str, value: &str) -> String {
@@ -62,11 +62,14 @@ fn a_fix_of_two_files_is_done_in_both_or_in_none() {
         let object = documents(&files.0[file as usize].1, file).remove(0).expect("it is YAML");
         edits(&object, &operations(&set("kind", value)), &files).expect("it can be done")
     };
-    let both =
-        Fix { name: "both".to_owned(), edits: [in_file(0, "HelmChart"), in_file(1, "HelmChart")].concat() };
+    let both = Fix {
+        name: "both".to_owned(),
+        edits: [in_file(0, "HelmChart"), in_file(1, "HelmChart")].concat(),
+        ..Fix::default()
+    };
     let done = plan(std::slice::from_ref(&both), &files);
     assert_eq!((done.files.len(), done.refused), (2, vec![]));
-    let other = Fix { name: "other".to_owned(), edits: in_file(1, "ExternalArtifact") };
+    let other = Fix { name: "other".to_owned(), edits: in_file(1, "ExternalArtifact"), ..Fix::default() };
     let done = plan(&[both, other], &files);
     assert_eq!((done.files.len(), done.refused.len()), (0, 2));
 }
@@ -77,7 +80,7 @@ fn what_does_not_add_up_is_refused() {
     let text = "a: 1\nb: 2\n";
     let edit = |start, end, text: &str| Edit { span: Span::new(0, start, end), text: text.to_owned() };
     for edits in [[edit(3, 4, "2"), edit(4, 5, " ")], [edit(0, 1, "c"), edit(5, 6, "c")]] {
-        let fixes = edits.map(|edit| Fix { name: "one".to_owned(), edits: vec![edit] });
+        let fixes = edits.map(|edit| Fix { name: "one".to_owned(), edits: vec![edit], ..Fix::default() });
         let Plan { files, refused } = plan(&fixes, &Files::one(text));
         assert_eq!(files, []);
         assert_eq!(refused[0].reason, "together, the fixes of a.yaml would change more than is meant");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chartgate::render::Tree;
 use chartgate::render::kustomize::{Build, Kustomize};
+use chartgate::render::{Note, Reason, Tree};
 use serde_json::Value;
 
 use crate::go_tools::announce;
@@ -76,11 +76,21 @@ impl Tally {
                 }))
             }
             Err(error) => {
+                // What is elsewhere was taken out of the copy, which may leave nothing.
+                let is_told = |note: &&Note| note.reason.is_failure() || note.reason == Reason::Remote;
+                if !may_fail_unseen(&error) && !build.all_notes().iter().any(is_told) {
+                    let told = format!("{folder}: kustomize refuses it, and nothing is said here: {error}");
+                    self.unequal.push(told);
+                }
                 self.not_judged.entry(reason(&error)).or_default().push(format!("{folder}: {error}"));
                 return;
             }
         };
         self.built += 1;
+        // A stand-in has been put where something is missing.
+        if let Some(wrong) = build.all_notes().into_iter().find(|note| note.reason == Reason::Refused) {
+            self.unequal.push(format!("{folder}: kustomize builds it, and here is said: {}", wrong.message));
+        }
         let ours = by_name(build.printed().iter().map(json).filter(is_judged));
         let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
         for name in names {
@@ -98,6 +108,13 @@ impl Tally {
             }
         }
     }
+}
+
+/// Whether an error is about something that is out of the tree, or takes a plugin.
+fn may_fail_unseen(error: &str) -> bool {
+    ["must specify --enable-helm", "unable to load builtin", "external plugins disabled"]
+        .iter()
+        .any(|known| error.contains(known))
 }
 
 /// What objects of kind `ConfigMap` and `Secret` are called that may be generated, with and without the hash of their content. Generators are not rendered, and

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use chartgate::render::Tree;
 use chartgate::render::kustomize::Kustomize;
+use chartgate::render::{Reason, Tree};
 
 use crate::generator::{Case, case};
 use crate::go_tools::announce;
@@ -20,7 +20,14 @@ fn compare(case: &Case, printed: &Printed) -> Result<(), String> {
         tree.add(path, text);
     }
     let build = Kustomize::of(&tree).folder(case.end).expect("the case has a kustomization");
-    let notes: Vec<_> = build.all_notes().into_iter().map(|note| note.message.clone()).collect();
+    let notes = build.all_notes();
+    if let Some(unknown) =
+        notes.iter().find(|note| !(note.reason.is_failure() || note.reason == Reason::Lost))
+    {
+        return Err(format!("all is here, and yet: {}", unknown.message));
+    }
+    let failures = notes.into_iter().filter(|note| note.reason.is_failure());
+    let notes: Vec<_> = failures.map(|note| note.message.clone()).collect();
     let theirs = match printed {
         Ok(theirs) => by_name(theirs.iter().cloned()),
         Err(_) if !notes.is_empty() => return Ok(()),

@@ -84,6 +84,7 @@ fn diagnostic() -> impl Strategy<Value = Diagnostic> {
             fix: change.map(|(what, edits)| SuggestedFix {
                 what,
                 edits: edits.into_iter().map(|(span, text)| Edit { span, text }).collect(),
+                fields: Vec::new(),
             }),
             ..finding(rule, grade, &what)
         }

@@ -114,6 +114,7 @@ fn pinned(files: &mut Files) -> Vec<Diagnostic> {
                 edit(files.at(base, "OciRepository"), "OCIRepository"),
                 edit(Span::new(patch, 0, 0), "# moved to v2\n"),
             ],
+            fields: vec!["/apiVersion".to_owned()],
         }),
         ..finding("deprecated-api-version", Grade::Warning, "helm.toolkit.fluxcd.io/v2beta1 is deprecated")
     };
@@ -209,6 +210,7 @@ pub(crate) fn example() -> (Report, Files) {
     deprecated.fix = Some(SuggestedFix {
         what: "sets apiVersion to helm.toolkit.fluxcd.io/v2".to_owned(),
         edits: vec![edit(files.at(base, "v2beta1"), "v2")],
+        fields: vec!["/apiVersion".to_owned()],
     });
     let summary = Summary { files: 14, releases: 2, ..Summary::default() };
     (Report { diagnostics, summary, ..Report::default() }, files)

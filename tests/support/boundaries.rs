@@ -1,5 +1,6 @@
 //! HelmReleases at the boundaries of every rule: one that is in order, with none to three fields changed.
 
+use chartgate::{helmrelease::ChartField, policy::Flux};
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Map, Value, json};
 
@@ -37,15 +38,32 @@ impl Case {
             && (old.is_null() || old.is_object() && is_well_typed(old))
     }
 
+    /// Whether a Flux has every field: one that it lacks, the API server prunes or refuses before it calls a webhook.
+    pub(crate) fn is_known_to(&self, flux: Flux) -> bool {
+        let version =
+            self.object["apiVersion"].as_str().and_then(|it| it.rsplit_once('/')).map_or("", |it| it.1);
+        let flux = flux.serving(version);
+        let schema = flux.schema(version).unwrap_or_else(|| flux.newest_schema());
+        let has = |field: &str| {
+            let field = ChartField::named(field);
+            field.is_some_and(|field| schema.template.takes(field))
+        };
+        let chart = &self.object["spec"]["chart"];
+        let fields = chart["spec"].as_object().into_iter().flatten();
+        let mut fields = fields.map(|(name, _)| name.as_str());
+        fields.all(has) && (chart.get("kind").is_none() || schema.template.takes_inline())
+    }
+
     /// The AdmissionReview that the API server would send.
     pub(crate) fn review(&self) -> Value {
         let Self { object, old } = self;
         let version = object["apiVersion"].as_str().and_then(|it| it.rsplit_once('/'));
         let operation = if old.is_null() { "CREATE" } else { "UPDATE" };
+        let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or(NAMESPACE);
         let mut request = json!({
             "uid": "boundaries", "operation": operation,
             "kind": {"group": "helm.toolkit.fluxcd.io", "kind": "HelmRelease", "version": version.map_or("v2", |it| it.1)},
-            "name": NAME, "namespace": NAMESPACE, "object": object, "oldObject": old,
+            "name": NAME, "namespace": namespace, "object": object, "oldObject": old,
             "options": {"fieldManager": APPLIER},
         });
         // The API server leaves out what is empty.
@@ -85,11 +103,17 @@ pub(crate) const TYPES: &[(&str, Type)] = &[
     ("/metadata/namespace", Type::Text),
     ("/spec", Type::Object),
     ("/spec/chart", Type::Object),
+    ("/spec/chart/kind", Type::Text),
     ("/spec/chart/spec", Type::Object),
     ("/spec/chart/spec/chart", Type::Text),
+    ("/spec/chart/spec/url", Type::Text),
+    ("/spec/chart/spec/version", Type::Text),
+    ("/spec/chart/spec/reconcileStrategy", Type::Text),
+    ("/spec/chart/spec/valuesFiles", Type::List),
     ("/spec/chart/spec/sourceRef", Type::Object),
     ("/spec/chart/spec/sourceRef/kind", Type::Text),
     ("/spec/chart/spec/sourceRef/name", Type::Text),
+    ("/spec/chart/spec/sourceRef/namespace", Type::Text),
     ("/spec/chart/spec/sourceRef/apiVersion", Type::Text),
     ("/spec/chartRef", Type::Object),
     ("/spec/chartRef/kind", Type::Text),
@@ -121,7 +145,7 @@ impl Type {
 pub(crate) fn clean() -> Vec<Case> {
     let chart_ref =
         |kind| json!({"chartRef": {"kind": kind, "name": "podinfo-source", "namespace": NAMESPACE}});
-    [chart(), chart_ref("OCIRepository"), chart_ref("HelmChart")]
+    [chart(), inline(), chart_ref("OCIRepository"), chart_ref("HelmChart")]
         .iter()
         .flat_map(|source| {
             let object = release(source);
@@ -165,6 +189,18 @@ fn chart() -> Value {
     }}})
 }
 
+/// A chart that makes an OCIRepository, as Flux 2.10 has it.
+fn inline() -> Value {
+    json!({"chart": {"kind": "OCIRepository", "spec": {"url": "oci://example.org/podinfo", "ref": {"semver": "6.x"}}}})
+}
+
+/// A stored release with a source that helm-controller generated, and would still have to delete.
+fn generated(source: &Value, name: &str) -> Value {
+    let mut release = release(source);
+    release["status"] = json!({"helmChart": name});
+    release
+}
+
 fn entry(manager: &str, version: &str) -> Value {
     json!({
         "manager": manager, "operation": "Apply", "apiVersion": version, "time": "2026-01-01T00:00:00Z",
@@ -182,10 +218,21 @@ fn old(possible: bool) -> impl Strategy<Value = Option<Value>> {
     let at = "/metadata/managedFields";
     let mut all = vec![
         release(&chart()),
+        release(&inline()),
         with(("/spec/chart/spec/valuesFiles", Some(json!(["values-prod.yaml"])))),
         with((at, Some(json!([entry(APPLIER, "helm.toolkit.fluxcd.io/v2beta2")])))),
         with((at, Some(json!([entry("lens", "helm.toolkit.fluxcd.io/v2")])))),
         release(&json!({"chartRef": {"kind": "OCIRepository", "name": "podinfo"}})),
+        generated(
+            &json!({"chartRef": {"kind": "HelmChart", "name": "podinfo-source"}}),
+            "apps/podinfo-source",
+        ),
+        generated(
+            &json!({"chartRef": {"kind": "HelmChart", "name": "podinfo-source"}}),
+            "other/apps-podinfo",
+        ),
+        generated(&chart(), "apps/apps-podinfo"),
+        generated(&chart(), "other/apps-podinfo"),
     ];
     if !possible {
         all.extend(odd());
@@ -236,14 +283,23 @@ fn edits(possible: bool) -> Vec<Edit> {
     };
 
     add("/spec/chart", vec![
-        chart()["chart"].clone(), chart()["chart"].clone(), json!({"spec": {"version": "6.x"}}), json!({"spec": null}),
+        chart()["chart"].clone(), chart()["chart"].clone(), inline()["chart"].clone(), json!({"spec": {"version": "6.x"}}), json!({"spec": null}),
     ]);
     add("/spec/chart/spec", vec![json!({"version": "6.x"})]);
+    add("/spec/chart/kind", texts(&["OCIRepository", "OCIRepository", "HelmChart", "ocirepository", "GitRepository", ""]));
+    add("/spec/chart/spec/url", texts(&["oci://example.org/podinfo", "https://example.org", "OCI://a", "oci://a\nb", ""]));
+    add("/spec/chart/spec/version", texts(&["*", "6.x", ""]));
+    add("/spec/chart/spec/reconcileStrategy", texts(&["ChartVersion", "Revision", ""]));
+    add("/spec/chart/spec/valuesFiles", vec![json!(["values-prod.yaml"])]);
+    add("/spec/chart/spec/ignoreMissingValuesFiles", vec![json!(true), json!(false)]);
+    add("/spec/chart/spec/interval", texts(&["5m"]));
+    add("/spec/chart/spec/sourceRef/namespace", texts(&["apps", "other"]));
     add("/spec/chart/spec/chart", texts(&["podinfo", "./charts/podinfo", ""]));
     add("/spec/chart/spec/sourceRef", vec![json!({"name": "podinfo"}), json!({"kind": "HelmRepository"})]);
     add("/spec/chart/spec/sourceRef/kind",
         texts(&["HelmRepository", "GitRepository", "Bucket", "OCIRepository", "ExternalArtifact", "helmrepository", ""]));
     add("/spec/chart/spec/sourceRef/name", texts(&["podinfo", ""]));
+    add("/spec/chart/spec/sourceRef/namespace", namespaces());
     add("/spec/chart/spec/sourceRef/apiVersion", source());
     add("/spec/chartRef", vec![
         json!({"kind": "OCIRepository", "name": "podinfo", "namespace": NAMESPACE}),

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+pub mod cgroup;
 pub mod process;
 
 use chartgate::admission::{self, Answer, BadReview, Endpoint, Facts, Settings};

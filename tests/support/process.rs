@@ -108,7 +108,7 @@ impl Process {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let request = Request::get(path).header("host", "observe").body(Body::empty()).unwrap();
-        status_and_text(sender.send_request(request).await.unwrap()).await
+        status_and_text(sender.send_request(request).await.unwrap()).await.unwrap()
     }
 
     /// The value of a metric, by its name and labels.
@@ -179,15 +179,14 @@ pub async fn http1_over(stream: TlsStream<TcpStream>) -> Http1 {
 
 impl Http1 {
     pub async fn ask(&mut self, request: Request<Body>) -> (u16, String) {
-        self.0.ready().await.expect("the connection is still open");
-        status_and_text(self.0.send_request(request).await.unwrap()).await
+        self.try_ask(request).await.expect("the connection stays open")
     }
 
     /// The same where the test itself says what it means that the connection ends.
-    pub async fn try_post(&mut self, body: impl Into<Body>) -> hyper::Result<(u16, String)> {
+    pub async fn try_ask(&mut self, request: Request<Body>) -> hyper::Result<(u16, String)> {
         self.0.ready().await?;
-        let response = self.0.send_request(post("/mutate", body)).await?;
-        Ok(status_and_text(response).await)
+        let response = self.0.send_request(request).await?;
+        status_and_text(response).await
     }
 
     /// Whether the server has not asked to close it.
@@ -204,7 +203,8 @@ pub async fn ask_http2(stream: TlsStream<TcpStream>, body: impl Into<Body>) -> (
     let (mut sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    status_and_text(sender.send_request(post("https://webhook/mutate", body)).await.unwrap()).await
+    let response = sender.send_request(post("https://webhook/mutate", body)).await.unwrap();
+    status_and_text(response).await.unwrap()
 }
 
 pub fn post(uri: &str, body: impl Into<Body>) -> Request<Body> {
@@ -213,11 +213,11 @@ pub fn post(uri: &str, body: impl Into<Body>) -> Request<Body> {
     request.body(body.into()).unwrap()
 }
 
-async fn status_and_text(response: Response<Incoming>) -> (u16, String) {
+async fn status_and_text(response: Response<Incoming>) -> hyper::Result<(u16, String)> {
     use http_body_util::BodyExt;
     let status = response.status().as_u16();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    (status, String::from_utf8(body.to_vec()).unwrap())
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok((status, String::from_utf8(body.to_vec()).unwrap()))
 }
 
 /// An authority that is not ours.

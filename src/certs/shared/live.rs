@@ -38,6 +38,11 @@ impl Live {
         Self::of(others).ours(now).next().is_none()
     }
 
+    /// Whether every caller would accept `pair` for the host `name` now.
+    pub fn accepts(&self, pair: &ServingPair, name: &str, now: OffsetDateTime) -> bool {
+        ServerName::try_from(name).is_ok_and(|name| self.verifies(pair, &name, now))
+    }
+
     pub(super) fn is_known(&self) -> bool {
         self.bundles.is_some()
     }

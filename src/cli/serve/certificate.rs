@@ -18,8 +18,10 @@ use crate::certs::reload::Reloader;
 use crate::certs::shared::Lifetimes;
 use crate::certs::{CertError, Presented};
 use crate::cluster::Connection;
+use crate::cluster::watch::Anew;
 use crate::telemetry::Metrics;
 use crate::webhook::Stage;
+use crate::webhook::distrust::Distrust;
 use crate::webhook::observe::Check;
 use crate::webhook::reload::keep_certificate_current;
 use crate::webhook::self_managed::SelfManaged;
@@ -40,6 +42,8 @@ pub(super) enum Source {
 pub(super) struct Certificate {
     pub(super) presented: Arc<Presented>,
     keeper: Keeper,
+    /// Records callers that refuse the certificate.
+    pub(super) distrust: Arc<Distrust>,
 }
 
 enum Keeper {
@@ -84,17 +88,24 @@ impl Certificate {
         address: IpAddr,
         connection: Option<&Connection>,
         lifetimes: Lifetimes,
-        metrics: &Arc<Metrics>,
+        (metrics, anew): (&Arc<Metrics>, &Anew),
     ) -> Result<(Self, Told), ServeError> {
         match source {
             Source::Directory(path) => Ok(Self::of_files(path, address)?),
             Source::SelfManaged => {
                 let connection = connection.ok_or(ServeError::NoCluster)?;
                 let presented = Arc::new(Presented::default());
-                let secret =
-                    SelfManaged::new(connection, lifetimes, Arc::clone(&presented), Arc::clone(metrics));
+                let distrust = Arc::new(Distrust::default());
+                let hints = (Arc::clone(&distrust), anew.clone());
+                let secret = SelfManaged::new(
+                    connection,
+                    lifetimes,
+                    Arc::clone(&presented),
+                    Arc::clone(metrics),
+                    hints,
+                );
                 let told = Told::Secret(secret.place());
-                Ok((Self { presented, keeper: Keeper::Secret(Box::new(secret)) }, told))
+                Ok((Self { presented, keeper: Keeper::Secret(Box::new(secret)), distrust }, told))
             }
         }
     }
@@ -111,7 +122,12 @@ impl Certificate {
         let told = Told::Files { authority, names: pair.names().clone() };
         let presented = Arc::new(Presented::new(pair));
         let reloader = Reloader::new(directory, names, Arc::clone(&presented));
-        Ok((Self { presented, keeper: Keeper::Files(reloader) }, told))
+        Ok((Self { presented, keeper: Keeper::Files(reloader), distrust: Arc::default() }, told))
+    }
+
+    /// Whether it is in a Secret, for the Service of the namespace that this process runs in.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.keeper, Keeper::Secret(_))
     }
 
     /// Keeps it until the process drains; the checks say whether it can be relied on.
@@ -121,7 +137,7 @@ impl Certificate {
         metrics: &Arc<Metrics>,
         stages: watch::Receiver<Stage>,
     ) -> Vec<Check> {
-        let Self { presented, keeper } = self;
+        let Self { presented, keeper, distrust: _ } = self;
         let mut checks = vec![Check::certificate(Arc::clone(&presented))];
         match keeper {
             Keeper::Files(reloader) => {

@@ -29,6 +29,7 @@ impl EventsSetting {
             written: metrics.events(),
             queue_full: metrics.events_dropped(EventLoss::QueueFull),
             rate_limited: metrics.events_dropped(EventLoss::RateLimited),
+            unknown_object: metrics.events_dropped(EventLoss::UnknownObject),
             failed: metrics.events_dropped(EventLoss::Failed),
         };
         Some(events(connection.client.clone(), counters))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::cluster::facts::{Fact, State, Status, Store};
+use crate::cluster::watch::Anew;
 use crate::cluster::{Connection, keep_facts};
 use crate::telemetry::Metrics;
 use crate::webhook::Stage;
@@ -26,7 +27,7 @@ pub(super) fn details(store: &Store) -> impl Iterator<Item = Check> + use<> {
 
 /// Keeps the facts current until the process drains.
 pub(super) async fn keep_current(
-    connection: Connection,
+    (connection, anew): (Connection, Anew),
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     mut stage: watch::Receiver<Stage>,
@@ -35,7 +36,7 @@ pub(super) async fn keep_current(
     tokio::select! {
         // What is unsynced at the end is nobody's trouble.
         _ = stage.wait_for(|now| *now >= Stage::Draining) => {}
-        () = keep_facts(connection, store) => tracing::error!("no fact is watched any more"),
+        () = keep_facts(connection, store, anew) => tracing::error!("no fact is watched any more"),
         () = count(status, &metrics) => {}
     }
 }

@@ -1,8 +1,8 @@
 //! Scanning what the cluster holds, on one replica, while `audit.interval` says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -37,7 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(4);
 /// How long to wait for what releases are judged by. Without it, they are judged by what there is.
 const FACTS: Duration = Duration::from_mins(1);
 
-/// How soon a scan that failed is tried again, where the interval is longer.
+/// Delay before a failed scan is retried, where the interval is longer. It doubles with each further failure in a row, as
+/// one namespace may refuse its report for ever.
 const RETRY: Duration = Duration::from_mins(1);
 
 /// How long giving back the Lease may take at the end. It runs out by itself.
@@ -51,6 +52,8 @@ pub(super) struct Scanner {
     metrics: Arc<Metrics>,
     /// For a report of readiness: in order, or something to look at.
     told: ArcSwap<Result<String, String>>,
+    /// The namespaces that refused their report the last time; each is logged once.
+    refused: Mutex<BTreeSet<String>>,
 }
 
 /// Why a scan came to nothing.
@@ -62,9 +65,9 @@ enum ScanError {
     /// The releases cannot be read.
     #[error("cannot list the HelmReleases: {}", .0.told())]
     List(ApiError),
-    /// The reports cannot be kept.
-    #[error(transparent)]
-    Reports(#[from] KeepError),
+    /// This replica no longer scans.
+    #[error("another replica may scan by now")]
+    Deposed,
 }
 
 /// A whole scan.
@@ -73,8 +76,8 @@ struct Done {
     /// All of its releases, and findings.
     size: (usize, usize),
     effort: Effort,
-    /// What became of the reports, where the cluster takes any.
-    reports: Option<Kept>,
+    /// The outcome of writing the reports, where the cluster accepts any. Releases and findings are counted in any case.
+    reports: Result<Option<Kept>, KeepError>,
 }
 
 // === impl Scanner ===
@@ -87,7 +90,7 @@ impl Scanner {
         metrics: Arc<Metrics>,
     ) -> Self {
         let told = ArcSwap::from_pointee(Ok("not begun".to_owned()));
-        Self { in_force, facts, connection, metrics, told }
+        Self { in_force, facts, connection, metrics, told, refused: Mutex::default() }
     }
 
     /// Scans until the process is told to end. The detail says how it stands.
@@ -175,17 +178,20 @@ impl Scanner {
         let mut status = self.facts.status();
         // Else a first report would lack what is known a moment later.
         let _ = timeout(FACTS, status.wait_for(Status::is_settled)).await;
+        let mut retry = RETRY;
         loop {
             replaced.mark_unchanged();
             let (settings, began) = (self.in_force.settings.load_full(), Instant::now());
             self.tell(Ok("scanning".to_owned()));
             let failed = self.take_up(self.scan(&settings, term).await);
+            let wait = retry;
+            retry = if failed { retry.saturating_mul(2) } else { RETRY };
             loop {
                 let Some(interval) = self.in_force.audit().interval else {
                     // About to be ended by whoever follows the interval.
                     return std::future::pending().await;
                 };
-                let next = began + if failed { interval.min(RETRY) } else { interval };
+                let next = began + if failed { interval.min(wait) } else { interval };
                 tokio::select! {
                     () = sleep_until(next) => break,
                     changed = replaced.changed() => if changed.is_err() { return },
@@ -203,9 +209,8 @@ impl Scanner {
             Ok(done) => done,
             Err(error) => {
                 match error {
-                    ScanError::Reports(KeepError::Api(_)) => self.metrics.scans().failed(ScanPart::Reports),
                     ScanError::List(_) | ScanError::NoFlux => self.metrics.scans().failed(ScanPart::Releases),
-                    ScanError::Reports(KeepError::Deposed) => {}
+                    ScanError::Deposed => {}
                 }
                 tracing::warn!("a scan of the cluster came to nothing: {error}");
                 self.tell(Err(format!("this replica scans: {error}")));
@@ -215,10 +220,7 @@ impl Scanner {
         self.metrics.scans().scanned(&scanned);
         let milliseconds = u64::try_from(scanned.took.as_millis()).unwrap_or(u64::MAX);
         let Effort { requests, waits, expired } = effort;
-        let reports = match reports {
-            Some(kept) => kept.to_string(),
-            None => NO_KIND.to_owned(),
-        };
+        let (reports, failed) = self.take_up_reports(reports);
         tracing::info!(
             releases,
             findings,
@@ -229,10 +231,41 @@ impl Scanner {
             reports,
             "scanned the cluster"
         );
-        self.tell(Ok(format!(
-            "this replica scans; the last time {releases} releases, {findings} findings; {reports}"
-        )));
-        false
+        let told =
+            format!("this replica scans; the last time {releases} releases, {findings} findings; {reports}");
+        self.tell(if failed { Err(told) } else { Ok(told) });
+        failed
+    }
+
+    /// Describes the outcome of writing the reports, and whether all of them are up to date.
+    fn take_up_reports(&self, reports: Result<Option<Kept>, KeepError>) -> (String, bool) {
+        let kept = match reports {
+            Ok(Some(kept)) => kept,
+            Ok(None) => {
+                self.metrics.scans().refused_reports(0);
+                return (NO_KIND.to_owned(), false);
+            }
+            Err(error) => {
+                if let KeepError::Api(_) = error {
+                    self.metrics.scans().failed(ScanPart::Reports);
+                }
+                tracing::warn!("{error}");
+                return (error.to_string(), true);
+            }
+        };
+        let mut before = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        for (namespace, why) in kept.refused().iter().filter(|(namespace, _)| !before.contains(*namespace)) {
+            tracing::warn!(namespace, "cannot write the report, which is tried again: {why}");
+        }
+        for namespace in before.iter().filter(|namespace| !kept.refused().contains_key(*namespace)) {
+            tracing::info!(namespace, "the report is refused no more");
+        }
+        *before = kept.refused().keys().cloned().collect();
+        self.metrics.scans().refused_reports(before.len());
+        if !before.is_empty() {
+            self.metrics.scans().failed(ScanPart::Reports);
+        }
+        (kept.to_string(), !before.is_empty())
     }
 
     /// One scan, on a thread of its own: reviews never wait while a page is read, or judged.
@@ -251,11 +284,11 @@ impl Scanner {
             handle.block_on(async {
                 tokio::select! {
                     done = whole(&client, &settings, facts, &term, &metrics) => done,
-                    _ = unwanted => Err(KeepError::Deposed.into()),
+                    _ = unwanted => Err(ScanError::Deposed),
                 }
             })
         });
-        scanned.await.unwrap_or(Err(KeepError::Deposed.into()))
+        scanned.await.unwrap_or(Err(ScanError::Deposed))
     }
 
     fn tell(&self, how: Result<String, String>) {
@@ -278,8 +311,11 @@ async fn whole(
     let auditor = Auditor::new(settings, facts, Detail::Findings);
     let auditor = scan(client, &all, auditor, &mut effort, &|_| {}).await;
     let audit = auditor.map_err(ScanError::List)?.into_audit(Vec::new());
+    for missing in &audit.missing {
+        tracing::warn!("a scan does not know {missing}");
+    }
     let wrote = |_: &str| metrics.scans().wrote_report();
-    let reports = keep(client, &audit, &|| term.is_ours(), &wrote).await?;
+    let reports = keep(client, &audit, &|| term.is_ours(), &wrote).await;
     let (findings, releases) = counts(&audit);
     let scanned = Scanned { findings, releases, at: OffsetDateTime::now_utc(), took: began.elapsed() };
     Ok(Done { scanned, size: (audit.releases.len(), audit.findings().count()), effort, reports })

@@ -5,14 +5,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Happening;
+use super::{Happening, Regarding};
+use crate::cluster::allowance::{Allowance, Allowances, Rate};
 
-/// How many new Events may be written at once: the denials of a namespace that was applied by hand.
-const BURST: u32 = 30;
+/// How many new Events may be written: at once, the denials of a namespace that was applied by hand. Together with the time
+/// that they are kept (an hour by default), the pause is what bounds what we can leave in etcd: some four thousand.
+const OF_ALL: Rate = Rate { burst: 30, refill: Duration::from_secs(1) };
 
-/// How long it takes until one more may be written. Together with the time that they are kept (an hour by default),
-/// this is what bounds what we can leave in etcd: some four thousand.
-const REFILL: Duration = Duration::from_secs(1);
+/// How many of one namespace: a user that can read the uids of one must not use up the limit for all.
+const OF_NAMESPACE: Rate = Rate { burst: 20, refill: Duration::from_secs(3) };
+
+/// How many of one object: each has as many as there are rules to break.
+const OF_OBJECT: Rate = Rate { burst: 5, refill: Duration::from_secs(30) };
+
+/// How many namespaces and objects may have had new Events lately. More than [`OF_ALL`] allows to be written within the time
+/// that one counts.
+const MAX_KEYS: usize = 1024;
 
 /// How long after it was last seen a happening still counts as the same. As in client-go.
 const SAME: Duration = Duration::from_mins(6);
@@ -34,16 +42,19 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Ledger {
     known: HashMap<Happening, Entry>,
-    tokens: u32,
-    /// When the number of tokens was right.
-    counted: Instant,
+    of_all: Allowance,
+    of_namespace: Allowances<String>,
+    /// By uid.
+    of_object: Allowances<String>,
 }
 
 // === impl Ledger ===
 
 impl Ledger {
     pub(super) fn new(now: Instant) -> Self {
-        Self { known: HashMap::new(), tokens: BURST, counted: now }
+        let (of_namespace, of_object) =
+            (Allowances::new(OF_NAMESPACE, MAX_KEYS), Allowances::new(OF_OBJECT, MAX_KEYS));
+        Self { known: HashMap::new(), of_all: Allowance::new(OF_ALL, now), of_namespace, of_object }
     }
 
     /// Whether a happening is known; then it is counted.
@@ -56,15 +67,10 @@ impl Ledger {
         true
     }
 
-    /// Whether one more may be written now; then that is counted as done.
-    pub(super) fn may_write(&mut self, now: Instant) -> bool {
-        let refilled = (now - self.counted).as_secs() / REFILL.as_secs();
-        let refilled = u32::try_from(refilled).unwrap_or(BURST).min(BURST);
-        self.tokens = (self.tokens + refilled).min(BURST);
-        self.counted = if self.tokens == BURST { now } else { self.counted + REFILL * refilled };
-        let left = self.tokens.checked_sub(1);
-        self.tokens = left.unwrap_or(0);
-        left.is_some()
+    /// Whether one more may be written about an object now; then it is counted.
+    pub(super) fn may_write(&mut self, regarding: &Regarding, now: Instant) -> bool {
+        let Regarding { namespace, uid, .. } = regarding;
+        self.of_object.take(uid, now) && self.of_namespace.take(namespace, now) && self.of_all.take(now)
     }
 
     /// Remembers a happening whose Event was just written.
@@ -80,7 +86,7 @@ impl Ledger {
         // What waits longest is written first, so that none waits forever where more happens than may be written.
         keys.sort_by_key(|key| self.known[key].last);
         for key in keys {
-            if !self.may_write(now) {
+            if !self.of_all.take(now) {
                 break;
             }
             if let Some(entry) = self.known.get_mut(&key) {
@@ -101,20 +107,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::events::{Reason, Regarding};
-
-    fn happening(note: &str) -> Happening {
-        Happening {
-            reason: Reason::Denied,
-            regarding: Regarding {
-                api_version: "helm.toolkit.fluxcd.io/v2".into(),
-                namespace: "apps".into(),
-                name: "podinfo".into(),
-                uid: None,
-            },
-            note: note.into(),
-        }
-    }
+    use crate::cluster::events::tests::happening;
 
     #[test]
     fn a_repetition_is_counted_and_written_once() {
@@ -150,12 +143,18 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_written_than_a_burst_and_one_for_each_second() {
+    fn an_object_and_a_namespace_leave_something_for_the_others() {
         let now = Instant::now();
         let mut ledger = Ledger::new(now);
-        let mut written =
-            |after: u64| (0..1000).filter(|_| ledger.may_write(now + Duration::from_millis(after))).count();
-        assert_eq!([written(0), written(999), written(1000), written(3500), written(4000)], [30, 0, 1, 2, 1]);
-        assert_eq!(written(1_000_000), 30);
+        let mut written = |namespace: &str, uids: std::ops::Range<u32>| {
+            let written = uids.filter(|uid| {
+                let (namespace, uid) = (namespace.to_owned(), (uid / 10).to_string());
+                ledger.may_write(&Regarding { namespace, uid, ..happening("a").regarding }, now)
+            });
+            written.count()
+        };
+        assert_eq!(written("apps", 0..10), 5, "one object");
+        assert_eq!(written("apps", 10..1000), 15, "one namespace");
+        assert_eq!(written("other", 1000..2000), 10, "all");
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     policy::{
         Case, Findings, Level,
         case::setting,
-        chart_ref::{MAX_NAME, Shorthand, Target, canonical_kind, is_subdomain},
+        chart_ref::{MAX_NAME, Shorthand, Target, is_subdomain},
         finding::quoted,
     },
 };
@@ -55,6 +55,7 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     } else if !is_subdomain(name) {
         findings
             .report(at::CHART_REF_NAME, format!("spec.chartRef.name {} cannot be the name of an object", quoted(name)))
+            .policy_if(true)
             .why("names are made of lower-case letters, digits, '-' and '.', so helm-controller would never find it.")
             .help(format!("set it to the name of the source; {}.", listing(target)));
     }
@@ -67,19 +68,9 @@ fn listing(target: Target<'_>) -> String {
 }
 
 fn split(chart_ref: &ChartRef<'_>, name: &str, shorthand: Shorthand<'_>, findings: &mut Findings<'_>) {
-    let same_kind = match &chart_ref.kind {
-        Field::Absent => true,
-        Field::WrongType(_) => false,
-        Field::Set(kind) => kind.is_empty() || canonical_kind(kind) == Some(shorthand.kind),
-    };
-    let same_namespace = match (&chart_ref.namespace, shorthand.namespace) {
-        (Field::Set(own), Some(other)) => own.is_empty() || own == other,
-        (Field::WrongType(_), _) => false,
-        _ => true,
-    };
-    if !(same_kind && same_namespace) {
+    if !shorthand.fits(chart_ref) {
         let what = format!("spec.chartRef.name {} contradicts kind or namespace", quoted(name));
-        findings.report(at::CHART_REF_NAME, what).why(format!(
+        findings.report(at::CHART_REF_NAME, what).policy_if(true).why(format!(
             "the name means {} {} and the other fields mean something else; only you know which is right.",
             shorthand.kind,
             quoted(shorthand.name)
@@ -95,5 +86,7 @@ fn split(chart_ref: &ChartRef<'_>, name: &str, shorthand: Shorthand<'_>, finding
     }
     let what = format!("spec.chartRef.name {} holds more than the name", quoted(name));
     let done = format!("spec.chartRef.name {} split into its fields", quoted(name));
-    findings.report(at::CHART_REF_NAME, what).heal(operations, done);
+    // The schema accepts the name as it is, and refuses a kind that is missing.
+    let has_kind = chart_ref.kind.filled().is_some();
+    findings.report(at::CHART_REF_NAME, what).policy_if(has_kind).heal(operations, done);
 }

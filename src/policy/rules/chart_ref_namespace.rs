@@ -3,7 +3,12 @@
 use super::{Example, Rule, release};
 use crate::{
     helmrelease::{Field, at},
-    policy::{Case, CrossNamespace, Findings, Level, case::setting, chart_ref::is_label, finding::quoted},
+    policy::{
+        Case, CrossNamespace, Findings, Level,
+        case::setting,
+        chart_ref::{MAX_NAMESPACE, is_label},
+        finding::quoted,
+    },
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -42,9 +47,10 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     match (target.namespace, case.subject.namespace) {
         (Some(named), _) if !is_label(named) => {
             let what = format!("spec.chartRef.namespace {} cannot be the name of a namespace", quoted(named));
-            findings
-                .report(at::CHART_REF_NAMESPACE, what)
-                .malformed()
+            let report = findings.report(at::CHART_REF_NAMESPACE, what);
+            // The schema looks at the length alone.
+            let report = if named.chars().count() > MAX_NAMESPACE { report.malformed() } else { report };
+            report
                 .why(
                     "names of namespaces are made of lower-case letters, digits and '-', at most 63 of them.",
                 )

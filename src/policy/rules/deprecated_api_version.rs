@@ -9,7 +9,7 @@ use crate::{
 pub(super) static RULE: Rule = Rule {
     id: "deprecated-api-version",
     level: Level::Warning,
-    policy: false,
+    policy: true,
     summary: "The apiVersion is one that the installed Flux serves and does not deprecate.",
     why: "a Flux release drops deprecated versions for good; every apply at one then fails.",
     help: "set apiVersion: helm.toolkit.fluxcd.io/v2 in the manifest and in its overlays; flux migrate -f . (CLI of Flux \

@@ -14,8 +14,9 @@ pub(super) static RULE: Rule = Rule {
     why: "what another manager owns below spec.chart stays when the applier lets go of it, and an entry at an older \
           version can make the API server fail to merge.",
     help: "first set apiVersion to v2 and keep spec.chart; move to chartRef in a later commit, when kubectl get helmrelease \
-           NAME -o yaml --show-managed-fields shows the applier at v2 and nobody else below spec.chart.",
-    bad: Example::of(release!("  chartRef:\n    kind: OCIRepository\n    name: podinfo\n    namespace: apps\n")).after(
+           NAME -o yaml --show-managed-fields shows the applier at v2 and nobody else below spec.chart. kustomize-controller v1.10 \
+           (Flux 2.10) takes over what another manager owns by --override-manager-before-dry-run=MANAGER.",
+    bad: Example::of(release!("  chartRef:\n    kind: HelmChart\n    name: podinfo\n    namespace: apps\n")).after(
         "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata:\n  name: podinfo\n  namespace: apps\n  \
          annotations:\n    fluxcd.io/version: v2\n  managedFields:\n  - manager: kubectl-edit\n    operation: Update\n    \
          apiVersion: helm.toolkit.fluxcd.io/v2\n    fieldsType: FieldsV1\n    \
@@ -24,7 +25,7 @@ pub(super) static RULE: Rule = Rule {
          kind: HelmRepository\n        name: podinfo\n",
         "kustomize-controller",
     ),
-    good: Example::of(release!("  chartRef:\n    kind: OCIRepository\n    name: podinfo\n    namespace: apps\n")).after(
+    good: Example::of(release!("  chartRef:\n    kind: HelmChart\n    name: podinfo\n    namespace: apps\n")).after(
         release!(
             "  chart:\n    spec:\n      chart: podinfo\n      sourceRef:\n        kind: HelmRepository\n        name: podinfo\n"
         ),

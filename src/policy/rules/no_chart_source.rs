@@ -24,6 +24,7 @@ pub(super) static RULE: Rule = Rule {
 
 fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     if case.chart() == ChartState::Absent && case.release().chart_ref().is_absent() {
-        findings.report(at::SPEC, "neither spec.chart nor spec.chartRef is set");
+        let is_taken = !case.schema.has_cel() && !case.schema.chart_required;
+        findings.report(at::SPEC, "neither spec.chart nor spec.chartRef is set").policy_if(is_taken);
     }
 }

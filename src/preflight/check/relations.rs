@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{Criteria, plain};
-use crate::policy::{CHART_REF_KINDS, Facts, Flux, Names};
+use crate::policy::{CHART_REF_KINDS, Facts, Names};
 use crate::preflight::place;
 use crate::render::Reason;
 use crate::render::ends::{End, EndKind, Kind, Object, Rendered};
 use crate::render::flux::is_opaque;
-use crate::report::rule::{DUPLICATE_SOURCE, OCI_TAG_MISMATCH, UNUSED_HELM_REPOSITORY};
+use crate::report::rule::{DUPLICATE_SOURCE, UNUSED_HELM_REPOSITORY};
 use crate::report::{Diagnostic, Grade, Related};
-use crate::yaml::{Node, Span};
+use crate::yaml::Span;
 
 /// A source by kind, namespace and name.
 type Id<'r> = (Kind, &'r str, &'r str);
@@ -26,16 +26,10 @@ pub(super) struct Relations {
     has_folders: bool,
     /// Whether a cluster is asked for its sources.
     is_asked: bool,
-    /// The last Flux whose helm-controller refuses a tag that is no version, if that is the one in question.
-    refuses_tags: Option<Flux>,
 }
-
-/// The first Flux whose helm-controller (1.4) takes an OCI tag that is no version.
-const TAKES_ANY_TAG: &str = "2.7";
 
 impl Relations {
     pub(super) fn of(rendered: &Rendered<'_>, has_folders: bool, criteria: Criteria<'_>) -> Self {
-        let takes: Flux = TAKES_ANY_TAG.parse().expect("it is a Flux that there is");
         let facts = criteria.facts;
         let is_asked = facts.source_versions.is_some();
         let with = |sources| Facts { sources, ..facts.clone() };
@@ -44,7 +38,6 @@ impl Relations {
             without_sources: with(BTreeMap::new()),
             has_folders,
             is_asked,
-            refuses_tags: (facts.flux < takes).then_some(facts.flux),
         }
     }
 
@@ -63,9 +56,6 @@ impl Relations {
             || if self.has_folders { unused(rendered) } else { Vec::new() },
         );
         found.extend(unused);
-        if let Some(flux) = self.refuses_tags {
-            found.extend(tags(rendered, flux));
-        }
         found
     }
 }
@@ -190,99 +180,5 @@ fn nobody_uses(object: &Object<'_>) -> Diagnostic {
         object: Some(told),
         field: "metadata.name".to_owned(),
         ..plain(UNUSED_HELM_REPOSITORY, Grade::Note)
-    }
-}
-
-/// Releases whose `OCIRepository` has a tag that their helm-controller refuses, because it is no version.
-fn tags(rendered: &Rendered<'_>, flux: Flux) -> Vec<Diagnostic> {
-    let mut tagged: HashMap<(&str, &str), &Object<'_>> = HashMap::new();
-    for object in
-        rendered.ends.iter().flat_map(|end| &end.objects).filter(|it| it.kind == Kind::OciRepository)
-    {
-        let (_, namespace, name) = id_of(object);
-        tagged.insert((namespace, name), object);
-    }
-    let mut told: BTreeMap<Span, Diagnostic> = BTreeMap::new();
-    for release in rendered.ends.iter().flat_map(|end| &end.objects).filter(|it| it.kind == Kind::HelmRelease)
-    {
-        let Some(reference) = release.node.at(&["spec", "chartRef"]) else { continue };
-        if reference.text_of(&["kind"]) != Some(Kind::OciRepository.name()) {
-            continue;
-        }
-        let namespace = reference.text_of(&["namespace"]).or(release.namespace()).unwrap_or_default();
-        let name = reference.text_of(&["name"]).unwrap_or_default();
-        let Some(source) = tagged.get(&(namespace, name)) else { continue };
-        if let Some((tag, place)) = refused_tag(&source.node) {
-            told.entry(place).or_insert_with(|| refused(release, source, &tag, place, flux));
-        }
-    }
-    told.into_values().collect()
-}
-
-/// The tag that is asked for, if it cannot be read as a version; where nothing is asked for, it is `latest`.
-fn refused_tag(source: &Node<'_>) -> Option<(String, Span)> {
-    let reference = source.at(&["spec", "ref"]);
-    let of = |key| reference.and_then(|reference| reference.get(key)).filter(|value| !value.is_null());
-    // source-controller: a digest counts before semver, and that before the tag.
-    if of("digest").is_some() || of("semver").is_some() {
-        return None;
-    }
-    match of("tag") {
-        None => Some(("latest".to_owned(), place::of(source, "/spec/ref"))),
-        Some(tag) => {
-            let text = tag.scalar().map(|scalar| scalar.text.to_string())?;
-            (!is_opaque(&text) && !reads_as_version(&text)).then_some((text, tag.at))
-        }
-    }
-}
-
-/// Whether a tag reads as a version, as leniently as Masterminds/semver does for helm-controller: `1`, `v1.2`, `1.2.3-rc.1_build`.
-fn reads_as_version(tag: &str) -> bool {
-    let tag = tag.strip_prefix('v').unwrap_or(tag);
-    let end = tag.find(['-', '+', '_']).unwrap_or(tag.len());
-    let (core, rest) = tag.split_at(end);
-    let numbers: Vec<_> = core.split('.').collect();
-    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let is_rest = |byte: u8| byte.is_ascii_alphanumeric() || b".-+_".contains(&byte);
-    numbers.len() <= 3 && numbers.iter().all(is_number) && rest.len() != 1 && rest.bytes().all(is_rest)
-}
-
-fn refused(release: &Object<'_>, source: &Object<'_>, tag: &str, place: Span, flux: Flux) -> Diagnostic {
-    let told = super::release::object_of(&release.node);
-    let chart_ref = place::of(&release.node, "/spec/chartRef/name");
-    Diagnostic {
-        what: format!(
-            "helm-controller of Flux {flux} refuses the tag {tag:?} of {}",
-            super::release::object_of(&source.node)
-        ),
-        why: format!(
-            "before Flux {TAKES_ANY_TAG} it compares the tag with the version of the chart, also where it is none: the release stays \
-             with \"artifact revision … does not match chart version …\"."
-        )
-        .into(),
-        help: "set spec.ref.tag to the version of the chart, or spec.ref.semver to a range.".into(),
-        related: vec![Related {
-            location: chart_ref.into(),
-            what: format!("{told} takes its chart from it"),
-        }],
-        location: Some(place.into()),
-        object: Some(told),
-        field: "spec.ref.tag".to_owned(),
-        ..plain(OCI_TAG_MISMATCH, Grade::Warning)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_versions_as_leniently_as_helm_controller() {
-        for tag in ["1", "1.2", "v1.2.3", "1.2.3-rc.1", "1.2.3_build5", "0.1.0-alpha+x"] {
-            assert!(reads_as_version(tag), "{tag}");
-        }
-        for tag in ["latest", "main", "", "1.2.3.4", "1.x", "v", "1.2-", "sha-1"] {
-            assert!(!reads_as_version(tag), "{tag}");
-        }
     }
 }

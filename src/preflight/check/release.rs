@@ -2,15 +2,16 @@
 
 use rayon::prelude::*;
 
+use super::contents::{Content, Contents};
 use super::relations::Relations;
 use super::{Criteria, plain};
-use crate::policy::{Finding, Mode};
+use crate::policy::{Finding, Level, Mode, field_path};
 use crate::preflight::files::Files;
-use crate::preflight::fix::{self, Scope};
+use crate::preflight::fix::{self, Refusal, Scope};
 use crate::preflight::{judge::judge, place};
 use crate::render::ends::{self, End, EndKind, Kind, Rendered};
 use crate::report::rule::NOT_JUDGED;
-use crate::report::{Diagnostic, Grade, Object, Related};
+use crate::report::{Diagnostic, Grade, Object, Related, SuggestedFix};
 use crate::yaml::{Node, Span};
 
 /// A finding.
@@ -21,8 +22,12 @@ struct Found<'r, 'a> {
     span: Span,
     /// The object that it is about.
     object: &'r Node<'a>,
+    /// The source that the finding is about, where it is not about the object itself.
+    source: Option<&'r Node<'a>>,
     /// What prints the object.
     end: &'r End<'a>,
+    /// Where it is found by its version.
+    by_version: &'r [Span],
 }
 
 /// Judges the releases of every end.
@@ -32,8 +37,12 @@ pub(super) fn judge_all(
     criteria: Criteria<'_>,
     files: &Files<'_>,
 ) -> Vec<Diagnostic> {
-    let found = rendered.ends.par_iter().flat_map_iter(|end| {
-        whole(end).flat_map(move |object| findings(&object.node, end, relations, criteria))
+    let contents = &Contents::of(rendered);
+    let found = rendered.ends.par_iter().enumerate().flat_map_iter(|(index, end)| {
+        whole(end).flat_map(move |object| {
+            let content = contents.of_release(index, object);
+            findings(object, content, end, relations, criteria)
+        })
     });
     let mut found: Vec<Found<'_, '_>> = found.collect();
     // Alike ones keep their order: the first one is told.
@@ -74,28 +83,47 @@ fn is_part(end: &End<'_>, release: &ends::Object<'_>) -> bool {
 }
 
 fn findings<'r, 'a>(
-    node: &'r Node<'a>,
+    object: &'r ends::Object<'a>,
+    content: Option<&Content<'r, 'a>>,
     end: &'r End<'a>,
     relations: &Relations,
     criteria: Criteria<'_>,
 ) -> Vec<Found<'r, 'a>> {
-    let settings = criteria.settings;
-    let findings = judge(node, settings, relations.facts_for(end)).into_iter();
+    let (settings, node) = (criteria.settings, &object.node);
+    let source = content.map(|content| &content.source);
+    let findings = judge(node, settings, relations.facts_for(end), source, forced_by(end)).into_iter();
     let graded = findings.filter_map(|finding| {
         let mode = settings.rules.get(finding.rule.id).and_then(|rule| rule.mode);
-        let grade = grade(&finding, mode)?;
-        let span = place::of(node, &finding.at);
-        Some(Found { finding, grade, span, object: node, end })
+        let grade = grade(finding.level, mode)?;
+        let source = content.map(|content| content.node).filter(|_| finding.in_source.is_some());
+        let span = match (source, finding.in_source) {
+            (Some(source), Some(at)) => place::of(source, at),
+            _ => place::of(node, &finding.at),
+        };
+        Some(Found { finding, grade, span, object: node, source, end, by_version: &object.found_by })
     });
     graded.collect()
 }
 
+/// The Flux Kustomization that applies an end with `spec.force`, as `namespace/name`.
+fn forced_by<'e>(end: &'e End<'_>) -> Option<&'e str> {
+    let title = end.forced_by.as_deref()?;
+    Some(title.strip_prefix("Kustomization ").unwrap_or(title))
+}
+
 /// What is told of a finding, by the first object that has it and all the ways that lead to one.
 fn diagnostic(found: &[Found<'_, '_>], criteria: Criteria<'_>, files: &Files<'_>) -> Diagnostic {
-    let Found { finding, grade, span, object, .. } = &found[0];
+    let Found { finding, grade, span, object, source, .. } = &found[0];
+    let ways = found.iter().flat_map(|found| ways(found.end)).collect();
+    if let Some(source) = source {
+        return of_source(&found[0], source, ways);
+    }
     let (settings, installed) = (criteria.settings, criteria.facts.serving(""));
-    let scope = Scope { object, selectors: &[], settings, installed, files };
-    let fix = criteria.fixes.then(|| fix::fix(finding, &scope)).flatten().and_then(Result::ok);
+    let mut found_by: Vec<Span> = found.iter().flat_map(|found| found.by_version).copied().collect();
+    found_by.sort_unstable();
+    found_by.dedup();
+    let scope = Scope { object, found_by: &found_by, settings, installed, files };
+    let (fix, unfixed) = fix_or_reason(criteria.fixes.then(|| fix::fix(finding, &scope)).flatten());
     Diagnostic {
         rule: finding.rule.id,
         grade: *grade,
@@ -106,21 +134,55 @@ fn diagnostic(found: &[Found<'_, '_>], criteria: Criteria<'_>, files: &Files<'_>
         field: finding.field(),
         location: Some((*span).into()),
         related: related(object, finding),
-        ways: found.iter().flat_map(|found| ways(found.end)).collect(),
+        ways,
         fix,
+        unfixed,
+        fingerprint: String::new(),
+    }
+}
+
+/// The fix of a finding, or the reason why there is none.
+pub(super) fn fix_or_reason(
+    fix: Option<Result<SuggestedFix, Refusal>>,
+) -> (Option<SuggestedFix>, Option<String>) {
+    match fix {
+        Some(Ok(fix)) => (Some(fix), None),
+        Some(Err(refusal)) => (None, Some(refusal.to_string())),
+        None => (None, None),
+    }
+}
+
+/// The report of a finding about the source of a release.
+fn of_source(found: &Found<'_, '_>, source: &Node<'_>, ways: Vec<Vec<String>>) -> Diagnostic {
+    let Found { finding, grade, span, object, .. } = found;
+    let chart_ref = place::of(object, "/spec/chartRef/name");
+    let what = format!("{} takes its chart from it", object_of(object));
+    Diagnostic {
+        rule: finding.rule.id,
+        grade: *grade,
+        what: finding.what.clone(),
+        why: finding.why.clone(),
+        help: finding.help.clone(),
+        object: Some(object_of(source)),
+        field: field_path(finding.in_source.unwrap_or_default()),
+        location: Some((*span).into()),
+        related: vec![Related { location: chart_ref.into(), what }],
+        ways,
+        fix: None,
+        unfixed: None,
         fingerprint: String::new(),
     }
 }
 
 /// How bad a finding is, where the configuration of its rule lets it do so much.
-fn grade(finding: &Finding, mode: Option<Mode>) -> Option<Grade> {
+pub(super) fn grade(level: Level, mode: Option<Mode>) -> Option<Grade> {
     let most = match mode.unwrap_or(Mode::Enforce) {
         Mode::Off => return None,
         Mode::Audit => Grade::Note,
         Mode::Warn => Grade::Warning,
         Mode::Enforce => Grade::Error,
     };
-    Some(Grade::from(finding.level).min(most))
+    Some(Grade::from(level).min(most))
 }
 
 /// The object as reports name it.
@@ -134,7 +196,8 @@ pub(super) fn object_of(node: &Node<'_>) -> Object {
     }
 }
 
-fn ways(end: &End<'_>) -> Vec<Vec<String>> {
+/// The ways that lead to an end, each by the names of its steps.
+pub(super) fn ways(end: &End<'_>) -> Vec<Vec<String>> {
     if end.kind == EndKind::File {
         return Vec::new();
     }

@@ -6,7 +6,7 @@ use std::iter::successors;
 use super::plain;
 use crate::preflight::collect::Collected;
 use crate::render::{File, Tree, folder_of};
-use crate::report::rule::{NOT_JUDGED, UNREADABLE};
+use crate::report::rule::{BUILD_FAILS, NOT_JUDGED, UNREADABLE};
 use crate::report::{Diagnostic, Grade, Location};
 use crate::yaml::{Error, Lines, Span};
 
@@ -19,26 +19,46 @@ pub(super) struct Unread {
     pub(super) templates: Vec<Diagnostic>,
 }
 
-/// What could not be read.
+/// What could not be read of the files that matter.
 pub(super) fn all(collected: &Collected, tree: &Tree<'_>) -> Unread {
+    let mut unread = of_files(collected, tree.files().iter().filter(|file| file.stands_alone()));
+    let first = u32::try_from(collected.files().len()).unwrap_or(u32::MAX);
+    for (file, unreadable_file) in (first..).zip(collected.unread()) {
+        let what = format!("the file {}", unreadable_file.why);
+        unread.faults.push(faulty(UNREADABLE, what, Span::new(file, 0, 0)));
+    }
+    unread
+}
+
+/// What could not be read of the others, which are read once something that is rendered names them.
+pub(super) fn named(collected: &Collected, tree: &Tree<'_>) -> Unread {
+    of_files(collected, tree.files().iter().filter(|file| !file.stands_alone() && file.is_read()))
+}
+
+fn of_files<'f, 'a: 'f>(collected: &Collected, files: impl Iterator<Item = &'f File<'a>>) -> Unread {
     let charts = collected.charts();
     let mut unread = Unread::default();
-    for file in tree.files() {
+    for file in files {
         for error in file.documents().iter().filter_map(|document| document.as_ref().err()) {
             let span = Span::of(file.id, error.offset..error.offset);
             if is_template(file, error, &charts) {
                 unread.templates.push(template(error, span));
                 break;
             }
-            unread.faults.push(unreadable(error.message.clone(), span));
+            let rule = if error.only_kustomize { BUILD_FAILS } else { UNREADABLE };
+            unread.faults.push(faulty(rule, error.message.clone(), span));
         }
     }
-    let first = u32::try_from(collected.sources.len()).unwrap_or(u32::MAX);
-    for (file, unreadable_file) in (first..).zip(&collected.unreadable) {
-        let what = format!("the file {}", unreadable_file.why);
-        unread.faults.push(unreadable(what, Span::new(file, 0, 0)));
-    }
     unread
+}
+
+// === impl Unread ===
+
+impl Unread {
+    pub(super) fn extend(&mut self, more: Self) {
+        self.faults.extend(more.faults);
+        self.templates.extend(more.templates);
+    }
 }
 
 /// Whether a file is one that a program makes YAML of: it stands in a Helm chart, or is no YAML because of a template. That a text somewhere
@@ -52,8 +72,8 @@ fn is_template(file: &File<'_>, error: &Error, charts: &BTreeSet<String>) -> boo
     folders.any(|folder| charts.contains(folder)) || (number.saturating_sub(1)..=number).any(has_mark)
 }
 
-fn unreadable(what: String, span: Span) -> Diagnostic {
-    Diagnostic { what, location: Some(Location { span }), ..plain(UNREADABLE, Grade::Error) }
+fn faulty(rule: &'static str, what: String, span: Span) -> Diagnostic {
+    Diagnostic { what, location: Some(Location { span }), ..plain(rule, Grade::Error) }
 }
 
 fn template(error: &Error, span: Span) -> Diagnostic {

@@ -5,7 +5,9 @@ use json_patch::{PatchOperation, ReplaceOperation, jsonptr::PointerBuf};
 use super::{Refusal, Scope, edits};
 use crate::helmrelease::at;
 use crate::policy::{HELM_GROUP, SOURCE_GROUP};
-use crate::report::Edit;
+use crate::render::Mend;
+use crate::render::kustomize::Pattern;
+use crate::report::{Edit, Excerpts, SuggestedFix};
 use crate::yaml::{Entry, Layout, Node, Scalar, Span, Value};
 
 /// A kind, its group, and its versions, oldest first.
@@ -31,7 +33,7 @@ const BETAS: &[&str] = &["v2beta1", "v2beta2"];
 const SOURCE_BETAS: &[&str] = &["v1beta1", "v1beta2"];
 const GONE: fn(&Node<'_>) -> bool = |_| false;
 
-/// Read from the CRDs of Flux 2.0 to 2.9; the tests compare each of them.
+/// Read from the CRDs of Flux 2.0 to 2.10; the tests compare each of them.
 static STEPS: &[Step] = &[
     Step {
         kind: "HelmRelease",
@@ -102,7 +104,7 @@ const NO_PATCHES: &str = "it has no such field; patches takes them";
 const DURATION: &str = "it takes a duration such as 1h30m";
 
 /// The edits that bring a rendered object to a newer version (`v2`), in every file that names the older one for it: its own, and those of
-/// the patches and targets that find it by its version. An annotation of the settings that follows the version follows it.
+/// the patches and targets that find it by that. An annotation of the settings that follows the version follows it.
 ///
 /// Refused where the object holds what the newer schema has no place for, or lacks what it asks for.
 pub fn api_version(scope: &Scope<'_, '_>, to: &str) -> Result<Vec<Edit>, Refusal> {
@@ -128,18 +130,55 @@ pub fn api_version(scope: &Scope<'_, '_>, to: &str) -> Result<Vec<Edit>, Refusal
         let found = found.ok_or_else(|| Refusal::Made { field: "apiVersion".to_owned(), path })?;
         all.extend(edits(&found, &[replacing(at::API_VERSION, &new)], scope.files)?);
     }
-    for selector in scope.selectors {
-        let (field, old, new) = match selector.get("apiVersion") {
-            Some(_) => ("apiVersion", given, new.as_str()),
-            None => ("version", from, to),
-        };
-        if selector.text_of(&[field]) == Some(old) {
-            all.extend(edits(selector, &[replacing(&format!("/{field}"), new)], scope.files)?);
-        }
+    for at in scope.found_by {
+        all.extend(found_by(*at, (given, &new), (from, to), scope.files)?);
     }
     all.sort();
     all.dedup();
     Ok(all)
+}
+
+/// The fix of a scalar that says what it must not; `None` where it does not stand there as it is read.
+pub fn mended(mend: &Mend, files: &dyn Excerpts) -> Option<SuggestedFix> {
+    let Mend { at, old, new } = mend;
+    let (written, quote) = unquoted(*at, files);
+    let what = format!("set it to {new}");
+    let edits = vec![Edit { span: *at, text: format!("{quote}{new}{quote}") }];
+    (written == old).then_some(SuggestedFix { what, edits, fields: Vec::new() })
+}
+
+/// What is written at a place, without the quotes around it.
+fn unquoted(at: Span, files: &dyn Excerpts) -> (&str, &'static str) {
+    let written = files.text(at.file()).get(at.range()).unwrap_or_default();
+    for quote in ["'", "\""] {
+        let inner = written.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+        if let Some(inner) = inner {
+            return (inner, quote);
+        }
+    }
+    (written, "")
+}
+
+/// The edit of a place that finds the object by its version: an `apiVersion` or a `version`, which may be a regular expression.
+fn found_by(
+    at: Span,
+    api_versions: (&str, &str),
+    versions: (&str, &str),
+    files: &dyn Excerpts,
+) -> Result<Option<Edit>, Refusal> {
+    let (bare, quote) = unquoted(at, files);
+    let new = match bare {
+        _ if bare == api_versions.0 => api_versions.1,
+        _ if bare == versions.0 => versions.1,
+        _ if bare == api_versions.1 || Pattern::parse(bare).is_ok_and(|it| it.matches(versions.1)) => {
+            return Ok(None);
+        }
+        _ => {
+            let path = files.path(at.file()).to_owned();
+            return Err(Refusal::Made { field: "the version by which a patch finds it".to_owned(), path });
+        }
+    };
+    Ok(Some(Edit { span: at, text: format!("{quote}{new}{quote}") }))
 }
 
 /// Whether a step leads from the version of an object to a newer one that is known.

@@ -6,15 +6,15 @@ use super::{Refusal, api_version, edits};
 use crate::helmrelease::at;
 use crate::policy::{Finding, Installed, SOURCE_GROUP, Settings};
 use crate::report::{Excerpts, SuggestedFix};
-use crate::yaml::Node;
+use crate::yaml::{Node, Span};
 
 /// A rendered object, and what there is to know about where it came from.
 #[derive(Clone, Copy)]
 pub struct Scope<'s, 'a> {
     /// The object.
     pub object: &'s Node<'a>,
-    /// What else names it by its version: patch documents (`apiVersion`) and the targets of patches (`version`).
-    pub selectors: &'s [&'s Node<'a>],
+    /// Where else it is found by its version: the `apiVersion` of patches, and the `version` of targets.
+    pub found_by: &'s [Span],
     /// What is chosen.
     pub settings: &'s Settings,
     /// What it is judged by.
@@ -28,13 +28,13 @@ pub struct Scope<'s, 'a> {
 /// That is what its rule does to the object, but for what `/mutate` fills in without a word: a manifest need not say it. Nothing that is
 /// stated is taken out, a `null` excepted. Besides, an old apiVersion becomes the newest one that is served.
 pub fn fix(finding: &Finding, scope: &Scope<'_, '_>) -> Option<Result<SuggestedFix, Refusal>> {
-    let (what, edits) = match &finding.fix {
+    let (what, fields, edits) = match &finding.fix {
         Some(fix) => {
             if !fix.operations.iter().all(|it| is_for_files(it, fix.done.is_none(), scope.object)) {
                 return None;
             }
             let what = fix.done.clone().unwrap_or_else(|| format!("set {}", finding.field()));
-            (what, edits(scope.object, &fix.operations, scope.files))
+            (what, fields_of(&fix.operations), edits(scope.object, &fix.operations, scope.files))
         }
         None if finding.at == at::SOURCE_REF_API_VERSION => {
             let kind = scope.object.text_of(&["spec", "chart", "spec", "sourceRef", "kind"])?;
@@ -42,17 +42,35 @@ pub fn fix(finding: &Finding, scope: &Scope<'_, '_>) -> Option<Result<SuggestedF
             let path = PointerBuf::parse(at::SOURCE_REF_API_VERSION).expect("paths of rules are constants");
             let operation = PatchOperation::Add(AddOperation { path, value: newest.as_str().into() });
             let what = format!("set {} to {newest}", finding.field());
-            (what, edits(scope.object, &[operation], scope.files))
+            let operations = [operation];
+            (what, fields_of(&operations), edits(scope.object, &operations, scope.files))
         }
         None => {
             let newest = newer_version(finding, scope)?;
-            (format!("set apiVersion to {newest}"), api_version(scope, newest))
+            return to_version(scope, newest);
         }
     };
     match edits {
         Ok(edits) if edits.is_empty() => None,
-        edits => Some(edits.map(|edits| SuggestedFix { what, edits })),
+        edits => Some(edits.map(|edits| SuggestedFix { what, edits, fields })),
     }
+}
+
+/// What brings an object to a newer version of its kind; `None` where it is there already.
+pub fn to_version(scope: &Scope<'_, '_>, version: &str) -> Option<Result<SuggestedFix, Refusal>> {
+    if !api_version::is_older(scope.object, version) {
+        return None;
+    }
+    let what = format!("set apiVersion to {version}");
+    let fields = vec![at::API_VERSION.to_owned(), at::ANNOTATIONS.to_owned()];
+    match api_version(scope, version) {
+        Ok(edits) if edits.is_empty() => None,
+        edits => Some(edits.map(|edits| SuggestedFix { what, edits, fields })),
+    }
+}
+
+fn fields_of(operations: &[PatchOperation]) -> Vec<String> {
+    operations.iter().map(|operation| operation.path().as_str().to_owned()).collect()
 }
 
 /// The version that would put a finding right which is about the version.

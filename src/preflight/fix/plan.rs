@@ -5,15 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::changes::between;
 use super::draft::overlap;
 use super::edited;
-use crate::report::{Edit, Excerpts};
+use crate::report::{Edit, Excerpts, Object};
 
 /// What puts one finding right, all of it or nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fix {
     /// What it is called where it is refused: `chart-ref-kind of apps/podinfo`.
     pub name: String,
     /// Its edits.
     pub edits: Vec<Edit>,
+    /// The object that becomes another one by it, if there is one.
+    pub object: Option<Object>,
+    /// The fields of the object that do, as JSON pointers.
+    pub fields: Vec<String>,
 }
 
 /// What is to be done.

@@ -17,6 +17,12 @@ pub enum WriteError {
         /// The file.
         path: PathBuf,
     },
+    /// It is written in another way than what would take its place.
+    #[error("{} is UTF-16; save it as UTF-8, then run the command again", .path.display())]
+    Utf16 {
+        /// The file.
+        path: PathBuf,
+    },
     /// It cannot be read again.
     #[error("cannot read {}", .path.display())]
     Unreadable {
@@ -57,6 +63,9 @@ pub fn write(path: &Path, old: &str, new: &str) -> Result<(), WriteError> {
 fn unchanged(path: &Path, target: &Path, old: &str) -> Result<(), WriteError> {
     match fs::read(target) {
         Ok(bytes) if bytes == old.as_bytes() => Ok(()),
+        Ok(bytes) if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) => {
+            Err(WriteError::Utf16 { path: path.into() })
+        }
         Ok(_) => Err(WriteError::Changed { path: path.into() }),
         Err(source) => Err(WriteError::Unreadable { path: path.into(), source }),
     }

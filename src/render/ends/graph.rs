@@ -180,7 +180,7 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
                 "what {} leads to is not rendered: it is {MAX_DEPTH} deep already",
                 instance.step.name
             );
-            instance.notes.push(Note { at: instance.step.at, reason: Reason::Unsupported, message });
+            instance.notes.push(Note::new(instance.step.at, Reason::Unsupported, message));
         }
     }
 

@@ -1,14 +1,16 @@
 //! Who names which file: what can be told before anything is built.
 
+use std::collections::{BTreeSet, HashMap};
+
 use rayon::prelude::*;
 
-use crate::render::flux::{self, FluxKustomization, Folders};
-use crate::render::kustomize::Text;
+use crate::render::flux::{self, FluxKustomization, Folders, Source};
+use crate::render::kustomize::{Names, Text, canonical};
 use crate::render::{File, Tree, join};
-use crate::yaml::Node;
+use crate::yaml::{Node, Str};
 
 use super::instance::What;
-use super::objects;
+use super::objects::{self, Kind};
 
 /// A tree and what its files name.
 pub(super) struct Index<'t, 'a> {
@@ -22,6 +24,8 @@ pub(super) struct Index<'t, 'a> {
     pub(super) named: Vec<NamedAs>,
     /// For each kustomization, whether another one names it.
     pub(super) is_named: Vec<bool>,
+    /// Where the sources of manifests that are described here come from, by kind and name.
+    urls: HashMap<(Str<'a>, Str<'a>), BTreeSet<String>>,
 }
 
 /// How kustomization files name a file.
@@ -60,9 +64,12 @@ pub(super) struct Reach {
 }
 
 /// What one file says.
+#[derive(Default)]
 struct Said<'a> {
     kustomization: Option<Named<'a>>,
     raw: Vec<Raw<'a>>,
+    /// Sources of manifests, by kind and name, and what they are downloaded from.
+    urls: Vec<((Str<'a>, Str<'a>), String)>,
 }
 
 // === impl Index ===
@@ -73,9 +80,13 @@ impl<'t, 'a> Index<'t, 'a> {
         let said = || -> Vec<Said<'a>> { tree.files().par_iter().map(|file| said(tree, file)).collect() };
         let (folders, said) = rayon::join(|| Folders::of(tree), said);
         let (mut kustomizations, mut raw) = (Vec::new(), Vec::new());
+        let mut urls: HashMap<_, BTreeSet<String>> = HashMap::new();
         for said in said {
             kustomizations.extend(said.kustomization);
             raw.extend(said.raw);
+            for (source, url) in said.urls {
+                urls.entry(source).or_default().insert(url);
+            }
         }
         kustomizations.sort_by_key(|named| tree.files()[named.file as usize].path);
         let mut numbers = vec![None; tree.files().len()];
@@ -96,7 +107,20 @@ impl<'t, 'a> Index<'t, 'a> {
             let named = named_as[raw.file as usize];
             named.resource || !named.fragment
         });
-        (Self { tree, folders, kustomizations, numbers, named: named_as, is_named }, raw)
+        (Self { tree, folders, kustomizations, numbers, named: named_as, is_named, urls }, raw)
+    }
+
+    /// Whether two sources can be the same repository: they have one name, or come from one place.
+    pub(super) fn may_be_one_repository(&self, one: &Source<'a>, other: &Source<'a>) -> bool {
+        let (one, other) = (one.kind_and_name(), other.kind_and_name());
+        let shared = |(one, other): (&BTreeSet<String>, &BTreeSet<String>)| !one.is_disjoint(other);
+        one == other || self.urls.get(&one).zip(self.urls.get(&other)).is_some_and(shared)
+    }
+
+    /// Whether two sources come from two places that are both described here.
+    pub(super) fn are_two_repositories(&self, one: &Source<'a>, other: &Source<'a>) -> bool {
+        let urls = (self.urls.get(&one.kind_and_name()), self.urls.get(&other.kind_and_name()));
+        matches!(urls, (Some(one), Some(other)) if one.is_disjoint(other))
     }
 
     /// The number of the kustomization in a folder.
@@ -153,10 +177,12 @@ impl<'t, 'a> Index<'t, 'a> {
 
 fn said<'a>(tree: &Tree<'a>, file: &File<'a>) -> Said<'a> {
     let is_first = tree.kustomization(file.folder()).is_some_and(|kustomization| kustomization.id == file.id);
-    let leads_on =
-        ["kustomize.toolkit.fluxcd.io", "fluxcd.controlplane.io"].iter().any(|it| file.text.contains(it));
-    if !is_first && !leads_on {
-        return Said { kustomization: None, raw: Vec::new() };
+    let leads_on = file.stands_alone()
+        && ["kustomize.toolkit.fluxcd.io", "fluxcd.controlplane.io"].iter().any(|it| file.text.contains(it));
+    let has_sources = file.stands_alone()
+        && ["GitRepository", "OCIRepository", "Bucket"].iter().any(|it| file.text.contains(it));
+    if !is_first && !leads_on && !has_sources {
+        return Said::default();
     }
     let documents = || file.documents().iter().filter_map(|document| document.as_ref().ok());
     let is_one = |node: &Node<'_>| {
@@ -165,61 +191,44 @@ fn said<'a>(tree: &Tree<'a>, file: &File<'a>) -> Said<'a> {
     let raw = documents().flat_map(objects::expand).filter(|node| leads_on && is_one(node));
     let raw: Vec<_> = raw.map(|node| Raw { file: file.id, what: What::of(node, tree) }).collect();
     let first = documents().next().filter(|node| is_first && !FluxKustomization::is_one(node));
-    Said { kustomization: first.map(|node| named(tree, file, node)), raw }
+    let urls = documents().flat_map(objects::expand).filter(|_| has_sources).filter_map(url_of).collect();
+    Said { kustomization: first.map(|node| named(tree, file, node)), raw, urls }
+}
+
+/// What a source of manifests is called, and what it is downloaded from: host and path, however they are spelled.
+fn url_of<'a>(node: &Node<'a>) -> Option<((Str<'a>, Str<'a>), String)> {
+    if !matches!(Kind::of(node)?, Kind::GitRepository | Kind::OciRepository | Kind::Bucket) {
+        return None;
+    }
+    let text = |path: &[&str]| node.at(path).and_then(Text::of).map(|text| text.text);
+    let url = text(&["spec", "url"]).or_else(|| text(&["spec", "endpoint"]))?;
+    let without_scheme = url.split_once("://").map_or(&*url, |(_, rest)| rest);
+    let without_user = without_scheme.split_once('@').map_or(without_scheme, |(_, rest)| rest);
+    let place = without_user.trim_end_matches('/').trim_end_matches(".git").to_ascii_lowercase();
+    Some(((text(&["kind"])?, text(&["metadata", "name"])?), place))
 }
 
 /// What a kustomization file names.
 fn named<'a>(tree: &Tree<'a>, file: &File<'a>, node: &Node<'_>) -> Named<'a> {
-    let (mut resources, mut fragments) = (Vec::new(), Vec::new());
-    for entry in node.entries() {
-        let items = entry.value.items().iter();
-        match &*entry.key.text {
-            "resources" | "bases" | "components" => resources.extend(items.filter_map(Node::text)),
-            "patches" | "patchesJson6902" | "replacements" => {
-                fragments.extend(items.filter_map(|item| item.text_of(&["path"])));
-            }
-            "patchesStrategicMerge"
-            | "configurations"
-            | "crds"
-            | "transformers"
-            | "generators"
-            | "validators" => {
-                fragments.extend(items.filter_map(Node::text).filter(|text| !text.contains('\n')));
-            }
-            "configMapGenerator" | "secretGenerator" => {
-                fragments.extend(items.flat_map(|item| files_of(item, &["files", "envs"], "env")));
-            }
-            "helmCharts" => {
-                fragments
-                    .extend(items.flat_map(|item| files_of(item, &["additionalValuesFiles"], "valuesFile")));
-            }
-            "openapi" => fragments.extend(entry.value.text_of(&["path"])),
-            _ => {}
-        }
-    }
+    let node = &*canonical(node);
+    let all = Names::of(node);
     let folder = file.folder();
     let in_tree = |path: &str| join(folder, path);
     let file_at = |path: &str| tree.file(path).map(|file| file.id);
+    let fragments = all.fragments.into_iter().chain(all.files.iter().map(|text| &*text.text));
     let mut named = Named {
         folder,
         file: file.id,
         is_component: node.text_of(&["kind"]) == Some("Component"),
         resources: Vec::new(),
         below: Vec::new(),
-        fragments: fragments.into_iter().filter_map(in_tree).filter_map(|path| file_at(&path)).collect(),
+        fragments: fragments.filter_map(in_tree).filter_map(|path| file_at(&path)).collect(),
     };
-    for path in resources.into_iter().filter_map(in_tree) {
+    for path in all.resources.into_iter().filter_map(in_tree) {
         match file_at(&path) {
             Some(file) => named.resources.push(file),
             None => named.below.extend(tree.kustomization(&path).map(|file| file.id)),
         }
     }
     named
-}
-
-/// The files that an item names in lists and in a field. A generator may give a file another name: `name=path`.
-fn files_of<'n>(item: &'n Node<'_>, lists: &[&str], field: &str) -> Vec<&'n str> {
-    let listed = lists.iter().filter_map(|list| item.get(list)).flat_map(Node::items).filter_map(Node::text);
-    let paths = listed.chain(item.text_of(&[field]));
-    paths.map(|path| path.rsplit_once('=').map_or(path, |(_, path)| path)).collect()
 }

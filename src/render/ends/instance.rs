@@ -36,6 +36,8 @@ pub(super) struct Instance<'a> {
     pub(super) notes: Vec<Note>,
     pub(super) key: Key<'a>,
     source: Option<flux::Source<'a>>,
+    /// Whether Flux applies its output with `spec.force`.
+    pub(super) is_forced: bool,
     pub(super) depth: usize,
 }
 
@@ -130,6 +132,7 @@ impl<'a> Graph<'_, '_, 'a> {
             notes: Vec::new(),
             key,
             source: None,
+            is_forced: false,
             depth,
         };
         match &task.what {
@@ -158,6 +161,7 @@ impl<'a> Graph<'_, '_, 'a> {
     /// Builds the folder of a Kustomization.
     fn print(&self, instance: &mut Instance<'a>, kustomization: &FluxKustomization<'a>) {
         instance.source = Some(kustomization.source.clone());
+        instance.is_forced = kustomization.force;
         let printed = match &instance.key.place {
             Ok(place) => {
                 instance.place = Some(*place);
@@ -187,7 +191,7 @@ impl<'a> Graph<'_, '_, 'a> {
             self.print(&mut instance, kustomization);
         }
         let message = format!("{} prints itself with other content each time", instance.step.name);
-        instance.notes.push(Note { at: instance.step.at, reason: Reason::Refused, message });
+        instance.notes.push(Note::new(instance.step.at, Reason::Refused, message));
         instance.forget_itself(true);
         instance
     }

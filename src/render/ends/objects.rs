@@ -14,6 +14,8 @@ pub struct Object<'a> {
     pub document: Span,
     /// What it went through, from the innermost: the entries by which kustomizations name it, and the patches that changed it.
     pub layers: Vec<Layer>,
+    /// Where a patch, or a target, names the version by which it found the object.
+    pub found_by: Vec<Span>,
 }
 
 /// The kinds that decide about charts.
@@ -51,13 +53,14 @@ const KINDS: [(&str, &str, Kind); 7] = [
 impl<'a> Object<'a> {
     /// The object in a node, if it is of a kind that is judged.
     pub fn of(node: &Node<'a>) -> Option<Self> {
-        Some(Self { kind: Kind::of(node)?, node: node.clone(), document: node.at, layers: Vec::new() })
+        let (layers, found_by) = (Vec::new(), Vec::new());
+        Some(Self { kind: Kind::of(node)?, node: node.clone(), document: node.at, layers, found_by })
     }
 
     /// A printed object, if it is of a kind that is judged.
     pub(super) fn printed(resource: Resource<'a>) -> Option<Self> {
-        let Resource { node, document, layers, .. } = resource;
-        Some(Self { kind: Kind::of(&node)?, node, document, layers })
+        let Resource { node, document, layers, found_by, .. } = resource;
+        Some(Self { kind: Kind::of(&node)?, node, document, layers, found_by })
     }
 
     /// Its name; empty where it has none.

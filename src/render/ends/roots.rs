@@ -75,16 +75,22 @@ impl<'a> Roots<'a> {
         source: &Source<'a>,
         found: Found<'_, 'a>,
     ) -> Result<Place<'a>, Note> {
-        let note = |reason, message| Err(Note { at: path.at, reason, message });
+        let note = |reason, message| Err(Note::new(path.at, reason, message));
         if is_opaque(&path.text) {
-            return note(Reason::Missing, format!("the path {} is known in the cluster only", path.text));
+            return note(Reason::Unknown, format!("the path {} is known in the cluster only", path.text));
         }
         let Some(path_in_root) = relative(&path.text) else {
             return note(Reason::Remote, format!("the path {} leads out of its source", path.text));
         };
         let guessed = self.guessed.iter().find(|(root, _)| holds(root, found.folder));
         let home = found.parent.map(|(_, source)| source).or(guessed.map(|(_, source)| source));
-        let is_foreign = home.is_some_and(|home| (&home.kind, &home.name) != (&source.kind, &source.name));
+        let is_foreign = home.is_some_and(|home| !index.may_be_one_repository(home, source));
+        // What applied it says what its own source is; what the other Kustomizations around it name is a guess. A source of another kind
+        // may be made of this repository: an ExternalArtifact by an ArtifactGenerator, an OCIRepository by `flux push artifact`.
+        let is_surely_foreign = home.is_some_and(|home| {
+            let is_known = found.parent.is_some() || index.are_two_repositories(home, source);
+            is_foreign && is_known && home.kind == source.kind && home.kind != "ExternalArtifact"
+        });
         // What is told is a text of its own; the same text stands in front of the folder.
         let mut known: Vec<&'a str> = self
             .told
@@ -95,26 +101,38 @@ impl<'a> Roots<'a> {
         known.extend(found.parent.map(|(root, _)| root));
         known.extend(guessed.map(|(root, _)| *root));
         if path_in_root.is_empty() {
+            // The top of what? Of this tree, as a rule, where it is in Git; an artifact or a bucket may hold anything.
+            let may_be_anything =
+                matches!(&*source.kind, "" | "OCIRepository" | "Bucket" | "ExternalArtifact");
+            if home.is_none() && may_be_anything {
+                let message = format!("nothing says that {} holds this tree", named(source));
+                return note(Reason::Unknown, message);
+            }
             return match known.first() {
-                _ if is_foreign => note(Reason::Remote, format!("{} is another source", named(source))),
+                _ if is_foreign => {
+                    note(Reason::Remote, format!("the path is that of another source: {}", named(source)))
+                }
                 root => {
                     let root = root.copied().unwrap_or_default();
                     Ok(Place { root, folder: root })
                 }
             };
         }
-        let in_known = known.iter().find_map(|root| {
+        let in_known = known.iter().filter(|_| !is_surely_foreign).find_map(|root| {
             let folder = index.folders.get(&join(root, &path_in_root)?)?;
             Some(Place { root, folder })
         });
         let above = || if is_foreign { None } else { self.above(index, found.folder, &path_in_root) };
         match in_known.or_else(above) {
             Some(place) => Ok(place),
-            None if is_foreign => note(
-                Reason::Remote,
-                format!("{} is not in the tree: {} is another source", path.text, named(source)),
-            ),
-            None => note(Reason::Missing, format!("{} is no folder of the tree", path.text)),
+            None if is_foreign => {
+                note(Reason::Remote, format!("{} is a path of another source: {}", path.text, named(source)))
+            }
+            None if home.is_some() && !source.name.is_empty() => {
+                note(Reason::Missing, format!("{} is no folder of {}", path.text, named(source)))
+            }
+            // Nothing says that this tree is what its source holds.
+            None => note(Reason::Unknown, format!("{} is no folder of the tree", path.text)),
         }
     }
 
@@ -144,5 +162,8 @@ fn holds(root: &str, folder: &str) -> bool {
 }
 
 fn named(source: &Source<'_>) -> String {
+    if source.name.is_empty() {
+        return "a source that is not named here (spec.sourceRef)".to_owned();
+    }
     format!("{} {}", source.kind, source.name)
 }

@@ -367,11 +367,60 @@ fn what_is_not_in_the_tree_is_noted() {
     assert_eq!(
         notes(&files),
         [
-            (Reason::Missing, "./gone is no folder of the tree".to_owned()),
-            (Reason::Missing, "the path ./${WHERE} is known in the cluster only".to_owned()),
-            (Reason::Remote, "GitRepository podinfo is another source".to_owned()),
+            (Reason::Missing, "./gone is no folder of GitRepository flux-system".to_owned()),
+            (Reason::Unknown, "the path ./${WHERE} is known in the cluster only".to_owned()),
+            (Reason::Remote, "the path is that of another source: GitRepository podinfo".to_owned()),
         ]
     );
+}
+
+#[test]
+fn the_top_of_an_artifact_is_not_taken_for_that_of_the_tree() {
+    let top = |kind: &str| flux("all", "./", "").replace("kind: GitRepository", &format!("kind: {kind}"));
+    let web = release("web", "{}");
+    let built = |kind: &str| {
+        let top = top(kind);
+        let files = [("clusters/all.yaml", &*top), ("apps/web.yaml", &web)];
+        (
+            ends(&files, &[]).iter().any(|line| line.contains("/web ") && line.starts_with("Kustomization")),
+            notes(&files),
+        )
+    };
+    assert_eq!(built("GitRepository"), (true, Vec::new()));
+    let message = "nothing says that OCIRepository flux-system holds this tree".to_owned();
+    assert_eq!(built("OCIRepository"), (false, vec![(Reason::Unknown, message)]));
+}
+
+#[test]
+fn a_kustomization_of_another_source_does_not_build_a_folder_of_this_tree() {
+    let of = |name: &str, source: &str, path: &str| {
+        flux(name, path, "").replace("name: flux-system}", &format!("name: {source}}}"))
+    };
+    let source = |name: &str, url: &str| {
+        format!(
+            "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {{name: {name}}}\nspec: {{url: {url}}}\n"
+        )
+    };
+    let web = release("web", "{}");
+    let built = |all: &str| {
+        let files = [("clusters/east/all.yaml", all), ("apps/web.yaml", &web)];
+        let lines = ends(&files, &[]);
+        lines.iter().filter(|line| line.starts_with("Kustomization apps:")).count()
+    };
+    let own = of("apps", "flux-system", "./apps");
+    let top = of("flux-system", "flux-system", "./clusters/east");
+    let vendor = of("vendor", "vendor", "./apps");
+    // What applies it is of flux-system.
+    assert_eq!(built(&format!("{own}{top}{vendor}")), 1);
+    // Two names of one repository.
+    let same = source("flux-system", "ssh://git@example.org/fleet")
+        + &source("vendor", "https://example.org/fleet.git");
+    assert_eq!(built(&format!("{own}{top}{vendor}{same}")), 2);
+    // Nothing applies them, but their sources are described here.
+    let two =
+        source("flux-system", "https://example.org/fleet") + &source("vendor", "https://example.org/vendor");
+    assert_eq!(built(&format!("{own}{own}{vendor}")), 2, "it is a guess");
+    assert_eq!(built(&format!("{own}{own}{vendor}{two}")), 1);
 }
 
 #[test]

@@ -42,10 +42,17 @@ impl<'a> FluxKustomization<'a> {
         }
         if let Some(name) = variables.known.keys().find(|name| !is_name(name)) {
             let message = format!("kustomize-controller refuses the variable {name:?}: that is no name");
-            notes.push(Note { at: self.name.at, reason: Reason::Refused, message });
+            notes.push(Note::new(self.name.at, Reason::Refused, message));
         }
         let kustomization = self.generate(tree, kustomize, folder, &mut notes);
-        let mut resources = printed(kustomize.given(folder, kustomization), &mut notes);
+        let build = kustomize.given(folder, kustomization);
+        if variables.count() {
+            // Nobody looks at what becomes of them, but one text that cannot be replaced is the end of all.
+            for other in build.resources.iter().filter(|resource| !matters(&resource.node)) {
+                variables.substitute(&other.node, &mut notes);
+            }
+        }
+        let mut resources = printed(build, &mut notes);
         for resource in &mut resources {
             if variables.count() {
                 resource.node = variables.substitute(&resource.node, &mut notes);

@@ -35,6 +35,9 @@ pub struct Evaluated<'t> {
     pub is_opaque: bool,
 }
 
+/// How deep substitutions may be nested in one another. Nobody writes more than a few.
+const MAX_DEPTH: usize = 100;
+
 /// The library would refuse the text, and kustomize-controller everything that the Kustomization holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
 pub enum Error {
@@ -50,6 +53,9 @@ pub enum Error {
     /// What should be there is not, or the text ends in it.
     #[error("unable to parse substitution within function")]
     BadArgument,
+    /// It is nested deeper than is read here. The library reads it.
+    #[error("nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
     /// An offset or length that is outside of the value, or inside of a character.
     #[error("a substring that is none")]
     BadSubstring,

@@ -30,8 +30,8 @@ pub(crate) struct Folders<'a>(HashSet<&'a str>);
 impl<'a> Folders<'a> {
     pub(crate) fn of(tree: &Tree<'a>) -> Self {
         let mut folders = HashSet::new();
-        for file in tree.files() {
-            let mut folder = file.folder();
+        let told = tree.told_folders().iter().copied();
+        for mut folder in told.chain(tree.files().iter().map(File::folder)) {
             while folders.insert(folder) && !folder.is_empty() {
                 folder = folder_of(folder);
             }

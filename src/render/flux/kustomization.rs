@@ -37,6 +37,8 @@ pub struct FluxKustomization<'a> {
     pub common_annotations: Vec<Entry<'a>>,
     /// `spec.postBuild`.
     pub post_build: Option<PostBuild<'a>>,
+    /// `spec.force`: an object that cannot be changed in place is deleted and recreated.
+    pub force: bool,
     /// What was refused before it was what it is.
     pub notes: Vec<Note>,
     /// `spec`. Its patches are read when they are applied, which is once, and costs more than all the rest.
@@ -126,6 +128,8 @@ impl<'a> FluxKustomization<'a> {
             common_labels: common("labels"),
             common_annotations: common("annotations"),
             post_build: field("postBuild").map(PostBuild::read),
+            force: field("force")
+                .is_some_and(|value| value.scalar().is_some_and(|scalar| scalar.text == "true")),
             notes: Vec::new(),
             spec: spec.cloned(),
             name,
@@ -157,6 +161,11 @@ impl<'a> FluxKustomization<'a> {
 // === impl Source, PostBuild ===
 
 impl<'a> Source<'a> {
+    /// By what it is told from others; the namespace is often left out, or supplied.
+    pub(crate) fn kind_and_name(&self) -> (Str<'a>, Str<'a>) {
+        (self.kind.clone(), self.name.clone())
+    }
+
     fn read(field: Option<&Node<'a>>, namespace: Option<&Text<'a>>) -> Self {
         let text = |name: &str| field?.get(name).and_then(Text::of).map(|text| text.text);
         let own = || namespace.map(|namespace| namespace.text.clone());
@@ -186,7 +195,7 @@ impl<'a> PostBuild<'a> {
             if !matches!(value.kind(), Kind::String | Kind::Null) {
                 let message =
                     format!("the API server refuses the variable {}: its value is no text", key.text);
-                notes.push(Note { at: value.at, reason: Reason::Refused, message });
+                notes.push(Note::new(value.at, Reason::Refused, message));
             }
         }
     }

@@ -36,7 +36,7 @@ pub fn sync_of<'a>(instance: &Node<'a>, tree: &Tree<'a>, notes: &mut Vec<Note>) 
     if patches.is_empty() {
         return Some(sync);
     }
-    let resource = Resource { document: instance.at, node: sync, layers: Vec::new(), previous: Vec::new() };
+    let resource = Resource::of(sync, instance.at);
     let mut build = Kustomize::of(tree).patched(resource, &patches);
     // That somewhere else is what a patch is for is no news.
     notes.extend(build.notes.drain(..).filter(|note| note.reason != Reason::Remote));
@@ -68,23 +68,17 @@ fn mapping<'a>(entries: Vec<(&'static str, Node<'a>)>, at: Span) -> Node<'a> {
 
 /// The objects in a `ResourceSet`, once each, however many inputs there are: what the inputs decide is open.
 pub fn resources_of<'a>(set: &Node<'a>, notes: &mut Vec<Note>) -> Vec<Resource<'a>> {
-    let spec = |field: &str| set.at(&["spec", field]);
-    if let Some(template) = spec("resourcesTemplate") {
+    // Objects stand in the set itself, or in its steps.
+    let steps = set.at(&["spec", "steps"]).map(Node::items).unwrap_or_default();
+    let parts = || set.get("spec").into_iter().chain(steps);
+    for template in parts().filter_map(|part| part.get("resourcesTemplate")) {
         let message =
             "resourcesTemplate is a text that only the Flux Operator can read; what it makes is not rendered";
-        notes.push(Note { at: template.at, reason: Reason::Unsupported, message: message.to_owned() });
+        notes.push(Note::new(template.at, Reason::Unsupported, message.to_owned()));
     }
     let namespace = set.at(&["metadata", "namespace"]).and_then(Text::of);
-    let items = spec("resources").map(Node::items).unwrap_or_default();
-    let mut resources: Vec<Resource<'a>> = items
-        .iter()
-        .map(|item| Resource {
-            node: item.clone(),
-            document: item.at,
-            layers: Vec::new(),
-            previous: Vec::new(),
-        })
-        .collect();
+    let items = parts().filter_map(|part| part.get("resources")).flat_map(Node::items);
+    let mut resources: Vec<Resource<'a>> = items.map(|item| Resource::of(item.clone(), item.at)).collect();
     if let Some(namespace) = namespace.filter(|namespace| !is_opaque(&namespace.text)) {
         for resource in &mut resources {
             supply_namespace(resource, &namespace);

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::envsubst::{self, Variable};
+use super::envsubst::{self, Error, Variable};
 use super::printed::{self, Place, Style};
 use crate::render::{Note, Reason};
-use crate::yaml::{Entry, Key, Node, Span, Str, Value};
+use crate::yaml::{Entry, Key, Leaf, Node, Role, Span, Str, Value};
 
 /// The label or annotation by which an object wants to be left alone.
 const SUBSTITUTE: &str = "kustomize.toolkit.fluxcd.io/substitute";
@@ -19,6 +19,12 @@ pub struct Variables<'a> {
     pub may_be_more: bool,
     /// Whether texts are replaced even if there is no variable at all.
     pub always: bool,
+}
+
+/// An object in which variables are replaced.
+struct Replacing<'r> {
+    variables: &'r Variables<'r>,
+    notes: &'r mut Vec<Note>,
 }
 
 /// What starts and what ends a part of a text that is filled in elsewhere: by Flux, by the Flux Operator, by Helm, or by SOPS.
@@ -67,17 +73,34 @@ impl<'a> Variables<'a> {
         if is_disabled || !self.count() {
             return object.clone();
         }
-        self.node(object, Place::Value, notes).unwrap_or_else(|| object.clone())
+        let mut replacing = Replacing { variables: self, notes };
+        replacing.node(object, Place::Value).unwrap_or_else(|| object.clone())
+    }
+}
+
+// === impl Replacing ===
+
+impl Replacing<'_> {
+    fn leaf(&mut self, Leaf { role, text, at }: &Leaf<'_>) {
+        let place = match role {
+            Role::Key => {
+                self.key(&Key { text: text.clone(), at: *at });
+                return;
+            }
+            Role::Value => Place::Value,
+            Role::Item => Place::Item,
+        };
+        self.scalar(&Node::text_at(text.clone(), *at), text, place);
     }
 
     /// What a value becomes; nothing if it stays as it is.
-    fn node<'n>(&self, node: &Node<'n>, place: Place, notes: &mut Vec<Note>) -> Option<Node<'n>> {
+    fn node<'n>(&mut self, node: &Node<'n>, place: Place) -> Option<Node<'n>> {
         match &node.value {
-            Value::Scalar(scalar) => self.scalar(node, &scalar.text, place, notes),
+            Value::Scalar(scalar) => self.scalar(node, &scalar.text, place),
             Value::Sequence(items) => {
                 let mut changed = None;
                 for (index, item) in items.iter().enumerate() {
-                    if let Some(new) = self.node(item, Place::Item, notes) {
+                    if let Some(new) = self.node(item, Place::Item) {
                         changed.get_or_insert_with(|| node.clone()).items_mut()[index] = new;
                     }
                 }
@@ -86,8 +109,8 @@ impl<'a> Variables<'a> {
             Value::Mapping(entries) => {
                 let mut changed = None;
                 for (index, Entry { key, value }) in entries.iter().enumerate() {
-                    let new_key = self.key(key, notes);
-                    let new_value = self.node(value, Place::Value, notes);
+                    let new_key = self.key(key);
+                    let new_value = self.node(value, Place::Value);
                     if new_key.is_some() || new_value.is_some() {
                         let entry = &mut changed.get_or_insert_with(|| node.clone()).entries_mut()[index];
                         entry.key = new_key.unwrap_or_else(|| key.clone());
@@ -96,18 +119,16 @@ impl<'a> Variables<'a> {
                 }
                 changed
             }
-            Value::Elided { .. } => None,
+            Value::Elided { leaves, .. } => {
+                // Nobody looks at what becomes of it, but one text that cannot be replaced is the end of all.
+                leaves.iter().flat_map(|leaves| leaves.iter()).for_each(|leaf| self.leaf(leaf));
+                None
+            }
         }
     }
 
-    fn scalar<'n>(
-        &self,
-        node: &Node<'n>,
-        text: &str,
-        place: Place,
-        notes: &mut Vec<Note>,
-    ) -> Option<Node<'n>> {
-        let (new, is_opaque) = self.text(text, node.at, notes)?;
+    fn scalar<'n>(&mut self, node: &Node<'n>, text: &str, place: Place) -> Option<Node<'n>> {
+        let (new, is_opaque) = self.text(text, node.at)?;
         let style = printed::style(text, place);
         let stays_text = match style {
             Style::Plain | Style::Double => false,
@@ -120,7 +141,7 @@ impl<'a> Variables<'a> {
             let written = self.written(text, style, new);
             printed::read(&written, place, node.at).unwrap_or_else(|| {
                 let message = format!("{text:?} becomes {written:?}, which is no YAML there");
-                notes.push(Note { at: node.at, reason: Reason::Refused, message });
+                self.notes.push(Note::new(node.at, Reason::Refused, message));
                 Node::text_at(written, node.at)
             })
         };
@@ -128,15 +149,15 @@ impl<'a> Variables<'a> {
         Some(replaced)
     }
 
-    fn key<'n>(&self, key: &Key<'n>, notes: &mut Vec<Note>) -> Option<Key<'n>> {
-        let (new, is_opaque) = self.text(&key.text, key.at, notes)?;
+    fn key<'n>(&mut self, key: &Key<'n>) -> Option<Key<'n>> {
+        let (new, is_opaque) = self.text(&key.text, key.at)?;
         let text = if is_opaque {
             new
         } else {
             let written = self.written(&key.text, printed::style(&key.text, Place::Key), new);
             printed::read_key(&written).unwrap_or_else(|| {
                 let message = format!("{:?} becomes {written:?}, which is no key", key.text);
-                notes.push(Note { at: key.at, reason: Reason::Refused, message });
+                self.notes.push(Note::new(key.at, Reason::Refused, message));
                 written
             })
         };
@@ -149,23 +170,28 @@ impl<'a> Variables<'a> {
             return plain;
         }
         let written = printed::written(text, style);
-        match envsubst::evaluate(&written, &|name| self.get(name)) {
+        match envsubst::evaluate(&written, &|name| self.variables.get(name)) {
             Ok(evaluated) => evaluated.text.into_owned(),
             Err(_) => plain,
         }
     }
 
     /// What a text becomes, and whether an unknown variable is left in it; nothing if it stays as it is.
-    fn text(&self, text: &str, at: Span, notes: &mut Vec<Note>) -> Option<(String, bool)> {
+    fn text(&mut self, text: &str, at: Span) -> Option<(String, bool)> {
         // Most texts have none.
         memchr::memchr(b'$', text.as_bytes())?;
-        match envsubst::evaluate(text, &|name| self.get(name)) {
+        match envsubst::evaluate(text, &|name| self.variables.get(name)) {
             Ok(evaluated) => {
                 (evaluated.text != text).then(|| (evaluated.text.into_owned(), evaluated.is_opaque))
             }
+            Err(Error::TooDeep) => {
+                let message = format!("variables are not replaced in it: {}", Error::TooDeep);
+                self.notes.push(Note::new(at, Reason::TooMuch, message));
+                None
+            }
             Err(error) => {
                 let message = format!("kustomize-controller refuses {:?}: {error}", shortened(text));
-                notes.push(Note { at, reason: Reason::Refused, message });
+                self.notes.push(Note::new(at, Reason::Refused, message));
                 None
             }
         }

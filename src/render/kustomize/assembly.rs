@@ -6,21 +6,30 @@ use std::sync::Arc;
 
 use super::configurations;
 use super::documents;
-use super::engine::{Build, Kustomize, Named, Read, To};
-use super::kustomization::Patch;
+use super::engine::{Build, COMPONENT, Kustomize, Named, Read, TOO_MUCH, To, in_tree};
+use super::kustomization::{Generator, Kustomization, Patch, Text};
 use super::metadata;
 use super::patches;
 use super::replacements;
-use super::resource::{By, Layer, Resource};
+use super::resource::{By, Id, Layer, Resource};
+use super::target::Pattern;
 use crate::render::tree::{Note, Reason};
 use crate::yaml::Span;
+
+/// How many layers of an object count as much as another one: each is a few bytes.
+const LAYERS: usize = 64;
 
 /// How deep components may name components.
 const MAX_DEPTH: usize = 100;
 
-/// The fields that are not rendered and make objects, which a patch or a replacement may be about.
-const MAKES_OBJECTS: &[&str] =
-    &["configMapGenerator", "secretGenerator", "generators", "helmCharts", "helmChartInflationGenerator"];
+/// The fields that are not rendered and make objects of any kind, or give them other names, which a patch or a replacement may be about.
+const MAKES_OBJECTS: &[&str] = &["generators", "helmCharts", "helmChartInflationGenerator", "transformers"];
+
+/// The kinds of objects that `configMapGenerator` and `secretGenerator` make.
+const GENERATED: &[&str] = &["ConfigMap", "Secret"];
+
+/// The kinds whose replicas `replicas` sets.
+const SCALED: &[&str] = &["Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"];
 
 /// A build under way.
 pub(super) struct Assembly<'k, 't, 'a> {
@@ -58,12 +67,20 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         this.build
     }
 
+    /// What a kustomization file makes, with what kustomize refuses where nothing is added to it.
+    pub(super) fn of_file(kustomize: &'k Kustomize<'t, 'a>, folder: &str, read: &Read<'a>) -> Build<'a> {
+        let mut build = Self::of(kustomize, folder, read);
+        build.notes.extend(emptiness(&read.kustomization));
+        build
+    }
+
     fn take(&mut self, folder: &str, read: &Read<'a>, depth: usize) {
         self.build.notes.extend(read.notes.iter().cloned());
         for skipped in read.kustomization.skipped.iter().filter(|skipped| skipped.matters) {
             self.note(skipped.at, Reason::Unsupported, format!("{} is not rendered", skipped.field));
         }
-        if read.kustomization.skipped.iter().any(|skipped| MAKES_OBJECTS.contains(&skipped.field)) {
+        let skips = |fields: &[&str]| read.kustomization.skipped.iter().any(|it| fields.contains(&it.field));
+        if skips(MAKES_OBJECTS) {
             self.build.incomplete.get_or_insert(Reason::Unsupported);
         }
         let configurations = &read.kustomization.configurations;
@@ -72,11 +89,105 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         for named in &read.components {
             self.apply_component(folder, named, depth);
         }
+        let generators = &read.kustomization.generators;
+        for (index, generator) in generators.iter().enumerate() {
+            self.check_generator(folder, generator, &generators[..index]);
+        }
+        self.build.generates |= !generators.is_empty();
         self.transform(folder, read);
     }
 
+    /// Notes what kustomize refuses about a generator. What it makes is not rendered.
+    fn check_generator(&mut self, folder: &str, generator: &Generator<'a>, earlier: &[Generator<'a>]) {
+        for file in &generator.files {
+            let path = in_tree(folder, &file.text);
+            if path.is_some_and(|path| !self.kustomize.tree.exists(&path)) {
+                self.note(file.at, Reason::Missing, format!("{} is not there", file.text));
+            }
+        }
+        let kind = generator.kind;
+        let Some(id) = generator.id() else {
+            return self.note(
+                generator.at,
+                Reason::Refused,
+                format!("a {kind} that is generated without a name"),
+            );
+        };
+        let made = earlier.iter().filter_map(Generator::id);
+        let mut there = self.build.resources.iter().map(Resource::id).chain(made);
+        let is_there = there.any(|other| other.is_same(&id));
+        if is_there && !generator.changes {
+            let message = format!("{id} is there already, so its generator takes behavior: merge or replace");
+            self.note(generator.at, Reason::Refused, message);
+        } else if !is_there && generator.changes && !self.build.generates {
+            self.note_absence(
+                Some(kind),
+                generator.at,
+                format!("there is no {id} that the generator can change"),
+            );
+        }
+    }
+
+    /// Notes the names in `replicas` that no object has whose replicas kustomize knows.
+    fn check_replicas(&mut self, names: &[Text<'a>]) {
+        for name in names {
+            let is_it = |id: Id<'_>| SCALED.contains(&id.kind) && *id.name == *name.text;
+            if !self.build.resources.iter().any(|resource| resource.ids().any(is_it)) {
+                let message = format!("there is no object {:?} whose replicas can be set", name.text);
+                self.note_absence(Some("Deployment"), name.at, message);
+            }
+        }
+    }
+
     pub(super) fn note(&mut self, at: Span, reason: Reason, message: impl Into<String>) {
-        self.build.notes.push(Note { at, reason, message: message.into() });
+        self.build.notes.push(Note::new(at, reason, message.into()));
+    }
+
+    /// Whether an object of a kind, or of any, may be one that a generator makes.
+    fn may_generate(&self, kind: Option<&str>) -> bool {
+        self.build.generates && kind.is_none_or(|kind| GENERATED.contains(&kind))
+    }
+
+    /// Notes that an object is not there, unless something that is missing itself may bring it: that is reported already.
+    pub(super) fn note_absence(&mut self, kind: Option<&str>, at: Span, message: String) {
+        match self.build.incomplete {
+            None if self.may_generate(kind) => self.note(at, Reason::Unsupported, message),
+            None => self.note(at, Reason::Refused, message),
+            Some(Reason::Missing | Reason::Refused) => {}
+            Some(reason) => self.note(at, reason, message),
+        }
+    }
+
+    /// Notes a patch whose target selects nothing, which kustomize says nothing about. A component, or a Flux Kustomization, may be
+    /// meant for folders of all sorts; with them only a version that is not the one of the object is noted.
+    fn note_lost(&mut self, folder: &str, is_component: bool, patch: &Patch<'a>) {
+        let Some(target) = &patch.target else { return };
+        let kind = target.kind.as_ref().map(Pattern::as_str);
+        if self.build.incomplete.is_some() || self.may_generate(kind) {
+            return;
+        }
+        let is_own = self.kustomize.tree.file_of(patch.at).folder() == folder && !is_component;
+        let mut missed: Option<&Resource<'a>> = None;
+        for resource in &self.build.resources {
+            if target.selects(resource) {
+                return;
+            }
+            if missed.is_none() && target.selects_but_for_version(resource) {
+                missed = Some(resource);
+            }
+        }
+        let message = match missed {
+            Some(resource) => {
+                let id = resource.id();
+                format!(
+                    "the patch is for no object: its target asks for another version than that of {id}, {}",
+                    id.version
+                )
+            }
+            None if is_own => "the patch is for no object: its target selects none".to_owned(),
+            None => return,
+        };
+        self.note(target.at, Reason::Lost, message);
     }
 
     fn gather(&mut self, folder: &str, read: &Read<'a>) {
@@ -93,7 +204,9 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
                     let documents = documents::of_file(file, &mut self.build.notes);
                     for mut resource in documents::objects(&documents, &mut self.build.notes) {
                         resource.layers.push(layer);
-                        self.append(&mut seen, resource, named.at);
+                        if !self.append(&mut seen, resource, named.at) {
+                            return;
+                        }
                     }
                 }
                 To::Folder(below) => {
@@ -101,7 +214,9 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
                     for resource in &build.resources {
                         let mut resource = resource.clone();
                         resource.layers.push(layer);
-                        self.append(&mut seen, resource, named.at);
+                        if !self.append(&mut seen, resource, named.at) {
+                            return;
+                        }
                     }
                 }
             }
@@ -127,19 +242,40 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         if let Some(reason) = build.incomplete {
             self.build.incomplete.get_or_insert(reason);
         }
+        self.build.generates |= build.generates;
         self.build.below.push(Arc::clone(&build));
         Some(build)
     }
 
-    fn append(&mut self, seen: &mut Seen, resource: Resource<'a>, at: Span) {
+    /// Adds an object, unless there are too many.
+    fn append(&mut self, seen: &mut Seen, resource: Resource<'a>, at: Span) -> bool {
+        if !self.may_do(1 + resource.layers.len() / LAYERS, at) {
+            return false;
+        }
         if !seen.insert(&resource) {
             let id = resource.id();
             if self.build.resources.iter().any(|other| other.id().is_same(&id)) {
+                // A transformer that is not run may have given it another name.
+                if self.build.incomplete == Some(Reason::Unsupported) {
+                    return true;
+                }
                 let message = format!("{id} is there already");
-                return self.note(at, Reason::Refused, message);
+                self.note(at, Reason::Refused, message);
+                return true;
             }
         }
         self.build.resources.push(resource);
+        true
+    }
+
+    /// Whether so much more may be done; if not, objects are missing from here on.
+    pub(super) fn may_do(&mut self, work: usize, at: Span) -> bool {
+        let may = self.kustomize.may_do(work);
+        if !may {
+            self.note(at, Reason::TooMuch, TOO_MUCH);
+            self.build.incomplete.get_or_insert(Reason::Unsupported);
+        }
+        may
     }
 
     fn apply_component(&mut self, folder: &str, named: &Named<'a>, depth: usize) {
@@ -159,7 +295,11 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
             let message = format!("{} is no Component; it belongs under resources", shown(path));
             return self.note(named.at, Reason::Refused, message);
         }
+        if !self.may_do(COMPONENT, named.at) {
+            return;
+        }
         let count = self.build.resources.len();
+        self.build.notes.extend(emptiness(&read.kustomization));
         self.take(path, &read, depth + 1);
         // What is deleted by a component makes room for what it brings; what is new has no layer of this folder yet.
         for resource in self.build.resources.iter_mut().skip(count) {
@@ -173,6 +313,7 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
             patches::apply_strategic_merge(self, folder, text);
         }
         for patch in &kustomization.patches {
+            self.note_lost(folder, kustomization.is_component, patch);
             patches::apply(self, folder, patch);
         }
         if let Some(namespace) = &kustomization.namespace {
@@ -191,11 +332,13 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
             metadata::set_labels_and_annotations(resource, kustomization);
         }
         for patch in &kustomization.patches_json6902 {
+            self.note_lost(folder, kustomization.is_component, patch);
             patches::apply_json6902(self, folder, patch);
         }
         for replacement in &kustomization.replacements {
             replacements::apply(self, folder, replacement);
         }
+        self.check_replicas(&kustomization.replicas);
     }
 
     /// Drops what is called the same as something before it, since kustomize refuses to build that.
@@ -212,6 +355,12 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         }
         self.build.resources = kept;
     }
+}
+
+/// The note of a kustomization file that says nothing.
+fn emptiness(kustomization: &Kustomization<'_>) -> Option<Note> {
+    let message = || "the kustomization file is empty".to_owned();
+    kustomization.is_empty.then(|| Note::new(kustomization.at, Reason::Refused, message()))
 }
 
 /// The path of a folder for a message.

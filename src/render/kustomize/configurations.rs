@@ -18,7 +18,7 @@ pub(super) fn note<'a>(tree: &Tree<'a>, folder: &str, paths: &[Text<'a>], notes:
         let documents = file.documents().iter().flatten();
         if let Some(field) = documents.into_iter().find_map(decisive) {
             let message = format!("{}: what it says about {field} is not rendered", path.text);
-            notes.push(Note { at: path.at, reason: Reason::Unsupported, message });
+            notes.push(Note::new(path.at, Reason::Unsupported, message));
         }
     }
 }
@@ -84,6 +84,6 @@ mod tests {
         note(&tree, "a", &[text("kustomizeconfig.yaml"), text("missing.yaml")], &mut notes);
         let message =
             "kustomizeconfig.yaml: what it says about spec/chartRef/name is not rendered".to_owned();
-        assert_eq!(notes, [Note { at, reason: Reason::Unsupported, message }]);
+        assert_eq!(notes, [Note::new(at, Reason::Unsupported, message)]);
     }
 }

@@ -22,11 +22,11 @@ pub(super) fn objects<'a>(documents: &[Node<'a>], notes: &mut Vec<Note>) -> Vec<
     }
     while let Some((node, at)) = queue.pop_front() {
         if let Err(why) = check(&node) {
-            notes.push(Note { at, reason: Reason::Refused, message: why });
+            notes.push(Note::new(at, Reason::Refused, why));
             continue;
         }
         match node.get("items").filter(|_| Id::of(&node).kind.ends_with("List")) {
-            None => objects.push(Resource { node, document: at, layers: Vec::new(), previous: Vec::new() }),
+            None => objects.push(Resource::of(node, at)),
             Some(items) => {
                 for item in items.items() {
                     let settled = settled(item, Reading::Lists).unwrap_or_else(|| item.clone());
@@ -61,7 +61,7 @@ pub(super) fn of_file<'a>(file: &File<'a>, notes: &mut Vec<Note>) -> Vec<Node<'a
             Ok(node) => documents.push(node.clone()),
             Err(error) => {
                 let at = Span::of(file.id, error.offset..error.offset);
-                notes.push(Note { at, reason: Reason::Refused, message: error.message.clone() });
+                notes.push(Note::new(at, Reason::Refused, error.message.clone()));
             }
         }
     }
@@ -79,7 +79,7 @@ pub(super) fn of_text<'a>(
         match document {
             Ok(node) => documents.push(node.clone()),
             Err((at, message)) => {
-                notes.push(Note { at: *at, reason: Reason::Refused, message: message.clone() });
+                notes.push(Note::new(*at, Reason::Refused, message.clone()));
             }
         }
     }

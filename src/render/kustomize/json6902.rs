@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::engine::{TOO_MANY, TOO_MUCH};
 use super::merge::is_word;
 use super::printing::{Reading, settled, words};
 use crate::json::Kind;
+use crate::render::tree::{Reason, Tree};
 use crate::yaml::{Key, Node, Scalar, Span, Str, Value};
 
 /// One step.
@@ -30,6 +32,9 @@ enum Verb {
 
 /// Why a step cannot be taken.
 type Refusal = String;
+
+/// The step that cannot be taken, and why.
+type Failure = (Span, Reason, String);
 
 /// Reads the list of steps.
 pub(super) fn operations<'a>(list: &Node<'a>) -> Result<Vec<Operation<'a>>, (Span, Refusal)> {
@@ -65,12 +70,36 @@ fn operation<'a>(item: &Node<'a>) -> Result<Operation<'a>, Refusal> {
     Ok(Operation { at: item.at, verb, path, from, value: item.get("value").cloned() })
 }
 
-/// Takes the steps one after the other. The first that cannot be taken is told, and the object is then to be thrown away.
-pub(super) fn apply<'a>(object: &mut Node<'a>, steps: &[Operation<'a>]) -> Result<(), (Span, Refusal)> {
+/// What steps are taken with.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'c, 'a> {
+    /// Where what was passed over is read.
+    pub(super) tree: &'c Tree<'a>,
+    /// Whether so many values may be copied.
+    pub(super) may_copy: &'c dyn Fn(usize) -> bool,
+}
+
+/// Takes the steps one after the other. The first that cannot be taken is an error, and the object is then to be thrown away.
+pub(super) fn apply<'a>(
+    object: &mut Node<'a>,
+    steps: &[Operation<'a>],
+    Context { tree, may_copy }: Context<'_, 'a>,
+) -> Result<(), Failure> {
     if let Some(node) = settled(object, Reading::Objects) {
         *object = node;
     }
-    steps.iter().try_for_each(|step| step.take(object).map_err(|why| (step.at, why)))?;
+    for step in steps {
+        let paths = [Some(&*step.path), step.from.as_deref()];
+        for path in paths.into_iter().flatten() {
+            if step.verb == Verb::Test || leads_into_elided(object, path) {
+                read_on_the_way(object, path, tree);
+            }
+        }
+        if step.copied(object).is_some_and(|value| !may_copy(value.count(TOO_MANY))) {
+            return Err((step.at, Reason::TooMuch, TOO_MUCH.to_owned()));
+        }
+        step.take(object).map_err(|why| (step.at, Reason::Refused, why))?;
+    }
     unquote(object);
     Ok(())
 }
@@ -110,8 +139,17 @@ impl<'a> Operation<'a> {
             || matches!(&*self.path, "" | "/metadata")
     }
 
+    /// The value that it is to copy, if it copies one that is there.
+    fn copied<'n>(&self, root: &'n mut Node<'a>) -> Option<&'n Node<'a>> {
+        if self.verb != Verb::Copy {
+            return None;
+        }
+        let (container, key) = container(root, self.from()).ok()?;
+        get(container, &key).ok()?
+    }
+
     fn take(&self, root: &mut Node<'a>) -> Result<(), Refusal> {
-        // What was passed over is not there to be changed, and nobody asks what became of it.
+        // What was merged into something that was passed over is not known, and nobody asks what becomes of it.
         if leads_into_elided(root, &self.path) || leads_into_elided(root, self.from()) {
             return Ok(());
         }
@@ -156,7 +194,7 @@ impl<'a> Operation<'a> {
         } else {
             let (container, key) = container(root, &self.path)?;
             match get(container, &key)? {
-                // What was passed over may be anything, and nobody asks for what is done to it.
+                // What was merged into something that was passed over may be anything.
                 Some(value) if value.is_elided() => true,
                 Some(value) => is_same(value, &expected),
                 None => expected.is_null(),
@@ -171,6 +209,21 @@ impl<'a> Operation<'a> {
 
     fn from(&self) -> &str {
         self.from.as_deref().unwrap_or_default()
+    }
+}
+
+/// Reads what was passed over on the way to the end of a path, and there.
+fn read_on_the_way<'a>(root: &mut Node<'a>, path: &str, tree: &Tree<'a>) {
+    let mut node = root;
+    for part in path.split('/').skip(1) {
+        let Some(next) = node.get_mut(&unescaped(part)) else { return };
+        if next.is_elided() {
+            if let Some(whole) = tree.whole(next) {
+                *next = whole;
+            }
+            return;
+        }
+        node = next;
     }
 }
 
@@ -313,7 +366,8 @@ mod tests {
         let one = |text| yaml::documents(text, 0).remove(0).unwrap();
         let (mut object, patch) = (one(object), one(patch));
         let steps = operations(&patch).map_err(|(_, why)| why)?;
-        apply(&mut object, &steps).map_err(|(_, why)| why)?;
+        let context = Context { tree: &Tree::default(), may_copy: &|_| true };
+        apply(&mut object, &steps, context).map_err(|(_, _, why)| why)?;
         let mut json = Vec::new();
         object.write_json(&mut json);
         Ok(String::from_utf8(json).unwrap())

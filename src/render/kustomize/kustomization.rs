@@ -1,5 +1,6 @@
 //! A kustomization file as typed data.
 
+use super::resource::Id;
 use super::target::Target;
 use crate::yaml::{Entry, Node, Span, Str};
 
@@ -38,6 +39,12 @@ pub struct Kustomization<'a> {
     pub replacements: Vec<Replacement<'a>>,
     /// `configurations`: files.
     pub configurations: Vec<Text<'a>>,
+    /// `configMapGenerator` and `secretGenerator`. What they make is not rendered.
+    pub generators: Vec<Generator<'a>>,
+    /// The names in `replicas`.
+    pub replicas: Vec<Text<'a>>,
+    /// Whether it says nothing at all, which kustomize refuses.
+    pub is_empty: bool,
     /// What is there and not rendered.
     pub skipped: Vec<Skipped>,
 }
@@ -60,6 +67,23 @@ pub struct Skipped {
     pub at: Span,
     /// Whether it can change a field that a rule reads; what only adds objects, or touches other kinds, cannot.
     pub matters: bool,
+}
+
+/// An item of `configMapGenerator` or `secretGenerator`.
+#[derive(Debug, Clone)]
+pub struct Generator<'a> {
+    /// Where it stands.
+    pub at: Span,
+    /// The kind of what it makes.
+    pub kind: &'static str,
+    /// `name`.
+    pub name: Option<Text<'a>>,
+    /// `namespace`; empty where none is said.
+    pub namespace: Str<'a>,
+    /// Whether `behavior` is `merge` or `replace`, so that there has to be something to change.
+    pub changes: bool,
+    /// The files that it reads, which have to be there.
+    pub files: Vec<Text<'a>>,
 }
 
 /// An item of `labels`.
@@ -190,8 +214,21 @@ impl Kustomization<'_> {
             patches_json6902: Vec::new(),
             replacements: Vec::new(),
             configurations: Vec::new(),
+            generators: Vec::new(),
+            replicas: Vec::new(),
+            is_empty: false,
             skipped: Vec::new(),
         }
+    }
+}
+
+// === impl Generator ===
+
+impl Generator<'_> {
+    /// What it makes is called, before a hash is put into that.
+    pub fn id(&self) -> Option<Id<'_>> {
+        let name = &*self.name.as_ref()?.text;
+        Some(Id { group: "", version: "v1", kind: self.kind, name, namespace: &self.namespace })
     }
 }
 

@@ -56,9 +56,7 @@ fn merge<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfit> {
             Some(node) => Outcome::Set(node.in_place_of(old)),
             None => Outcome::Clear,
         }),
-        (Kind::Object, Kind::Object) if patch.is_elided() => {
-            Ok(Outcome::Set(Node { value: patch.value.clone(), ..old.clone() }))
-        }
+        (Kind::Object, Kind::Object) if patch.is_elided() => Ok(Outcome::Set(patched(old))),
         (Kind::Object, Kind::Object) => merge_maps(old, patch),
         (Kind::Null, _) | (Kind::Array, Kind::Array) => Ok(Outcome::Set(patch.clone().in_place_of(old))),
         (was @ (Kind::Object | Kind::Array), is) | (was, is @ (Kind::Object | Kind::Array)) => Err(Misfit {
@@ -86,7 +84,7 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
             });
         }
         // Whatever it is, something else was merged into it.
-        Directive::Merge if old.is_elided() => return Ok(Outcome::Keep),
+        Directive::Merge if old.is_elided() => return Ok(Outcome::Set(patched(old))),
         Directive::Merge => {}
     }
     let is_new = |entry: &&Entry<'a>| old.get(&entry.key.text).is_none();
@@ -116,6 +114,11 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
         }
     }
     Ok(Outcome::Set(with_entries(old, entries)))
+}
+
+/// A map that something was merged into, of which nobody asks what it came to.
+fn patched<'a>(old: &Node<'a>) -> Node<'a> {
+    Node { value: Value::Elided { is_map: true, is_patched: true, leaves: None }, ..old.clone() }
 }
 
 fn with_entries<'a>(node: &Node<'a>, entries: Vec<Entry<'a>>) -> Node<'a> {

@@ -2,14 +2,14 @@
 
 use super::assembly::Assembly;
 use super::documents;
-use super::engine::{To, is_elsewhere, nowhere};
+use super::engine::{To, in_tree, nowhere};
 use super::json6902::{self, Operation};
 use super::kustomization::{Patch, PatchSource, Text};
 use super::merge::merged;
 use super::metadata::with_texts;
 use super::resource::{By, Id, Layer, Resource};
 use crate::json::Kind;
-use crate::render::tree::{Reason, join};
+use crate::render::tree::{Mend, Note, Reason};
 use crate::yaml::{Key, Node, Span, Str};
 
 /// A patch that is read.
@@ -76,7 +76,7 @@ fn load<'a>(
             documents::of_text(&text, assembly.kustomize, &mut assembly.build.notes)
         }
         PatchSource::Path(path) => {
-            let file = join(folder, &path.text).filter(|_| !is_elsewhere(&path.text));
+            let file = in_tree(folder, &path.text);
             match file.as_deref().map(|file| assembly.kustomize.tree.file(file)) {
                 Some(Some(file)) => documents::of_file(file, &mut assembly.build.notes),
                 Some(None) => {
@@ -123,6 +123,7 @@ fn apply_steps<'a>(
         if remembers {
             resource.remember();
         }
+        resource.found_by.extend(target.version_at);
         let mut changed = resource.clone();
         // kustomize keeps what it remembers in annotations, so that there always are some to add to.
         let has_annotations =
@@ -131,16 +132,20 @@ fn apply_steps<'a>(
             let key = Key { text: Str::from("annotations"), at: patch.at };
             changed.set_metadata(key, Node::empty_mapping(patch.at));
         }
-        match json6902::apply(&mut changed.node, steps) {
+        let kustomize = assembly.kustomize;
+        let context =
+            json6902::Context { tree: kustomize.tree, may_copy: &|values| kustomize.may_do(values) };
+        match json6902::apply(&mut changed.node, steps, context) {
             Ok(()) => {
                 changed.node = with_texts(&changed.node, &["annotations"]);
                 changed.layers.push(Layer { at: patch.at, by: By::Patch });
                 *resource = changed;
             }
-            Err((at, why)) => {
+            Err((at, reason, why)) if resource.is_known() => {
                 let message = format!("{why} ({})", resource.id());
-                assembly.note(at, Reason::Refused, message);
+                assembly.note(at, reason, message);
             }
+            Err(_) => {}
         }
     }
     if steps.iter().any(Operation::may_rename) {
@@ -166,10 +171,12 @@ fn apply_merges<'a>(assembly: &mut Assembly<'_, '_, 'a>, patch: &Patch<'a>, patc
     let node = with_texts(node, &["labels", "annotations"]);
     let mut index = 0;
     while index < assembly.build.resources.len() {
-        if target.selects(&assembly.build.resources[index])
-            && !merge_into(assembly, index, &node, freedom, patch.at)
-        {
-            continue;
+        let resource = &mut assembly.build.resources[index];
+        if target.selects(resource) {
+            resource.found_by.extend(target.version_at);
+            if !merge_into(assembly, index, &node, freedom, patch.at) {
+                continue;
+            }
         }
         index += 1;
     }
@@ -191,6 +198,8 @@ fn apply_to_its_object<'a>(
         resources.filter(|(_, resource)| resource.ids().any(|it| it.is_same(&id))).map(|(index, _)| index);
     match (named.next(), named.next()) {
         (Some(index), None) => {
+            let version = patch.get("apiVersion").map(|version| version.at);
+            assembly.build.resources[index].found_by.extend(version);
             merge_into(assembly, index, patch, freedom, at);
         }
         (Some(_), Some(_)) => {
@@ -198,8 +207,22 @@ fn apply_to_its_object<'a>(
             assembly.note(patch.at, Reason::Refused, message);
         }
         (None, _) => {
-            let reason = assembly.build.incomplete.unwrap_or(Reason::Refused);
-            assembly.note(patch.at, reason, format!("there is no {id} that the patch can be for"));
+            let of_another_version = assembly.build.resources.iter().find(|resource| {
+                resource.ids().any(|other| Id { version: id.version, ..other }.is_same(&id))
+            });
+            let written = patch.get("apiVersion");
+            let Some((other, written)) = of_another_version.map(Resource::id).zip(written) else {
+                let message = format!("there is no {id} that the patch can be for");
+                return assembly.note_absence(Some(id.kind), patch.at, message);
+            };
+            // kustomize tells objects apart by their version, too.
+            let message = format!(
+                "there is no {id} at {} that the patch can be for: it is at {}",
+                id.version, other.version
+            );
+            let mend = Mend { at: written.at, old: id.api_version(), new: other.api_version() };
+            let note = Note { mend: Some(Box::new(mend)), ..Note::new(written.at, Reason::Refused, message) };
+            assembly.build.notes.push(note);
         }
     }
 }
@@ -229,6 +252,7 @@ fn merge_into<'a>(
             freedom.restore(resource, &old);
             resource.layers.push(Layer { at, by: By::Patch });
         }
+        Err(_) if resource.id().may_have_keyed_lists() => resource.layers.push(Layer { at, by: By::Patch }),
         Err(misfit) => {
             let message = format!("{} ({})", misfit.message, resource.id());
             assembly.note(misfit.at, Reason::Refused, message);

@@ -133,6 +133,8 @@ pub(super) struct Writer<'w, 'a> {
     pub(super) create: Option<Span>,
     /// What the value that is made at the end holds at first, where it is to be made.
     pub(super) blank: &'w Node<'a>,
+    /// Where what was passed over is read.
+    pub(super) tree: &'w Tree<'a>,
     /// What is done with each value that is found. The flag says whether it was made just now.
     pub(super) write: &'w mut dyn FnMut(&mut Node<'a>, bool) -> Result<(), String>,
 }
@@ -144,9 +146,12 @@ impl<'a> Writer<'_, 'a> {
             (self.write)(node, is_new)?;
             return Ok(1);
         };
-        // What was passed over may have it, and nobody asks for what is in there.
         if node.is_elided() {
-            return Ok(1);
+            match self.tree.whole(node) {
+                Some(whole) => *node = whole,
+                // It may have it, and nobody asks for what is in there.
+                None => return Ok(1),
+            }
         }
         match part {
             Part::Key(key) => self.walk_key(node, key, rest),

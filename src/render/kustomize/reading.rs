@@ -1,11 +1,13 @@
 //! From a kustomization file to typed data. What kustomize would refuse is noted, and left out.
 
 use super::kustomization::{
-    Kustomization, Labels, Options, Patch, PatchSource, Replacement, ReplacementSource, ReplacementTarget,
-    Skipped, SourceId, Text,
+    Generator, Kustomization, Labels, Options, Patch, PatchSource, Replacement, ReplacementSource,
+    ReplacementTarget, Skipped, SourceId, Text,
 };
 use super::labels::LabelSelector;
+use super::names::files_of_generator;
 use super::printing::{Reading, settled, words};
+use super::spelling::canonical;
 use super::target::{Pattern, Target};
 use crate::json::Kind;
 use crate::render::tree::{Note, Reason};
@@ -43,6 +45,7 @@ impl<'a> Kustomization<'a> {
     /// Reads the document of a kustomization file.
     pub fn read(document: &Node<'a>, notes: &mut Vec<Note>) -> Self {
         let document = settled(document, Reading::Patches).unwrap_or_else(|| document.clone());
+        let document = canonical(&document);
         let mut this = Self::at(document.at);
         let mut reader = Reader { notes };
         if document.kind() != Kind::Object {
@@ -58,9 +61,20 @@ impl<'a> Kustomization<'a> {
                 format!("a kustomization file of kind {kind}; kustomize takes Kustomization and Component"),
             ),
         }
+        let wanted = if this.is_component { "v1alpha1" } else { "v1beta1" };
+        let version = document.get("apiVersion").filter(|version| !version.is_null());
+        let is_known = matches!(kind, "Component" | "Kustomization" | "");
+        if let Some(version) = version.filter(|it| is_known && !is_of_kustomize(it, wanted)) {
+            let message = format!(
+                "apiVersion of a {kind} is kustomize.config.k8s.io/{wanted}",
+                kind = if kind.is_empty() { "Kustomization" } else { kind }
+            );
+            reader.refuse(version.at, message);
+        }
         for entry in document.entries() {
             this.read_field(entry, &mut reader);
         }
+        this.is_empty = !document.entries().iter().any(says_something);
         this
     }
 
@@ -96,6 +110,19 @@ impl<'a> Kustomization<'a> {
                 self.replacements = items.iter().filter_map(|item| reader.replacement(item)).collect();
             }
             other => {
+                match other {
+                    "configMapGenerator" => {
+                        self.generators.extend(value.items().iter().map(|item| generator(item, "ConfigMap")));
+                    }
+                    "secretGenerator" => {
+                        self.generators.extend(value.items().iter().map(|item| generator(item, "Secret")));
+                    }
+                    "replicas" => {
+                        let names = value.items().iter().filter_map(|item| item.get("name"));
+                        self.replicas.extend(names.filter_map(Text::of));
+                    }
+                    _ => {}
+                }
                 if let Some((field, matters)) = SKIPPED.iter().find(|(field, _)| *field == other) {
                     self.skipped.push(Skipped { field, at: key.at, matters: *matters });
                 } else if !IGNORED.contains(&other) {
@@ -103,6 +130,33 @@ impl<'a> Kustomization<'a> {
                 }
             }
         }
+    }
+}
+
+fn generator<'a>(item: &Node<'a>, kind: &'static str) -> Generator<'a> {
+    let text = |field: &str| item.get(field).and_then(Text::of).filter(|text| !text.text.is_empty());
+    Generator {
+        at: item.at,
+        kind,
+        name: text("name"),
+        namespace: text("namespace").map(|text| text.text).unwrap_or_default(),
+        changes: text("behavior").is_some_and(|it| matches!(&*it.text, "merge" | "replace")),
+        files: files_of_generator(item),
+    }
+}
+
+fn is_of_kustomize(version: &Node<'_>, wanted: &str) -> bool {
+    let text = version.text().unwrap_or_default();
+    text.is_empty() || text.strip_prefix("kustomize.config.k8s.io/") == Some(wanted)
+}
+
+/// Whether a field keeps a kustomization file from being empty, as kustomize (5.8) has it: an empty list is something, but for `bases`,
+/// which is moved to `resources`.
+fn says_something(Entry { key, value }: &Entry<'_>) -> bool {
+    match &*key.text {
+        "apiVersion" | "kind" => false,
+        "bases" => !value.items().is_empty(),
+        _ => !value.is_null() && value.text() != Some(""),
     }
 }
 
@@ -132,7 +186,7 @@ impl<'a> Replacement<'a> {
 
 impl Reader<'_> {
     fn refuse(&mut self, at: Span, message: impl Into<String>) {
-        self.notes.push(Note { at, reason: Reason::Refused, message: message.into() });
+        self.notes.push(Note::new(at, Reason::Refused, message.into()));
     }
 
     fn items<'i, 'a>(&mut self, field: &str, list: &'i Node<'a>) -> &'i [Node<'a>] {
@@ -234,7 +288,11 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            *field = Some(self.noted(text.at, Pattern::parse(text.text))?);
+            let at = text.at;
+            *field = Some(self.noted(at, Pattern::parse(text.text))?);
+            if key.text == "version" {
+                target.version_at = Some(at);
+            }
         }
         Some(target)
     }

@@ -2,14 +2,14 @@
 
 use super::assembly::Assembly;
 use super::documents;
-use super::engine::is_elsewhere;
+use super::engine::{TOO_MANY, in_tree};
 use super::kustomization::{Options, Replacement, ReplacementSource, ReplacementTarget, SourceId, Text};
 use super::merge::is_word;
 use super::path::{self, Part, Writer};
 use super::printing::words;
 use super::resource::{By, Id, Layer, Resource};
 use crate::json::Kind;
-use crate::render::tree::{Reason, Tree, join};
+use crate::render::tree::{Reason, Tree};
 use crate::yaml::{Node, Scalar, Span, Str, Value};
 
 /// The field that is meant where none is said.
@@ -40,8 +40,7 @@ pub(super) fn apply<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, repla
 
 fn load<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, path: &Text<'a>) -> Vec<Replacement<'a>> {
     let tree = assembly.kustomize.tree;
-    let file =
-        join(folder, &path.text).filter(|_| !is_elsewhere(&path.text)).and_then(|path| tree.file(&path));
+    let file = in_tree(folder, &path.text).and_then(|path| tree.file(&path));
     let Some(file) = file else {
         assembly.note(path.at, Reason::Missing, format!("{} is not there", path.text));
         return Vec::new();
@@ -60,8 +59,11 @@ fn replace<'a>(
     let (mut value, origin) = match value_of(&assembly.build.resources, source, assembly.kustomize.tree) {
         Ok(found) => found,
         Err((at, why)) => {
-            let reason = assembly.build.incomplete.unwrap_or(Reason::Refused);
-            return assembly.note(at, reason, why);
+            let kind = match source {
+                ReplacementSource::Field { id, .. } => id.kind.as_deref(),
+                ReplacementSource::Value(_) => None,
+            };
+            return assembly.note_absence(kind, at, why);
         }
     };
     for target in targets {
@@ -70,12 +72,18 @@ fn replace<'a>(
             if !is_meant(target, resource) {
                 continue;
             }
+            if !assembly.may_do(value.count(TOO_MANY), at) {
+                return;
+            }
+            let resource = &mut assembly.build.resources[index];
+            resource.found_by.extend(target.select.version_at);
             let mut changed = resource.clone();
-            match write(&mut changed.node, target, &value) {
+            match write(&mut changed.node, target, &value, assembly.kustomize.tree) {
                 Ok(()) => {
                     changed.layers.push(Layer { at, by: By::Replacement });
                     assembly.build.resources[index] = changed;
                 }
+                Err(_) if !resource.is_known() => {}
                 Err(why) => {
                     let message = format!("{why} ({})", resource.id());
                     assembly.note(target.at, Reason::Refused, message);
@@ -158,7 +166,12 @@ fn is_meant(target: &ReplacementTarget<'_>, resource: &Resource<'_>) -> bool {
 }
 
 /// Writes a value at all the paths of a target.
-fn write<'a>(node: &mut Node<'a>, target: &ReplacementTarget<'a>, value: &Node<'a>) -> Result<(), String> {
+fn write<'a>(
+    node: &mut Node<'a>,
+    target: &ReplacementTarget<'a>,
+    value: &Node<'a>,
+    tree: &Tree<'a>,
+) -> Result<(), String> {
     let default = [Text { text: Str::from(DEFAULT_PATH), at: target.at }];
     let paths = if target.paths.is_empty() { &default[..] } else { &target.paths };
     let blank = match value.kind() {
@@ -171,7 +184,7 @@ fn write<'a>(node: &mut Node<'a>, target: &ReplacementTarget<'a>, value: &Node<'
         let parts = path::parse(&path.text)?;
         let mut put = |field: &mut Node<'a>, is_new: bool| set(field, value, &target.options, is_new);
         let create = target.options.create.then_some(path.at);
-        let count = Writer { create, blank: &blank, write: &mut put }.walk(node, &parts, false)?;
+        let count = Writer { create, blank: &blank, tree, write: &mut put }.walk(node, &parts, false)?;
         if count == 0 {
             return Err(format!("there is no {} to write to", path.text));
         }

@@ -44,6 +44,8 @@ pub struct Resource<'a> {
     pub layers: Vec<Layer>,
     /// What it was called before, from the first; kustomize looks for the targets of patches by these, too.
     pub previous: Vec<Previous<'a>>,
+    /// Where a patch, or a target, names the version by which it found the object: the scalar, an `apiVersion` or a `version`.
+    pub found_by: Vec<Span>,
 }
 
 /// Something that an object went through.
@@ -97,6 +99,11 @@ pub struct Id<'r> {
 // === impl Resource ===
 
 impl<'a> Resource<'a> {
+    /// An object as it stands in a document.
+    pub fn of(node: Node<'a>, document: Span) -> Self {
+        Self { node, document, layers: Vec::new(), previous: Vec::new(), found_by: Vec::new() }
+    }
+
     /// What it is called now.
     pub fn id(&self) -> Id<'_> {
         Id::of(&self.node)
@@ -126,6 +133,12 @@ impl<'a> Resource<'a> {
         let namespace = id.namespace_of_none().map_or_else(|| metadata("namespace"), Str::from);
         let kind = text(self.node.get("kind"));
         self.previous.push(Previous { name: metadata("name"), namespace, kind });
+    }
+
+    /// Whether what is in it is just what kustomize makes of it.
+    pub(super) fn is_known(&self) -> bool {
+        let is_patched = || self.layers.iter().any(|layer| layer.by == By::Patch);
+        !(self.id().may_have_keyed_lists() && is_patched())
     }
 
     /// Sets a field of `metadata`, which is made where it is missing.
@@ -163,6 +176,22 @@ impl<'r> Id<'r> {
         CLUSTER_SCOPED.iter().any(|(group, versions, kinds)| {
             *group == self.group && versions.contains(&self.version) && kinds.contains(&self.kind)
         })
+    }
+
+    /// Group and version as an object names them.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// Whether Kubernetes itself defines such objects, or may do so, with lists in them. kustomize has their schemas, and merges such lists
+    /// by keys, which is not done here.
+    pub fn may_have_keyed_lists(&self) -> bool {
+        let is_built_in = !self.group.contains('.') || self.group.ends_with(".k8s.io");
+        is_built_in && !matches!(self.kind, "ConfigMap" | "Secret" | "Namespace" | "ClusterRole")
     }
 
     /// The namespace by which kustomize tells objects apart.

@@ -15,6 +15,8 @@ pub struct Target<'a> {
     pub group: Option<Pattern<'a>>,
     /// `version`.
     pub version: Option<Pattern<'a>>,
+    /// Where that stands.
+    pub version_at: Option<Span>,
     /// `kind`.
     pub kind: Option<Pattern<'a>>,
     /// `name`.
@@ -42,6 +44,7 @@ impl Target<'_> {
             at,
             group: None,
             version: None,
+            version_at: None,
             kind: None,
             name: None,
             namespace: None,
@@ -65,6 +68,11 @@ impl Target<'_> {
             && either(self.name.as_ref(), original.name, now.name)
             && either(self.namespace.as_ref(), original.effective_namespace(), now.effective_namespace())
             && self.matches_labels(&resource.node)
+    }
+
+    /// Whether it is for an object of another version.
+    pub(super) fn selects_but_for_version(&self, resource: &Resource<'_>) -> bool {
+        self.version.is_some() && Self { version: None, ..self.clone() }.selects(resource)
     }
 
     /// Whether all that is said about what an object is called holds.

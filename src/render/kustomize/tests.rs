@@ -112,6 +112,61 @@ fn a_chain_of_any_length_is_built() {
     assert_eq!((build.printed().len(), build.printed()[0].layers.len()), (1, 5_001));
 }
 
+/// Trees of a few lines a level, whose objects, components or values double at each: 40 levels never end.
+#[test]
+fn what_doubles_at_each_level_is_left_out_and_told() {
+    const LEVELS: usize = 40;
+    let twice = |kind: &str, level: usize| {
+        let (field, next) = (if kind == "Component" { "components" } else { "resources" }, level + 1);
+        let names = [format!("a{next}"), format!("b{next}")].map(|name| format!("../{name}"));
+        format!(
+            "{{kind: {kind}, apiVersion: kustomize.config.k8s.io/v1alpha1, {field}: [{}]}}",
+            names.join(", ")
+        )
+    };
+    let last = "resources: [x.yaml]";
+    // Both folders of a level name both of the next, under other names.
+    let prefixed = |level: usize, side: &str| {
+        twice("Kustomization", level).replace('}', &format!(", namePrefix: {side}-}}"))
+    };
+    let mut files: Vec<[String; 2]> = Vec::new();
+    for level in 0..LEVELS {
+        for side in ["a", "b"] {
+            files.push([format!("o/{side}{level}/kustomization.yaml"), prefixed(level, side)]);
+            files.push([format!("c/{side}{level}/kustomization.yaml"), twice("Component", level)]);
+        }
+    }
+    for side in ["a", "b"] {
+        files.push([format!("o/{side}{LEVELS}/kustomization.yaml"), format!("{last}\nnamePrefix: {side}-")]);
+        files.push([
+            format!("o/{side}{LEVELS}/x.yaml"),
+            "{apiVersion: v1, kind: A, metadata: {name: x}}".to_owned(),
+        ]);
+        files.push([format!("c/{side}{LEVELS}/kustomization.yaml"), "kind: Component".to_owned()]);
+    }
+    files.push(["c/top/kustomization.yaml".to_owned(), "components: [../a0]".to_owned()]);
+    let copies = (0..LEVELS).map(|level| format!("- {{op: copy, from: /spec, path: /spec/c{level}}}\n"));
+    files.push([
+        "p/x.yaml".to_owned(),
+        "{apiVersion: v1, kind: A, metadata: {name: x}, spec: {a: 1}}".to_owned(),
+    ]);
+    files.push(["p/patch.yaml".to_owned(), copies.collect()]);
+    let patch = "resources: [x.yaml]\npatches: [{path: patch.yaml, target: {kind: A}}]";
+    files.push(["p/kustomization.yaml".to_owned(), patch.to_owned()]);
+    let mut tree = Tree::default();
+    for [path, text] in &files {
+        tree.add(path, text);
+    }
+    for folder in ["o/a0", "c/top", "p"] {
+        let build = Kustomize::of(&tree).folder(folder).unwrap();
+        let notes = build.all_notes();
+        let told = notes.iter().find(|note| note.message.starts_with("more is made of this tree"));
+        assert_eq!(told.map(|note| note.reason), Some(Reason::TooMuch), "{folder}: {notes:?}");
+        let few = notes.len() < 10_000 && build.resources.len() < 100_000;
+        assert!(few, "{folder}: {} notes, {} objects", notes.len(), build.resources.len());
+    }
+}
+
 #[test]
 fn a_value_knows_the_patch_and_the_base_that_set_it() {
     let files = format!(

@@ -16,6 +16,9 @@ use crate::report::paint::{Colour, Paint, Style};
 use crate::report::visible::{visible, visible_lines};
 use table::Table;
 
+/// The column of releases whose `spec.chart` makes an OCIRepository.
+const INLINE: &str = "INLINE";
+
 /// What is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum View {
@@ -101,8 +104,16 @@ impl Told<'_> {
         for release in &self.audit.releases {
             namespaces.entry(&release.namespace).or_default().push(release);
         }
-        let mut table =
-            Table::new(&["NAMESPACE", "RELEASES", "CHART", "CHARTREF", "BROKEN", "ERRORS", "WARNINGS"]);
+        let mut table = Table::new(&[
+            "NAMESPACE",
+            "RELEASES",
+            "CHART",
+            "CHARTREF",
+            INLINE,
+            "BROKEN",
+            "ERRORS",
+            "WARNINGS",
+        ]);
         for (namespace, releases) in namespaces {
             let of =
                 |is: &dyn Fn(&Release) -> bool| count(releases.iter().filter(|release| is(release)).count());
@@ -115,11 +126,14 @@ impl Told<'_> {
                 &count(releases.len()),
                 &of(&|release| release.source == Source::Chart),
                 &of(&|release| release.source == Source::ChartRef),
+                &of(&|release| release.source == Source::Inline),
                 &of(&|release| release.phase == Phase::Broken),
                 &at(Level::Error),
                 &at(Level::Warning),
             ]);
         }
+        // Only Flux 2.10 has them.
+        table.drop_zeros(INLINE);
         if !table.is_empty() && self.audit.worst() >= Some(Level::Warning) {
             writeln!(out)?;
         }
@@ -273,8 +287,12 @@ impl Told<'_> {
             ),
             View::Readiness => String::new(),
         };
+        let inline = match of(Source::Inline) {
+            0 => String::new(),
+            inline => format!("{inline} with an inline OCIRepository, "),
+        };
         let line = format!(
-            "{said}{} judged: {} with a chartRef, {} with a chart, {} with neither or both",
+            "{said}{} judged: {} with a chartRef, {inline}{} with a chart, {} with neither or both",
             counted(releases.len(), "HelmRelease"),
             of(Source::ChartRef),
             of(Source::Chart),

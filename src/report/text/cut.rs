@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::report::visible::visible_char;
+use crate::report::visible::{visible_char, visible_chars};
 
 /// What a tab is shown as. YAML allows none where lines are indented, so no stop has to be met.
 const TAB: &str = "    ";
@@ -29,11 +29,12 @@ impl Cut {
         }
         // From bytes of the line to bytes of the text.
         let mut offsets = Vec::new();
-        for (at, character) in line[window.clone()].char_indices() {
+        let shown = &line[window.clone()];
+        for ((at, character), seen) in shown.char_indices().zip(visible_chars(shown)) {
             offsets.push((window.start + at, text.len()));
             match character {
                 '\t' => text.push_str(TAB),
-                other => text.push(visible_char(other)),
+                _ => text.push(seen),
             }
         }
         let end = text.len();

@@ -71,6 +71,19 @@ impl Trusted {
         }
     }
 
+    /// The same; true where the configuration differs from the one that was seen last.
+    pub(super) fn seen_otherwise(&mut self, kind: Kind, configuration: Option<Configuration>) -> bool {
+        let version = |seen: Option<&Configuration>| seen.and_then(Configuration::version).map(str::to_owned);
+        let differs = version(self.place(kind).seen.there()) != version(configuration.as_ref());
+        self.seen(kind, configuration);
+        differs
+    }
+
+    /// The validating configuration, where its webhook that decides about releases has no rules.
+    pub(super) fn lacking_rules(&self) -> Option<&Configuration> {
+        self.place(Kind::Validating).seen.there().filter(|seen| seen.lacks_rules())
+    }
+
     /// What callers trust, once both have been seen. A configuration that is not there calls nobody.
     pub(super) fn live(&self) -> Live {
         if self.places.iter().any(|place| matches!(place.seen, Seen::NotYet)) {

@@ -98,6 +98,10 @@ impl<'a> Scanner<'a> {
     /// Where the part of a scalar without quotes ends that is on one line, and where the next line starts, unless the scalar ends here.
     fn plain_line(&self, start: usize) -> Option<(usize, Option<usize>)> {
         let end = self.plain_end(start);
+        // What a tab means depends on what is around it.
+        if self.has_tabs && memchr(b'\t', &self.bytes[start..end]).is_some() {
+            return None;
+        }
         let next = match self.bytes.get(end) {
             // A key where a value is.
             Some(b':') => return None,
@@ -124,7 +128,7 @@ impl<'a> Scanner<'a> {
 
     /// Adds a line to a text: one line end becomes a space, and of several one less is left.
     fn fold(&self, text: &mut String, breaks: usize, line: &str) {
-        if self.builder.is_passing() {
+        if self.builder.skips_texts() {
             return;
         }
         if breaks == 0 {
@@ -188,12 +192,12 @@ impl<'a> Scanner<'a> {
         if !is_deeper || longest > indent || matches!(self.bytes.get(first), None | Some(b'\t')) {
             return None;
         }
-        let is_passing = self.builder.is_passing();
+        let is_skipped = self.builder.skips_texts();
         let mut text = String::new();
         let (mut at, mut is_next, mut was_blank) = (first, false, false);
         loop {
             let end = at + memchr(b'\n', &self.bytes[at..])?;
-            if !is_passing {
+            if !is_skipped {
                 let is_blank = matches!(self.bytes[at], b' ' | b'\t');
                 let is_joined = is_folded && is_next && !was_blank && !is_blank;
                 if is_joined && breaks == 0 {
@@ -220,10 +224,10 @@ impl<'a> Scanner<'a> {
                 break;
             }
         }
-        if chomping != Chomping::Strip && !is_passing {
+        if chomping != Chomping::Strip && !is_skipped {
             text.push('\n');
         }
-        if chomping == Chomping::Keep && !is_passing {
+        if chomping == Chomping::Keep && !is_skipped {
             text.extend(std::iter::repeat_n('\n', breaks));
         }
         self.builder.scalar(text.into(), false, self.span(first, at), anchor).ok()?;

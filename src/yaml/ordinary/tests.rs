@@ -6,8 +6,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::read;
-use crate::yaml::Error;
-use crate::yaml::reader::{Asked, parse};
+use crate::yaml::reader::{Asked, Reading, Twice, parse};
+use crate::yaml::{Error, Node};
 
 /// A text with all that is ordinary.
 const ORDINARY: &str = "# c\n---\n# x\napiVersion: v1   # c\nkind:   \"HelmRelease\"\nmetadata: &m\n  name: &app foo\n  'x': *app\nspec:\n  a:\n  \
@@ -22,18 +22,70 @@ const PIECES: [&str; 30] = [
     "]", ",", "\t", "---\n", "\\", "?", "!", "null", "a: b\n", "<<: *m\n", "é", "...",
 ];
 
-const ASKED: &[Asked] = &[Asked { kind: "HelmRelease", field: "spec", keys: &["chart"] }];
+const ALL: Reading = Reading { asked: &[], twice: Twice::Refused, only_names: false };
+const ASKED: Reading =
+    Reading { asked: &[Asked { kind: "HelmRelease", field: "spec", keys: &["chart"] }], ..ALL };
 
 /// Whether a text is read here. What is read is compared with what the parser reads.
-fn is_read(text: &str, asked: &'static [Asked]) -> bool {
-    let Some(ours) = read(text, 3, asked) else { return false };
-    let parsed = parse(text, 3, asked).expect("an alias leads into what is passed over");
+fn is_read(text: &str, reading: Reading) -> bool {
+    let Some(ours) = read(text, 3, reading) else { return false };
+    let parsed = parse(text, 3, reading).expect("an alias leads into what is passed over");
     let ours: Vec<Result<_, Error>> = ours.into_iter().map(Ok).collect();
     // Also where all of it stands, which equality does not look at.
     let (ours, parsed) = (format!("{ours:#?}"), format!("{parsed:#?}"));
     let differ = ours.lines().zip(parsed.lines()).find(|(one, other)| one != other);
     assert!(ours == parsed, "{differ:?} in\n{text}");
     true
+}
+
+/// What is read of a text whose objects nobody asks for but by name, and whether the names are those that all of it has.
+fn names(text: &str) -> Option<String> {
+    let reading = Reading { only_names: true, ..ALL };
+    let (some, all) = (read(text, 0, reading)?, parse(text, 0, ALL)?);
+    let written = |documents: &[Node<'_>]| {
+        let names = documents.iter().map(|document| {
+            let names = ["apiVersion", "kind", "metadata", "items"].map(|key| document.get(key).cloned());
+            (
+                format!("{names:?}"),
+                document.entries().iter().map(|it| format!("{:?}", it.key)).collect::<Vec<_>>(),
+            )
+        });
+        names.collect::<Vec<_>>()
+    };
+    // A fault may be where nobody looks.
+    let all: Vec<_> = all.into_iter().collect::<Result<_, _>>().ok()?;
+    assert_eq!(written(&some), written(&all), "{text}");
+    let mut json = Vec::new();
+    for document in &some {
+        document.write_json(&mut json);
+    }
+    Some(String::from_utf8(json).unwrap())
+}
+
+#[test]
+fn of_an_object_that_nobody_asks_for_only_the_names_are_read() {
+    for (text, json) in [
+        (
+            "kind: A\nspec:\n  a: 1\n\n  # c\n# c\n  b: [x,\n    y]\nmetadata:\n  name: x\n",
+            r#"{"kind":"A","spec":{},"metadata":{"name":"x"}}"#,
+        ),
+        (
+            "kind: A\nlist:\n- a: 1\n  b: |\n    c\n\n- d\nmetadata: {name: x}\n",
+            r#"{"kind":"A","list":[],"metadata":{"name":"x"}}"#,
+        ),
+        (
+            "kind: A\nlist:\n  - a\n  - b\n---\nkind: B\ndata:\n  a: 1",
+            r#"{"kind":"A","list":[]}{"kind":"B","data":{}}"#,
+        ),
+        (
+            "kind: List\nitems:\n- kind: A\n  metadata:\n    name: x\n",
+            r#"{"kind":"List","items":[{"kind":"A","metadata":{"name":"x"}}]}"#,
+        ),
+        ("kind: A\ntext:\n  more\n  of it\nnone:\n", r#"{"kind":"A","text":"more of it","none":null}"#),
+        ("kind: A\nspec:\n  a: &a 1\n  b: *a\nend: 1\n", r#"{"kind":"A","spec":{},"end":1}"#),
+    ] {
+        assert_eq!(names(text).as_deref(), Some(json), "{text}");
+    }
 }
 
 fn texts(folder: &Path, found: &mut Vec<String>) {
@@ -49,9 +101,9 @@ fn texts(folder: &Path, found: &mut Vec<String>) {
 
 #[test]
 fn reads_what_people_write() {
-    assert!(is_read(ORDINARY, &[]) && is_read(ORDINARY, ASKED));
+    assert!(is_read(ORDINARY, ALL) && is_read(ORDINARY, ASKED));
     for text in ["", "# c", "a: 1", "- a\n-\n", "a:\n- b: c\n  d:\n- e", "a: |\n  x\n", "---\n---\na: b"] {
-        assert!(is_read(text, &[]), "{text}");
+        assert!(is_read(text, ALL), "{text}");
     }
 }
 
@@ -62,6 +114,8 @@ fn leaves_to_the_parser_what_is_out_of_the_ordinary_or_a_fault() {
         "%YAML 1.2\n---\na: 1",
         "? a\n: b",
         "a:\t1",
+        "- b\n c:\td\n",
+        "a: b\tc\n",
         "a: 1\r\nb: 2\r\n",
         "\u{feff}a: 1",
         "a: \u{0}",
@@ -104,6 +158,8 @@ fn reads_a_corpus_as_the_parser_does() {
     texts(corpus, &mut all);
     // Many are long, and a tenth of them says as much.
     let some: Vec<_> = all.iter().step_by(10).filter(|text| text.len() < 20_000).collect();
+    let named = some.iter().filter(|text| names(text).is_some()).count();
+    assert!(named * 10 > some.len() * 9, "of {named} of {} texts the names are read", some.len());
     let read = some.iter().filter(|text| is_read(text, ASKED)).count();
     assert!(read * 10 > some.len() * 9, "{read} of {} texts are ordinary", some.len());
 }
@@ -125,7 +181,7 @@ proptest! {
             let last = if removed < 10 { (first + removed).min(places.len() - 1) } else { first };
             text.replace_range(places[first]..places[last], PIECES[piece]);
         }
-        is_read(&text, &[]);
+        is_read(&text, ALL);
         is_read(&text, ASKED);
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::{audit, report};
-use crate::harness::{Cluster, Namespace, Write, chart, chart_ref, release};
+use crate::harness::{Cluster, Kubernetes, Namespace, Source, Write, chart, chart_ref, release};
 
 /// The last minor that serves all three versions of the API.
 const FLUX: &str = "2.6";
@@ -24,6 +24,86 @@ fn phase(report: &Value, name: &str) -> (String, Vec<String>) {
     let blockers = release["blockers"].as_array().expect("a list").iter();
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     (text(&release["phase"]), blockers.map(|blocker| text(&blocker["what"])).collect())
+}
+
+/// Kubernetes 1.37 keeps the entries through any write that is no apply; only a rewrite, as by `flux migrate`, brings the release on.
+#[test]
+fn entries_that_are_gone_stay_on_the_newest_server_and_the_advice_moves_them() {
+    let Some(cluster) = Cluster::start_at(FLUX, Kubernetes::Newest) else { return };
+    let namespace = cluster.namespace("gone-kept");
+    apply(&namespace, "v2beta1", "app", &chart());
+    cluster.upgrade_crds("2.7");
+    let is_stuck = || {
+        let told = report(&cluster, &[]);
+        let why = why_managed_fields(&told);
+        assert!(why.contains("until it is rewritten") && !why.contains("drop all managedFields"), "{why}");
+        let (told, blockers) = phase(&told, "app");
+        assert_eq!(told, "0");
+        assert!(blockers[1].starts_with("managedFields name a version that is gone"), "{blockers:?}");
+    };
+    is_stuck();
+    let status = json!({"status": {"helmChart": "apps/app"}});
+    namespace.releases("v2").status().merge_patch("app", &status, Write::by("helm-controller")).accepted();
+    is_stuck();
+
+    let releases = namespace.releases("v2");
+    let mut entries = releases.get("app").accepted()["metadata"]["managedFields"].clone();
+    for entry in entries.as_array_mut().expect("none is dropped") {
+        entry["apiVersion"] = json!("helm.toolkit.fluxcd.io/v2");
+    }
+    let rewrite = json!([{"op": "replace", "path": "/metadata/managedFields", "value": entries}]);
+    releases.json_patch("app", &rewrite, Write::by("flux")).accepted();
+    assert_eq!(phase(&report(&cluster, &[]), "app"), ("1".to_owned(), Vec::new()));
+    apply(&namespace, "v2", "app", &chart_ref());
+    assert_eq!(phase(&report(&cluster, &[]), "app").0, "2");
+}
+
+/// Why the one finding about managedFields matters.
+fn why_managed_fields(report: &Value) -> String {
+    let releases = report["releases"].as_array().expect("a list");
+    let findings = releases[0]["findings"].as_array().expect("a list").iter();
+    let whys: Vec<_> = findings
+        .filter(|finding| finding["rule"] == "managed-fields-version")
+        .map(|finding| finding["why"].as_str().expect("a text"))
+        .collect();
+    let [why] = whys[..] else { panic!("{whys:?}") };
+    why.to_owned()
+}
+
+/// Kubernetes up to 1.36 drops every entry when it cannot read one of them: 1.35 is what the tests build.
+#[test]
+fn entries_that_are_gone_are_told_as_this_server_treats_them_and_the_advice_brings_an_unowned_release_on() {
+    let Some(cluster) = Cluster::start(FLUX) else { return };
+    let Some(controller) = cluster.kustomize_controller() else { return };
+    let namespace = cluster.namespace("gone");
+    let source = Source::create(controller, &namespace);
+    let publish = |release: &Value| source.publish(&[("release.yaml", &release.to_string())]);
+    publish(&release("v2beta1", "app", &chart())).expect("all three versions are served");
+    cluster.upgrade_crds("2.7");
+
+    let gone = report(&cluster, &[]);
+    let why = why_managed_fields(&gone);
+    assert!(why.contains("drop all managedFields") && !why.contains("until it is rewritten"), "{why}");
+    let (told, blockers) = phase(&gone, "app");
+    assert_eq!(told, "0");
+    assert!(blockers[1].starts_with("managedFields name a version that is gone"), "{blockers:?}");
+
+    // Any other write, such as helm-controller's of the status.
+    let status = json!({"status": {"helmChart": "apps/app"}});
+    namespace.releases("v2").status().merge_patch("app", &status, Write::by("helm-controller")).accepted();
+    let (told, blockers) = phase(&report(&cluster, &[]), "app");
+    assert_eq!(told, "1b");
+    assert_eq!(blockers, ["managedFields are empty, so a manifest without spec.chart does not remove it"]);
+    publish(&release("v2", "app", &chart())).expect("Flux sees no drift");
+    publish(&release("v2", "app", &chart_ref())).expect_err("the chart belongs to before-first-apply");
+
+    // The advice: any annotation, with the chart kept.
+    let mut annotated = release("v2", "app", &chart());
+    annotated["metadata"]["annotations"] = json!({"example.org/owned": "again"});
+    publish(&annotated).expect("it is valid");
+    source.reconcile().expect("it takes over what belongs to before-first-apply");
+    assert_eq!(phase(&report(&cluster, &[]), "app"), ("1".to_owned(), Vec::new()));
+    publish(&release("v2", "app", &chart_ref())).expect("nobody else owns the chart");
 }
 
 #[test]

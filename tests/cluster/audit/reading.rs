@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::Request;
 use chartgate::cluster::ApiError;
-use chartgate::cluster::pages::{self, Effort, Selection};
+use chartgate::cluster::pages::{self, Effort, Resource, Selection};
 use futures_util::future::join_all;
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -118,7 +118,7 @@ fn a_list_whose_moment_was_compacted_away_goes_on_and_tells_each_release_once() 
             written.join().expect("it is done");
         });
     };
-    let read = pages::each(&client, &all, "v2", &mut effort, |object| {
+    let read = pages::each(&client, Resource::HelmReleases, &all, "v2", &mut effort, |object| {
         let object: Value = serde_json::from_str(object.get()).expect("it is JSON");
         names.push(object["metadata"]["name"].as_str().expect("it has a name").to_owned());
         seen.set(seen.get() + 1);
@@ -200,7 +200,7 @@ fn an_api_server_that_asks_to_wait_is_waited_for() {
         // Not before the others are at it.
         tokio::time::sleep(Duration::from_millis(500)).await;
         for _ in 0..TIMES {
-            pages::each(&ours, &all, "v2", &mut effort, |_| told += 1).await?;
+            pages::each(&ours, Resource::HelmReleases, &all, "v2", &mut effort, |_| told += 1).await?;
         }
         Ok::<_, ApiError>(())
     };

@@ -15,14 +15,21 @@ pub(crate) struct ControlPlane {
     pub(crate) kubectl: PathBuf,
 }
 
-const CONTROL_PLANE: GoTools = GoTools {
-    folder: "apiserver",
-    module: "k8s.io/kubernetes",
-    what: "kube-apiserver, kubectl and etcd",
-    minutes: "4",
-    // Without it the server calls itself v0.0.0-master, and kubectl warns about the skew.
-    ldflags: "-s -w -X k8s.io/component-base/version.gitVersion={version}",
-};
+/// A Kubernetes release that tests run against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kubernetes {
+    /// 1.35: the default release of every test.
+    Usual,
+    /// 1.37: the newest one, for tests about what differs between releases.
+    Newest,
+}
+
+/// The controller that pulls artifacts, and the registry that it pulls them from.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceControllerPrograms {
+    pub(crate) source_controller: PathBuf,
+    pub(crate) oci_registry: PathBuf,
+}
 
 const KUSTOMIZE_CONTROLLER: GoTools = GoTools {
     folder: "kustomize-controller",
@@ -32,18 +39,29 @@ const KUSTOMIZE_CONTROLLER: GoTools = GoTools {
     ldflags: "-s -w",
 };
 
-/// The control plane, or why there is none: from `KUBEBUILDER_ASSETS` if that is set, else from the cache.
-pub(crate) fn control_plane() -> Result<ControlPlane, String> {
-    static FOUND: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
-    FOUND
-        .get_or_init(|| match std::env::var_os("KUBEBUILDER_ASSETS") {
-            Some(assets) => in_assets(Path::new(&assets)),
-            None => CONTROL_PLANE.provide().map(|bin| ControlPlane {
-                kube_apiserver: bin.join("kube-apiserver"),
-                // The package is called so; `tool` names programs after their package.
-                etcd: bin.join("server"),
-                kubectl: bin.join("kubectl"),
-            }),
+const SOURCE_CONTROLLER: GoTools = GoTools {
+    folder: "source-controller",
+    module: "github.com/fluxcd/source-controller",
+    what: "source-controller and an OCI registry",
+    minutes: "4",
+    ldflags: "-s -w",
+};
+
+/// The control plane of a release, or why there is none: built once and cached. `KUBEBUILDER_ASSETS` replaces the usual
+/// one if it is set.
+pub(crate) fn control_plane(kubernetes: Kubernetes) -> Result<ControlPlane, String> {
+    static FOUND: [OnceLock<Result<ControlPlane, String>>; 2] = [OnceLock::new(), OnceLock::new()];
+    FOUND[kubernetes as usize]
+        .get_or_init(|| {
+            match std::env::var_os("KUBEBUILDER_ASSETS").filter(|_| kubernetes == Kubernetes::Usual) {
+                Some(assets) => in_assets(Path::new(&assets)),
+                None => kubernetes.tools().provide().map(|bin| ControlPlane {
+                    kube_apiserver: bin.join("kube-apiserver"),
+                    // The package has this name; `tool` names programs after their package.
+                    etcd: bin.join("server"),
+                    kubectl: bin.join("kubectl"),
+                }),
+            }
         })
         .clone()
         .inspect_err(|missing| insist(missing))
@@ -54,6 +72,20 @@ pub(crate) fn kustomize_controller() -> Result<PathBuf, String> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FOUND
         .get_or_init(|| KUSTOMIZE_CONTROLLER.provide().map(|bin| bin.join("kustomize-controller")))
+        .clone()
+        .inspect_err(|missing| insist(missing))
+}
+
+/// The source-controller and its registry, or why there are none.
+pub(crate) fn source_controller() -> Result<SourceControllerPrograms, String> {
+    static FOUND: OnceLock<Result<SourceControllerPrograms, String>> = OnceLock::new();
+    FOUND
+        .get_or_init(|| {
+            SOURCE_CONTROLLER.provide().map(|bin| SourceControllerPrograms {
+                source_controller: bin.join("source-controller"),
+                oci_registry: bin.join("oci-registry"),
+            })
+        })
         .clone()
         .inspect_err(|missing| insist(missing))
 }
@@ -84,4 +116,26 @@ fn in_assets(assets: &Path) -> Result<ControlPlane, String> {
         etcd: program("etcd")?,
         kubectl: program("kubectl")?,
     })
+}
+
+// === impl Kubernetes ===
+
+impl Kubernetes {
+    /// Both, the usual one first.
+    pub(crate) const ALL: [Self; 2] = [Self::Usual, Self::Newest];
+
+    const fn tools(self) -> GoTools {
+        let (folder, minutes) = match self {
+            Self::Usual => ("apiserver", "4"),
+            Self::Newest => ("apiserver-next", "6"),
+        };
+        GoTools {
+            folder,
+            module: "k8s.io/kubernetes",
+            what: "kube-apiserver, kubectl and etcd",
+            minutes,
+            // Without it the server calls itself v0.0.0-master, and kubectl warns about the skew.
+            ldflags: "-s -w -X k8s.io/component-base/version.gitVersion={version}",
+        }
+    }
 }

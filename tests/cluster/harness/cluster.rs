@@ -12,11 +12,12 @@ use kube::client::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
-use super::binaries::{self, ControlPlane};
+use super::binaries::{self, ControlPlane, Kubernetes};
 use super::kustomize::KustomizeController;
 use super::namespace::Namespace;
 use super::process::Process;
 use super::request::{Answer, Objects, read};
+use super::source_controller::SourceController;
 use super::tls::{Identity, new_key};
 use super::wait::eventually;
 use super::{RUNTIME, crds, skipped};
@@ -31,11 +32,13 @@ const ATTEMPTS: usize = 5;
 pub(crate) struct Cluster {
     // In the order of their ends: the API server would complain, slowly, about an etcd that is gone.
     kustomize_controller: OnceLock<Result<KustomizeController, String>>,
+    source_controller: OnceLock<Result<SourceController, String>>,
     /// The one that was started after the first, if any.
     pub(super) restarted: Mutex<Option<Process>>,
     /// The first one. Its directory holds what every one of them is started with.
     pub(super) api_server: Process,
-    pub(super) etcd: Process,
+    /// The one that runs now.
+    pub(super) etcd: Mutex<Process>,
     pub(super) programs: ControlPlane,
     client: Client,
     port: u16,
@@ -55,29 +58,55 @@ impl Cluster {
             .unwrap_or_else(PoisonError::into_inner)
             .entry(flux.to_owned())
             .or_insert_with(|| Box::leak(Box::new(OnceLock::new())));
-        slot.get_or_init(|| Self::try_start(flux)).as_ref().inspect_err(|reason| skipped(reason)).ok()
+        slot.get_or_init(|| Self::try_start(flux, Kubernetes::Usual, None))
+            .as_ref()
+            .inspect_err(|reason| skipped(reason))
+            .ok()
     }
 
     /// A server of one's own, for tests that change CRDs or restart things.
     pub(crate) fn start(flux: &str) -> Option<Self> {
-        Self::try_start(flux).inspect_err(|reason| skipped(reason)).ok()
+        Self::start_at(flux, Kubernetes::Usual)
+    }
+
+    /// The same, of a chosen Kubernetes release.
+    pub(crate) fn start_at(flux: &str, kubernetes: Kubernetes) -> Option<Self> {
+        Self::try_start(flux, kubernetes, None).inspect_err(|reason| skipped(reason)).ok()
+    }
+
+    /// A server which presents a certificate to the webhook of the server `host`, such as `chartgate.chartgate-system.svc`,
+    /// and publishes its authority as the one of its own clients. Without the file that [`Self::admission_config`] names, it
+    /// presents none after its next start.
+    pub(crate) fn start_presenting(flux: &str, host: &str, client: &Identity) -> Option<Self> {
+        Self::try_start(flux, Kubernetes::Usual, Some((host, client)))
+            .inspect_err(|reason| skipped(reason))
+            .ok()
+    }
+
+    /// The certificate that the API server presents to webhooks, as `--admission-control-config-file` names it.
+    pub(crate) fn admission_config(&self) -> std::path::PathBuf {
+        self.api_server.dir().join("admission")
     }
 
     /// Panics where something fails, and returns why where something is missing.
-    fn try_start(flux: &str) -> Result<Self, String> {
+    fn try_start(
+        flux: &str,
+        kubernetes: Kubernetes,
+        presented: Option<(&str, &Identity)>,
+    ) -> Result<Self, String> {
         let definitions = crds::of_flux(flux)?;
-        let programs = binaries::control_plane()?;
-        let etcd = start_etcd(&programs);
+        let programs = binaries::control_plane(kubernetes)?;
+        let etcd = start_etcd(&programs, None);
         let socket = client_socket(&etcd);
         let (api_server, client, port) = (0..ATTEMPTS)
-            .find_map(|_| start_api_server(&programs, &socket))
+            .find_map(|_| start_api_server(&programs, &socket, presented))
             .expect("one of several free ports stays free for a moment");
-        let kustomize_controller = OnceLock::new();
         let cluster = Self {
-            kustomize_controller,
+            kustomize_controller: OnceLock::new(),
+            source_controller: OnceLock::new(),
             restarted: Mutex::default(),
             api_server,
-            etcd,
+            etcd: Mutex::new(etcd),
             programs,
             client,
             port,
@@ -177,6 +206,22 @@ impl Cluster {
             .inspect_err(|reason| skipped(reason))
             .ok()
     }
+
+    /// The real source-controller of this cluster with a registry to pull from, started on first use; `None`, with a
+    /// printed note, without Go.
+    pub(crate) fn source_controller(&self) -> Option<&SourceController> {
+        self.source_controller
+            .get_or_init(|| {
+                let programs = binaries::source_controller().and_then(|programs| {
+                    self.install_missing(&crds::of_kustomize_controller()?);
+                    Ok(programs)
+                });
+                programs.map(|programs| SourceController::start(self, &programs))
+            })
+            .as_ref()
+            .inspect_err(|reason| skipped(reason))
+            .ok()
+    }
 }
 
 /// Where etcd listens: the first port of the host `client`, as its arguments have it.
@@ -184,8 +229,13 @@ pub(super) fn client_socket(etcd: &Process) -> std::path::PathBuf {
     etcd.dir().join("client:1")
 }
 
-fn start_etcd(programs: &ControlPlane) -> Process {
+/// With the data of another one, or none.
+pub(super) fn start_etcd(programs: &ControlPlane, data: Option<&Path>) -> Process {
     let dir = Process::directory("etcd");
+    if let Some(data) = data {
+        let copied = Command::new("cp").arg("-r").arg(data).arg(dir.join("data")).status();
+        assert!(copied.expect("a POSIX system has cp").success(), "etcd's data are copied");
+    }
     let mut etcd = Command::new(&programs.etcd);
     // Unix sockets, named relative to the process directory: no port that somebody else could take.
     etcd.args(["--listen-client-urls=unix://client:1", "--advertise-client-urls=unix://client:1"])
@@ -202,7 +252,11 @@ fn start_etcd(programs: &ControlPlane) -> Process {
 }
 
 /// Starts the server and waits until it is ready; `None` if its port was taken meanwhile.
-fn start_api_server(programs: &ControlPlane, etcd: &Path) -> Option<(Process, Client, u16)> {
+fn start_api_server(
+    programs: &ControlPlane,
+    etcd: &Path,
+    presented: Option<(&str, &Identity)>,
+) -> Option<(Process, Client, u16)> {
     // It cannot take port 0, so one is found for it.
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").port();
@@ -222,10 +276,42 @@ fn start_api_server(programs: &ControlPlane, etcd: &Path) -> Option<(Process, Cl
     ] {
         fs::write(dir.join(name), content).expect("the process directory can be written");
     }
+    if let Some((host, identity)) = presented {
+        present(&dir, host, identity);
+    }
     let command = api_server(programs, &dir, etcd, port);
     let server = Process::start("kube-apiserver", dir, &command);
     let client = client(&server.dir().join("kubeconfig"));
     is_up(&server, &client).then_some((server, client, port))
+}
+
+/// Writes the files by which the server presents a certificate to the webhook of a host, as docs/install.md has them.
+fn present(dir: &Path, host: &str, identity: &Identity) {
+    let path = |name: &str| dir.join(name).display().to_string();
+    let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "users": [{"name": host, "user": {
+        "client-certificate": path("webhooks.crt"), "client-key": path("webhooks.key"),
+    }}]});
+    let plugin = |name: &str| {
+        json!({"name": name, "configuration": {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "WebhookAdmissionConfiguration",
+            "kubeConfigFile": path("webhooks.kubeconfig"),
+        }})
+    };
+    let admission = json!({
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AdmissionConfiguration",
+        "plugins": [plugin("MutatingAdmissionWebhook"), plugin("ValidatingAdmissionWebhook")],
+    });
+    for (name, content) in [
+        ("webhooks.crt", &identity.certificate),
+        ("webhooks.key", &identity.key),
+        ("clients.crt", &identity.authority),
+        ("webhooks.kubeconfig", &kubeconfig.to_string()),
+        ("admission", &admission.to_string()),
+    ] {
+        fs::write(dir.join(name), content).expect("the process directory can be written");
+    }
 }
 
 /// The server with the files of `dir`, wherever it is started.
@@ -247,6 +333,11 @@ pub(super) fn api_server(programs: &ControlPlane, dir: &Path, etcd: &Path, port:
         .args(["--disable-admission-plugins=ServiceAccount"])
         // On loopback, a process can listen on the address of a Service without any kube-proxy.
         .arg(format!("--service-cluster-ip-range={}/28", service_range(port)));
+    for (flag, name) in [("admission-control-config-file", "admission"), ("client-ca-file", "clients.crt")] {
+        if dir.join(name).exists() {
+            server.arg(file(flag, name));
+        }
+    }
     server
 }
 

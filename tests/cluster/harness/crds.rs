@@ -144,6 +144,24 @@ impl Cluster {
         }
     }
 
+    /// Changes the CRD of a kind in place to that of a Flux minor with some change, as an unknown Flux could have it.
+    /// Only for a dedicated server.
+    pub(crate) fn change_crd(&self, flux: &str, kind: &str, change: impl FnOnce(&mut Value)) {
+        let definitions = of_flux(flux).expect("the caller has seen that the corpus is there").into_iter();
+        let mut definitions = definitions.filter(|definition| definition["spec"]["names"]["kind"] == kind);
+        let mut definition = definitions.next().expect("Flux has this kind");
+        change(&mut definition);
+        self.put_crd(&definition);
+    }
+
+    /// The same for the CRD of `HelmRelease` alone: helm-controller is of another minor than the rest.
+    pub(crate) fn upgrade_release_crd(&self, flux: &str) {
+        let definitions = of_flux(flux).expect("the caller has seen that the corpus is there");
+        for definition in definitions.iter().filter(|found| found["spec"]["names"]["kind"] == KINDS[0]) {
+            self.put_crd(definition);
+        }
+    }
+
     /// What `flux migrate` does last: names the versions that objects of a CRD are stored in.
     pub(crate) fn set_stored_versions(&self, crd: &str, versions: &[&str]) {
         let patch = json!({"status": {"storedVersions": versions}});

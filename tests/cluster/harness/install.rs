@@ -31,12 +31,16 @@ const IN_EFFECT: Duration = Duration::from_mins(1);
 /// An overlay of `manifests/`, applied to a cluster.
 pub(crate) struct Installation<'a> {
     cluster: &'a Cluster,
+    /// The namespace that it is installed in.
+    namespace: String,
     /// What the Deployment says as the API server has it, defaults filled in.
     deployment: Value,
     service: Service,
     replicas: RefCell<Vec<Replica>>,
     /// How replicas reach the API server, if not by its own address.
     door: Option<SocketAddr>,
+    /// Additional environment variables of replicas.
+    environment: Vec<(String, String)>,
 }
 
 // === impl Cluster ===
@@ -79,11 +83,25 @@ impl<'a> Installation<'a> {
 
     /// What somebody has applied already. Nothing runs yet.
     pub(crate) fn existing(cluster: &'a Cluster) -> Self {
-        let namespace = Namespace::existing(cluster, "chartgate-system");
+        Self::existing_in(cluster, "chartgate-system")
+    }
+
+    /// The same in another namespace than that of the manifests.
+    pub(crate) fn existing_in(cluster: &'a Cluster, name: &str) -> Self {
+        let namespace = Namespace::existing(cluster, name);
         let deployment = namespace.objects("apps/v1", "deployments").get("chartgate").accepted();
         let service = namespace.objects("v1", "services").get("chartgate").accepted();
         let service = Service::listen(&service, "webhook");
-        Self { cluster, deployment, service, replicas: RefCell::default(), door: None }
+        let replicas = RefCell::default();
+        Self {
+            cluster,
+            namespace: name.to_owned(),
+            deployment,
+            service,
+            replicas,
+            door: None,
+            environment: Vec::new(),
+        }
     }
 
     /// From now on replicas reach the API server through this door.
@@ -91,9 +109,34 @@ impl<'a> Installation<'a> {
         self.door = Some(door.address());
     }
 
+    /// Adds an argument to replicas that start from now on.
+    pub(crate) fn add_argument(&mut self, argument: &str) {
+        let arguments = &mut self.deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+        arguments.as_array_mut().expect("the Deployment names them").push(json!(argument));
+    }
+
+    /// Adds an environment variable to replicas that start from now on.
+    pub(crate) fn add_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Waits until the API server calls `/validate`, for which chartgate adds the rules a moment after the first replica
+    /// is ready.
+    pub(crate) fn wait_until_closed(&self) {
+        let mut probe = release("v2", "probe", &chart());
+        // Only causes a warning, and the prefilter leaves it to both webhooks.
+        probe["metadata"]["annotations"] = json!({"fluxcd.io/version": "v2beta2"});
+        let calls =
+            || self.cluster.counted("apiserver_admission_webhook_request_total", "validate.chartgate.dev");
+        let before = calls();
+        self.wait_until("the API server calls /validate", &probe, |status, _| {
+            status == 201 && calls() > before
+        });
+    }
+
     /// Gives replicas that start from now on another `chartgate.yaml`: the ConfigMap is what users change.
     pub(crate) fn configure(&self, text: &str) {
-        let config_maps = Namespace::existing(self.cluster, "chartgate-system").objects("v1", "configmaps");
+        let config_maps = Namespace::existing(self.cluster, &self.namespace).objects("v1", "configmaps");
         let patch = json!({"data": {"chartgate.yaml": text}});
         config_maps.merge_patch("chartgate", &patch, Write::by("chartgate-tests")).accepted();
     }
@@ -119,7 +162,8 @@ impl<'a> Installation<'a> {
 
     fn pod(&self) -> Pod<'_> {
         let (template, listen) = (&self.deployment["spec"]["template"], (Ipv4Addr::LOCALHOST, 0).into());
-        Pod { cluster: self.cluster, template, listen, door: self.door }
+        let Self { cluster, namespace, door, environment, .. } = self;
+        Pod { cluster, namespace, template, listen, door: *door, environment }
     }
 
     /// Brings what the mounted objects hold by now to every running replica.
@@ -210,6 +254,11 @@ impl<'a> Installation<'a> {
     /// Where each running replica answers reviews, without the Service.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.replicas.borrow().iter().map(Replica::webhook).collect()
+    }
+
+    /// The process id of each running replica.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.replicas.borrow().iter().map(Replica::id).collect()
     }
 
     /// Where the API server calls.

@@ -35,12 +35,21 @@ pub(crate) struct KustomizeController {
     artifacts: Artifacts,
 }
 
+/// How one reconciliation of a `Kustomization` ended, as the controller logs it.
+pub(crate) struct Reconciliation {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) result: Result<(), String>,
+}
+
 /// A `GitRepository`, or another source, and the `Kustomization` that applies it, in one namespace.
 pub(crate) struct Source<'a> {
     controller: &'a KustomizeController,
     repositories: Objects,
     kustomizations: Objects,
     name: String,
+    /// Whether it was created here, and so ends with this.
+    is_own: bool,
 }
 
 /// Files by path, over plain HTTP.
@@ -60,9 +69,30 @@ impl KustomizeController {
             .env("RUNTIME_NAMESPACE", "default")
             .args(["--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0"])
             // The pause after a failure starts here and doubles: tests wait for the attempt after a failure.
-            .args(["--min-retry-delay=500ms", "--max-retry-delay=2s"]);
+            .args(["--min-retry-delay=500ms", "--max-retry-delay=2s"])
+            // Enough for a hundred Kustomizations that reconcile every few seconds.
+            .args(["--concurrent=8", "--kube-api-qps=500", "--kube-api-burst=1000"]);
         let process = Process::start("kustomize-controller", dir, &controller);
         Self { process, artifacts: Artifacts::serve() }
+    }
+
+    /// All reconciliations so far, in their order.
+    pub(crate) fn reconciliations(&self) -> Vec<Reconciliation> {
+        let log = self.process.log();
+        let lines = log.lines().filter(|line| line.contains("\"Reconciliation f"));
+        lines.filter_map(|line| Reconciliation::parse(&serde_json::from_str(line).ok()?)).collect()
+    }
+}
+
+// === impl Reconciliation ===
+
+impl Reconciliation {
+    /// Reads a line of the log. The texts are those of kustomize-controller v1.9.4.
+    fn parse(line: &Value) -> Option<Self> {
+        let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+        let is_failure = line["msg"].as_str()?.starts_with("Reconciliation failed");
+        let result = if is_failure { Err(text(&line["error"])?) } else { Ok(()) };
+        Some(Self { namespace: text(&line["namespace"])?, name: text(&line["name"])?, result })
     }
 }
 
@@ -96,7 +126,7 @@ impl<'a> Source<'a> {
         });
         repositories.create(&repository, Write::by(WRITER)).accepted();
         kustomizations.create(&kustomization, Write::by(WRITER)).accepted();
-        Self { controller, repositories, kustomizations, name }
+        Self { controller, repositories, kustomizations, name, is_own: true }
     }
 
     /// Plays source-controller for a source and the `Kustomization` of the same name that somebody else has created.
@@ -107,7 +137,7 @@ impl<'a> Source<'a> {
     ) -> Self {
         let repositories = namespace.objects("source.toolkit.fluxcd.io/v1", sources);
         let kustomizations = namespace.objects("kustomize.toolkit.fluxcd.io/v1", "kustomizations");
-        Self { controller, repositories, kustomizations, name: name.to_owned() }
+        Self { controller, repositories, kustomizations, name: name.to_owned(), is_own: false }
     }
 
     /// Publishes the files as a new revision and waits for what the controller makes of it: the message of its
@@ -169,7 +199,18 @@ impl<'a> Source<'a> {
     }
 }
 
-fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+impl Drop for Source<'_> {
+    /// Suspends the `Kustomization`: one that fails is tried again every two seconds, for as long as the server lives.
+    fn drop(&mut self) {
+        if self.is_own && !std::thread::panicking() {
+            let suspended = json!({"spec": {"suspend": true}});
+            self.kustomizations.merge_patch(&self.name, &suspended, Write::by(WRITER));
+        }
+    }
+}
+
+/// A `.tar.gz` of files by their paths.
+pub(super) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for (path, text) in files {
         let mut header = tar::Header::new_gnu();

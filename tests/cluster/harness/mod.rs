@@ -23,22 +23,25 @@ mod releases;
 pub(crate) mod replica;
 mod request;
 pub(crate) mod service;
+mod source_controller;
 mod tls;
 mod wait;
 mod webhooks;
 
+pub(crate) use binaries::Kubernetes;
 pub(crate) use certificates::{CONFIGURATIONS, Trust, decoded};
 pub(crate) use chartgate::{Chartgate, Options};
 pub(crate) use cluster::Cluster;
 pub(crate) use footprint::Footprint;
 pub(crate) use install::{Installation, manifests};
-pub(crate) use kustomize::Source;
+pub(crate) use kustomize::{KustomizeController, Source};
 pub(crate) use load::{Call, Load};
 pub(crate) use namespace::Namespace;
 pub(crate) use process::Process;
 pub(crate) use recorder::Recorder;
 pub(crate) use releases::{chart, chart_ref, release};
-pub(crate) use request::{Answer, Write};
+pub(crate) use request::{Answer, Objects, Write};
+pub(crate) use source_controller::{OciSource, SourceController};
 pub(crate) use tls::{Identity, handshake};
 pub(crate) use wait::eventually;
 

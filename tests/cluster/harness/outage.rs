@@ -1,13 +1,16 @@
-//! What can happen to an API server and its etcd: a crash with a new start, and a history that is thrown away.
+//! Simulates outages of an API server and its etcd: a crash with a new start, a history that is thrown away, and one that is
+//! set back.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, api_server, client_socket, is_up};
+use super::cluster::{Cluster, api_server, client_socket, is_up, start_etcd};
 use super::process::Process;
 use super::wait::eventually;
 
@@ -17,20 +20,51 @@ const GONE: Duration = Duration::from_mins(1);
 /// etcd answers in a millisecond; the machine may be busy.
 const ETCD: Duration = Duration::from_mins(1);
 
+/// SIGKILL, and waits until it is gone.
+fn kill(process: &Process) {
+    process.signal("KILL");
+    eventually("a killed process is gone", GONE, || {
+        process.exit_status().ok_or_else(|| "it runs".to_owned())
+    });
+}
+
 // === impl Cluster ===
 
 impl Cluster {
     /// Kills the API server, as when its node fails, and starts it anew with the same address, files and etcd. Returns
     /// when it is ready.
     pub(crate) fn restart_api_server(&self) {
-        let mut restarted = self.restarted.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = restarted.as_ref().unwrap_or(&self.api_server);
-        running.signal("KILL");
-        eventually("the API server is gone", GONE, || {
-            running.exit_status().ok_or_else(|| "it runs".to_owned())
+        self.without_api_server(|_| ());
+    }
+
+    /// Takes a snapshot of etcd for [`Self::restore`]: its data, copied while nothing runs.
+    pub(crate) fn snapshot(&self) -> PathBuf {
+        let snapshot = Process::directory("etcd-snapshot");
+        self.without_api_server(|etcd| {
+            kill(etcd);
+            let copied = Command::new("cp").arg("-r").arg(etcd.dir().join("data")).arg(&snapshot).status();
+            assert!(copied.expect("a POSIX system has cp").success(), "etcd's data are copied");
+            *etcd = start_etcd(&self.programs, Some(&snapshot.join("data")));
         });
+        snapshot
+    }
+
+    /// Sets etcd back to a snapshot, as Kubernetes documents it: with every API server stopped, and started again
+    /// afterwards.
+    pub(crate) fn restore(&self, snapshot: &std::path::Path) {
+        self.without_api_server(|etcd| {
+            kill(etcd);
+            *etcd = start_etcd(&self.programs, Some(&snapshot.join("data")));
+        });
+    }
+
+    fn without_api_server(&self, act: impl FnOnce(&mut Process)) {
+        let mut restarted = self.restarted.lock().unwrap_or_else(PoisonError::into_inner);
+        kill(restarted.as_ref().unwrap_or(&self.api_server));
+        let mut etcd = self.etcd.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&mut etcd);
         let files = self.api_server.dir();
-        let command = api_server(&self.programs, files, &client_socket(&self.etcd), self.port());
+        let command = api_server(&self.programs, files, &client_socket(&etcd), self.port());
         let server = Process::start("kube-apiserver", Process::directory("kube-apiserver"), &command);
         assert!(is_up(&server, &self.client()), "the port of a server that went stays free for a moment");
         *restarted = Some(server);
@@ -50,8 +84,9 @@ impl Cluster {
     /// Asks etcd's HTTP gateway.
     fn ask_etcd(&self, path: &str, body: &Value) -> Value {
         let body = body.to_string();
+        let socket = client_socket(&self.etcd.lock().unwrap_or_else(PoisonError::into_inner));
         let exchange = || -> std::io::Result<String> {
-            let mut stream = UnixStream::connect(client_socket(&self.etcd))?;
+            let mut stream = UnixStream::connect(&socket)?;
             stream.set_read_timeout(Some(ETCD))?;
             // Version 1.0 is never answered in chunks, and the connection ends with the answer.
             let length = body.len();

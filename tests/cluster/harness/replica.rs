@@ -34,10 +34,14 @@ const PROPAGATION: Duration = Duration::from_secs(2);
 /// What a replica is started from.
 pub(crate) struct Pod<'a> {
     pub(crate) cluster: &'a Cluster,
+    /// Its namespace.
+    pub(crate) namespace: &'a str,
     /// The pod template of the Deployment.
     pub(crate) template: &'a Value,
     /// The door through which it reaches the API server, if it is to.
     pub(crate) door: Option<SocketAddr>,
+    /// Additional environment variables.
+    pub(crate) environment: &'a [(String, String)],
     /// Where it listens: the address of its Service, or a free port that a forwarder knows.
     pub(crate) listen: SocketAddr,
 }
@@ -106,7 +110,7 @@ impl Pod<'_> {
             (_, Some(name)) => ("secrets", name),
             _ => panic!("no such volume can be mounted here: {volume}"),
         };
-        let system = Namespace::existing(self.cluster, "chartgate-system");
+        let system = Namespace::existing(self.cluster, self.namespace);
         let found = system.objects("v1", resource).get(name).accepted();
         let data = found["data"].as_object().expect("it holds data").iter();
         let files = data.map(|(file, text)| {
@@ -121,7 +125,7 @@ impl Pod<'_> {
     fn kubeconfig(&self) -> PathBuf {
         let account = self.template["spec"]["serviceAccountName"].as_str().expect("the Deployment names one");
         assert_eq!(self.template["spec"]["automountServiceAccountToken"], true);
-        self.cluster.kubeconfig_of("chartgate-system", account, self.door)
+        self.cluster.kubeconfig_of(self.namespace, account, self.door)
     }
 }
 
@@ -134,6 +138,7 @@ impl Replica {
         pod.mount(&dir);
         let mut serve = Command::new(env!("CARGO_BIN_EXE_chartgate"));
         serve.env("KUBECONFIG", pod.kubeconfig()).args(pod.arguments(&dir));
+        serve.envs(pod.environment.iter().map(|(name, value)| (name, value)));
         let process = Arc::new(Process::start("chartgate", dir, &serve));
         let (webhook, observe) = eventually("chartgate prints its two addresses", START, || {
             assert!(process.exit_status().is_none(), "{}", process.post_mortem());

@@ -4,7 +4,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -32,6 +35,19 @@ impl Identity {
 
     /// The same for other names.
     pub(crate) fn for_names(names: &[&str]) -> Self {
+        let names = names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        Self::signed(&CertificateParams::new(names).expect("the names above are valid"))
+    }
+
+    /// Makes a new authority and has it sign a certificate for a client with this common name.
+    pub(crate) fn of_client(name: &str) -> Self {
+        let mut leaf = CertificateParams::default();
+        leaf.distinguished_name.push(DnType::CommonName, name);
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        Self::signed(&leaf)
+    }
+
+    fn signed(leaf: &CertificateParams) -> Self {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "chartgate test authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,9 +55,7 @@ impl Identity {
         let authority =
             CertifiedIssuer::self_signed(authority, new_key()).expect("the parameters above are complete");
         let key = new_key();
-        let certificate = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())
-            .and_then(|leaf| leaf.signed_by(&key, &authority))
-            .expect("the names above are valid");
+        let certificate = leaf.signed_by(&key, &authority).expect("the parameters are complete");
         Self { authority: authority.pem(), certificate: certificate.pem(), key: key.serialize_pem() }
     }
 }

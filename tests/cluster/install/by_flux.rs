@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::{NEWEST, READY, bad, good};
-use crate::harness::{Cluster, Installation, Namespace, Source, Write, eventually, manifests};
+use crate::harness::{
+    CONFIGURATIONS, Cluster, Installation, Namespace, Objects, Source, Trust, Write, eventually, manifests,
+};
 
 #[test]
 fn flux_installs_it_repairs_it_while_it_is_away_and_removes_it() {
@@ -27,7 +31,9 @@ fn flux_installs_it_repairs_it_while_it_is_away_and_removes_it() {
     publish(&source, &files).expect("Flux applies the manifests");
     let installation = Installation::existing(&cluster);
     installation.start();
-    installation.wait_until("a bad release is denied", &bad("app"), |status, _| status == 422);
+    installation.wait_until("a bad release is denied", &bad("app"), |status, _| status == 403);
+    installation.wait_until_closed();
+    nobody_fights(&cluster, &kustomizations);
 
     // Everything is down, and its repair comes the usual way.
     installation.kill_all();
@@ -43,7 +49,7 @@ fn flux_installs_it_repairs_it_while_it_is_away_and_removes_it() {
     assert_eq!(deployment["spec"]["replicas"], 3);
     // Flux has applied the webhook configurations once more, and left caBundle alone.
     installation.start_one();
-    installation.wait_until("a bad release is denied again", &bad("app"), |status, _| status == 422);
+    installation.wait_until("a bad release is denied again", &bad("app"), |status, _| status == 403);
 
     // Whoever gives up gets rid of all of it, and nothing waits any more.
     installation.kill_all();
@@ -52,6 +58,28 @@ fn flux_installs_it_repairs_it_while_it_is_away_and_removes_it() {
         let answer = releases.create(&bad("app"), Write::by("me").dry_run());
         if answer.status == 201 { Ok(()) } else { Err(answer.message().to_owned()) }
     });
+}
+
+/// Applied repeatedly by the real kustomize-controller, the configurations stay as they are: it does not name the fields
+/// that chartgate has applied, and finds no drift.
+fn nobody_fights(cluster: &Cluster, kustomizations: &Objects) {
+    let by = Write::by("chartgate-tests");
+    kustomizations.merge_patch("chartgate", &json!({"spec": {"interval": "5s"}}), by).accepted();
+    let trust = Trust::of(cluster);
+    let versions = || {
+        CONFIGURATIONS.map(|resource| trust.configuration(resource)["metadata"]["resourceVersion"].clone())
+    };
+    let applied = || {
+        let found = kustomizations.get("chartgate").accepted();
+        let ready = &found["status"]["conditions"][0]["lastTransitionTime"];
+        (found["metadata"]["resourceVersion"].clone(), ready.clone())
+    };
+    let (before, quiet) = (applied(), versions());
+    sleep(Duration::from_secs(20));
+    assert_ne!(applied(), before, "it was applied meanwhile");
+    assert_eq!(versions(), quiet, "nobody wrote them");
+    let rules = trust.configuration(CONFIGURATIONS[1])["webhooks"][0]["rules"].clone();
+    assert_eq!(rules[0]["resources"], json!(["helmreleases"]));
 }
 
 fn publish(source: &Source<'_>, files: &[(String, String)]) -> Result<String, String> {

@@ -26,7 +26,7 @@ fn serves_what_cert_manager_issued_and_may_write_no_certificate_itself() {
     let installation = Installation::existing(&cluster);
     installation.start();
     installation.trust(&issued.authority);
-    installation.wait_until("a bad release is denied", &bad("app"), |status, _| status == 422);
+    installation.wait_until("a bad release is denied", &bad("app"), |status, _| status == 403);
 
     // What is left of its rights is enough for what is left of its work.
     eventually("both prefilters are followed", SOON, || {
@@ -38,6 +38,20 @@ fn serves_what_cert_manager_issued_and_may_write_no_certificate_itself() {
         if all { Ok(()) } else { Err(installation.logs()) }
     });
     assert!(!installation.logs().contains("is forbidden"), "{}", installation.logs());
+
+    // Rules are stated there, as it may not give any.
+    installation.wait_until_closed();
+    eventually("the live caBundles are compared", SOON, || {
+        let report = installation.observe("/readyz?verbose").concat();
+        let said = "[+]live-caBundle ok: the served certificate is verified by 3 webhooks\n";
+        if report.contains(said) { Ok(()) } else { Err(report) }
+    });
+    installation.trust(&Identity::generate().authority);
+    eventually("a caBundle of another authority is told", SOON, || {
+        let report = installation.observe("/readyz?verbose").concat();
+        let said = "[!]live-caBundle degraded: the caBundle of mutate.chartgate.dev, ";
+        if report.contains(said) { Ok(()) } else { Err(report) }
+    });
 
     let built = cluster.kustomize(folder.path());
     let of_kind = |kind: &str| built.iter().filter(|object| object["kind"] == kind).count();

@@ -65,6 +65,7 @@ const NEEDS: &[Need] = &[
     need("fact helmcharts", (SOURCES, "helmcharts"), None, None, WATCHED),
     need("fact externalartifacts", (SOURCES, "externalartifacts"), None, None, WATCHED),
     need("scan, and warning on a new mode", ("helm.toolkit.fluxcd.io", "helmreleases"), None, None, &["list"]),
+    need("force", ("kustomize.toolkit.fluxcd.io", "kustomizations"), None, None, &["list"]),
     need("fact prefilter-mutate", (WEBHOOKS, "mutatingwebhookconfigurations"), OURS, None, WATCHED),
     need("fact prefilter-validate", (WEBHOOKS, "validatingwebhookconfigurations"), OURS, None, WATCHED),
     // After the facts: what follows a configuration for either purpose loses the same right.

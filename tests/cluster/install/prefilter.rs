@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use chartgate::policy::Settings;
 use chartgate::prefilter::{NAME, OBSERVED, Webhook};
 use serde_json::{Value, json};
 
@@ -67,7 +68,8 @@ fn a_live_prefilter_that_does_not_fit_is_said_until_it_does() {
     say(&format!("a changed condition is told after {seen:?}"));
 
     // Without one every release is seen, as with what the component observe-all puts in its place.
-    let observing = json!({"name": OBSERVED, "expression": Webhook::Validate.observing()});
+    let observing =
+        json!({"name": OBSERVED, "expression": Webhook::Validate.observing(&Settings::default())});
     let at = "/webhooks/0/matchConditions/0";
     replace(&cluster, VALIDATING, &json!([{"op": "replace", "path": at, "value": observing}]));
     reports(
@@ -116,7 +118,7 @@ fn a_prefilter_for_one_flux_fits_as_long_as_its_crds_are_the_live_ones() {
     let installation = Installation::apply(&cluster, "audit");
     installation.start();
     mismatches(&installation, [false, false]);
-    // The flag that is not given says 2.9, and the cluster something else.
+    // Without the flag the newest Flux is assumed, and the cluster serves another one.
     replace(&cluster, MUTATING, &printed(MUTATING, &["--flux=2.9"]));
     mismatches(&installation, [true, false]);
     for resource in [MUTATING, VALIDATING] {

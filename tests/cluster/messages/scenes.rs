@@ -145,6 +145,18 @@ macro_rules! edit {
     };
 }
 
+/// Stores the source that helm-controller generated from `spec.chart`, as that does.
+macro_rules! generated {
+    ($name:literal) => {
+        concat!(
+            "kubectl patch helmrelease podinfo --subresource=status --type=merge ",
+            r#"-p '{"status":{"helmChart":""#,
+            $name,
+            r#""}}'"#
+        )
+    };
+}
+
 const WARN: &str = "mode: warn";
 
 pub(super) const SCENES: &[Scene] = &[
@@ -154,6 +166,9 @@ pub(super) const SCENES: &[Scene] = &[
     )),
     scene("chart-and-chart-ref", "Denied: the manifest sets chartRef, another field manager keeps the chart", Denied)
         .typed(&["kubectl create -f chart.yaml", flux!("chartref.yaml")]),
+    scene("chart-and-chart-ref", "Denied: the same, with a chartRef that is wrong: no command would help yet", Denied)
+        .manifest(v2!("  chartRef:\n    kind: HelmRepository\n    name: podinfo\n"))
+        .typed(&["kubectl create -f chart.yaml", flux!("release.yaml")]),
     scene("chart-and-chart-ref", "Healed: the same", Warned)
         .setting("heal: all")
         .typed(&["kubectl create -f chart.yaml", flux!("chartref.yaml")]),
@@ -169,6 +184,12 @@ pub(super) const SCENES: &[Scene] = &[
         "  chart:\n    spec:\n      version: 6.5.4\n"
         "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n"
     )),
+    scene("partial-chart", "Denied: the same, where the configuration names the documentation", Denied)
+        .setting("docs: https://wiki.example.org/chartgate")
+        .manifest(v2!(
+            "  chart:\n    spec:\n      version: 6.5.4\n"
+            "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n"
+        )),
     scene("partial-chart", "Denied: the same, applied on the client side", Denied)
         .manifest(v2!(
             "  chart:\n    spec:\n      version: 6.5.4\n"
@@ -183,6 +204,9 @@ pub(super) const SCENES: &[Scene] = &[
     scene("partial-chart", "Denied: without a chartRef", Denied).manifest(v2!(
         "  chart:\n    spec:\n      chart: podinfo\n"
     )),
+    scene("partial-chart", "Denied: an OCIRepository without url", Denied).flux("2.10").manifest(v2!(
+        "  chart:\n    kind: OCIRepository\n    spec:\n      interval: 5m\n"
+    )),
     scene("partial-chart", "Healed: null", Warned).manifest(v2!(
         "  chart: null\n  chartRef:\n    kind: OCIRepository\n    name: podinfo\n"
     )),
@@ -192,6 +216,40 @@ pub(super) const SCENES: &[Scene] = &[
             "  chart:\n    spec:\n      version: 6.5.4\n"
             "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n"
         )),
+    scene("chart-kind", "Denied: a kind that spec.chart cannot make", Denied).flux("2.10").manifest(v2!(
+        "  chart:\n    kind: GitRepository\n    spec:\n      chart: ./charts/podinfo\n      sourceRef:\n"
+        "        kind: GitRepository\n        name: podinfo\n"
+    )),
+    scene("chart-kind", "Denied: the URL of no OCI registry", Denied).flux("2.10").manifest(v2!(
+        "  chart:\n    kind: OCIRepository\n    spec:\n      url: https://stefanprodan.github.io/podinfo\n"
+    )),
+    scene("chart-kind", "Healed: a kind in another spelling", Warned).flux("2.10").manifest(v2!(
+        "  chart:\n    kind: ocirepository\n    spec:\n      url: oci://ghcr.io/stefanprodan/charts/podinfo\n"
+    )),
+    scene("inline-chart-fields", "Denied: the version of a HelmChart", Denied).flux("2.10").manifest(v2!(
+        "  chart:\n    kind: OCIRepository\n    spec:\n      url: oci://ghcr.io/stefanprodan/charts/podinfo\n"
+        "      version: 6.5.4\n"
+    )),
+    scene("inline-chart-fields", "Healed: what somebody edited is left on the move to an OCIRepository", Warned)
+        .flux("2.10")
+        .manifest(v2!(
+            "  chart:\n    kind: OCIRepository\n    spec:\n      url: oci://ghcr.io/stefanprodan/charts/podinfo\n"
+        ))
+        .typed(&[
+            flux!("chart.yaml"),
+            "kubectl patch helmrelease podinfo --field-manager=kubectl-edit --type=merge \
+             -p '{\"spec\":{\"chart\":{\"spec\":{\"valuesFiles\":[\"values-prod.yaml\"]}}}}'",
+            flux!("release.yaml"),
+        ]),
+    scene("unknown-chart-field", "Denied: the API server alone refuses it, and check says so before", Denied)
+        // One field alone: of several, the API server names some or all, as chance has it.
+        .manifest(v2!(
+            "  chart:\n    kind: HelmChart\n    spec:\n      chart: podinfo\n      sourceRef:\n        kind: HelmRepository\n        name: podinfo\n"
+        ))
+        .typed(&[
+            "kubectl apply --server-side -f release.yaml || true",
+            "chartgate preview --flux 2.9 release.yaml",
+        ]),
     scene("chart-ref-needs-v2", "Denied", Denied).flux("2.6").manifest(release!("v2beta1" ""
         "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n"
     )),
@@ -210,6 +268,10 @@ pub(super) const SCENES: &[Scene] = &[
             "  chart:\n    spec:\n      chart: podinfo\n      sourceRef:\n        kind: HelmRepository\n        name: podinfo\n"
             "  chartRef: null\n"
         )),
+    scene("null-field", "Healed: null", Warned).manifest(v2!(
+        "  chart:\n    spec:\n      chart: podinfo\n      interval: null\n      sourceRef:\n        kind: HelmRepository\n        \
+         name: podinfo\n"
+    )),
     scene("chart-ref-name", "Denied: a name that no object can have", Denied).manifest(v2!(
         "  chartRef:\n    kind: OCIRepository\n    name: Podinfo_Chart\n"
     )),
@@ -243,12 +305,23 @@ pub(super) const SCENES: &[Scene] = &[
     scene("chart-ref-api-version", "Warned: the same in the mode warn", Warned).setting(WARN).manifest(v2!(
         "  chartRef:\n    apiVersion: source.toolkit.fluxcd.io/v1beta2\n    kind: OCIRepository\n    name: podinfo\n"
     )),
-    scene("generated-chart-name", "Denied", Denied).manifest(v2!(
-        "  chartRef:\n    kind: HelmChart\n    name: apps-podinfo\n"
-    )),
-    scene("generated-chart-name", "Warned: in the mode warn", Warned).setting(WARN).manifest(v2!(
-        "  chartRef:\n    kind: HelmChart\n    name: apps-warn-podinfo\n"
-    )),
+    scene("generated-chart-name", "Denied: helm-controller has generated that HelmChart", Denied)
+        .manifest(v2!("  chartRef:\n    kind: HelmChart\n    name: apps-podinfo\n"))
+        .typed(&[flux!("chart.yaml"), generated!("apps/apps-podinfo"), flux!("release.yaml")]),
+    scene("generated-chart-name", "Warned: in the mode warn", Warned)
+        .setting(WARN)
+        .manifest(v2!("  chartRef:\n    kind: HelmChart\n    name: apps-warn-podinfo\n"))
+        .typed(&[flux!("chart.yaml"), generated!("apps-warn/apps-warn-podinfo"), flux!("release.yaml")]),
+    scene("cross-namespace-move", "Denied: the source of spec.chart is in another namespace", Denied)
+        .setting("chartRef: {crossNamespace: deny}")
+        .manifest(v2!(
+            "  chart:\n    spec:\n      chart: podinfo\n      sourceRef:\n        kind: HelmRepository\n        name: podinfo\n"
+            "        namespace: sources\n"
+        )),
+    scene("cross-namespace-move", "Denied: the generated HelmChart is in another namespace", Denied)
+        .setting("chartRef: {crossNamespace: deny}")
+        .typed(&[flux!("chart.yaml"), generated!("sources/apps-deny-podinfo"), flux!("chartref.yaml")]),
+    scene("chart-digest-upgrade", "Warned", Warned).typed(&[flux!("chart.yaml"), flux!("chartref.yaml")]),
     scene("deprecated-api-version", "Warned: v2beta1", Warned)
         .flux("2.6")
         .typed(&["kubectl apply --server-side -f chart-v2beta1.yaml"]),
@@ -293,6 +366,16 @@ pub(super) const SCENES: &[Scene] = &[
         flux!("chart.yaml"),
         "kubectl get helmrelease podinfo -o jsonpath='{.metadata.annotations}{\"\\n\"}'",
     ]),
+    scene("force-deletes", "Denied: beside what is wrong", Denied).manifest(release!("v2"
+        "  annotations:\n    kustomize.toolkit.fluxcd.io/force: Enabled\n"
+        "  chart:\n    spec:\n      version: 6.5.4\n"
+        "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n"
+    )),
+    scene("force-deletes", "Warned: only a patch of chartgate keeps the API server from refusing it", Warned)
+        .manifest(release!("v2"
+            "  annotations:\n    kustomize.toolkit.fluxcd.io/force: Enabled\n"
+            "  chartRef:\n    kind: ociRepository\n    name: podinfo\n"
+        )),
     scene("version-annotation", "Warned: the manifest sets another value", Warned).manifest(release!("v2"
         "  annotations:\n    fluxcd.io/version: v2beta2\n"
         "  chartRef:\n    kind: OCIRepository\n    name: podinfo\n"

@@ -65,7 +65,7 @@ fn judge(
     disagreements: &mut Vec<String>,
 ) -> Row {
     let applied = |combination: &Combination| combination.manner == Manner::Apply;
-    let combinations: Vec<_> = combinations(version).into_iter().filter(applied).collect();
+    let combinations: Vec<_> = combinations(version, flux).into_iter().filter(applied).collect();
     let mut scene = Scene::new(&[]);
     scene.beside(cluster.kubeconfig());
     for (number, combination) in combinations.iter().enumerate() {

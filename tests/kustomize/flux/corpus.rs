@@ -6,7 +6,7 @@ use std::path::Path;
 use chartgate::render::ends::{self, End, EndKind};
 use chartgate::render::flux::FluxKustomization;
 use chartgate::render::flux::envsubst::{self, Variable};
-use chartgate::render::{File, Tree};
+use chartgate::render::{File, Note, Reason, Tree};
 use serde_json::Value;
 
 use super::oracle::Oracle;
@@ -113,6 +113,16 @@ impl Tally {
                     for end in &at.ends {
                         if ends[*end].kind == EndKind::Kustomization && compared.insert(*end) {
                             let told = format!("{label}/{}: {name}: {error}", ends[*end].path);
+                            // What is elsewhere was taken out of the copy, which may leave nothing.
+                            let is_told = |note: &Note| {
+                                note.reason.is_failure()
+                                    || matches!(note.reason, Reason::Remote | Reason::Unknown)
+                            };
+                            // What leads to it is told at that.
+                            let is_led_to = error.starts_with("what leads to it");
+                            if !is_led_to && !ends[*end].notes.iter().any(is_told) {
+                                self.unequal.push(format!("refused there, and nothing is said here: {told}"));
+                            }
                             self.not_judged.entry(reason(error)).or_default().push(told);
                         }
                     }
@@ -147,6 +157,10 @@ impl Tally {
     }
 
     fn compare_end(&mut self, label: &str, end: &End<'_>, output: &Output) {
+        // A stand-in has been put where something is missing.
+        if let Some(wrong) = end.notes.iter().find(|note| note.reason == Reason::Refused) {
+            self.unequal.push(format!("{label}: built there, and here is said: {}", wrong.message));
+        }
         if end.path != output.folder {
             self.unequal.push(format!("{label}: builds {} there", output.folder));
         }

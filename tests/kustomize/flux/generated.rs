@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use chartgate::render::Tree;
 use chartgate::render::flux::{FluxKustomization, Variables};
 use chartgate::render::kustomize::Kustomize;
+use chartgate::render::{Note, Reason, Tree};
 use chartgate::yaml::{self, Entry, Key, Node, Span};
 use serde_json::{Value, json};
 
@@ -121,7 +121,12 @@ fn compare(case: &FluxCase, printed: &Printed) -> Result<Outcome, String> {
     let kustomization = FluxKustomization::read(node).expect("it is one");
     let variables = variables(case, &kustomization);
     let built = kustomization.build(&tree, &Kustomize::of(&tree), case.case.end, &variables);
-    let notes: Vec<_> = built.notes.iter().map(|note| note.message.clone()).collect();
+    let is_known = |note: &&Note| note.reason.is_failure() || note.reason == Reason::Lost;
+    if let Some(unknown) = built.notes.iter().find(|note| !is_known(note)) {
+        return Err(format!("all is here, and yet: {}", unknown.message));
+    }
+    let failures = built.notes.iter().filter(|note| note.reason.is_failure());
+    let notes: Vec<_> = failures.map(|note| note.message.clone()).collect();
     let theirs = match printed {
         Ok(theirs) => theirs,
         Err(error) if case.strict && error.contains("strict mode") => return Ok(Outcome::Strict),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Error;
+use super::{Error, MAX_DEPTH};
 
 /// A part of a text.
 #[derive(Debug)]
@@ -29,11 +29,13 @@ pub(super) struct Function<'t> {
 struct Parser<'t> {
     text: &'t str,
     at: usize,
+    /// In how many substitutions it is.
+    depth: usize,
 }
 
 /// The parts of a text.
 pub(super) fn parse(text: &str) -> Result<Vec<Part<'_>>, Error> {
-    let mut parser = Parser { text, at: 0 };
+    let mut parser = Parser { text, at: 0, depth: 0 };
     let mut parts = Vec::new();
     while parser.at < text.len() {
         if parser.rest().starts_with("${") {
@@ -161,7 +163,10 @@ impl<'t> Parser<'t> {
     /// Another function, or text of which there must be some.
     fn argument(&mut self, takes: impl Fn(char) -> bool, escapes: &[&str]) -> Result<Part<'t>, Error> {
         if self.rest().starts_with("${") {
-            return Ok(Part::Function(self.function()?));
+            self.depth += 1;
+            let function = if self.depth < MAX_DEPTH { self.function() } else { Err(Error::TooDeep) };
+            self.depth -= 1;
+            return function.map(Part::Function);
         }
         let start = self.at;
         let text = self.run(takes, escapes);

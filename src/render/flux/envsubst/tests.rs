@@ -117,3 +117,15 @@ fn a_pattern_is_a_shells_but_for_slashes() {
         assert_eq!(cut(pattern), left, "{pattern}");
     }
 }
+
+#[test]
+fn what_is_nested_too_deep_is_an_error_and_no_overflow_of_the_stack() {
+    let nested = |depth: usize| format!("{}x{}", "${A:-".repeat(depth), "}".repeat(depth));
+    assert_eq!(text(&nested(MAX_DEPTH), &[]), "x");
+    for depth in [MAX_DEPTH + 1, 20_000] {
+        assert_eq!(evaluated(&nested(depth), &[]), Err(Error::TooDeep), "{depth}");
+        assert_eq!(evaluated(&"${A/".repeat(depth), &[]), Err(Error::TooDeep), "{depth}");
+    }
+    // Beside one another they are as many as you like.
+    assert_eq!(text(&"${A:-x}".repeat(20_000), &[]).len(), 20_000);
+}

@@ -118,16 +118,21 @@ function showNeighbours(row) {
   byId("next").disabled = at >= selected.rows.length - 1;
 }
 
-function nextSteps({ blockers, nextStep, phase, enforced }) {
+function nextSteps({ blockers, nextStep, phase, source, enforced }) {
   if (blockers.length > 0) {
     return element(
       "ol",
       { class: "steps" },
-      blockers.map(({ what, help }) => element("li", {}, element("p", { class: "what" }, sentence(what)), advice(help))),
+      // Most begin with the name of a manager, which stays as it is written.
+      blockers.map(({ what, help }) => element("li", {}, element("p", { class: "what" }, stopped(what)), advice(help))),
     );
   }
   if (nextStep) return advice(nextStep);
-  if (phase === "2") return element("p", {}, "Nothing: it has moved to spec.chartRef.");
+  if (phase === "2" && !["refused", "denied"].includes(enforced.outcome)) {
+    const moved = "Nothing: it has moved to spec.chartRef.";
+    const inline = "Nothing: helm-controller makes its OCIRepository from spec.chart.";
+    return element("p", {}, source === "inline" ? inline : moved);
+  }
   if (enforced.outcome === "patched") {
     return element("p", {}, "Nothing by hand: once chartgate enforces, it puts this right at the next apply.");
   }
@@ -152,8 +157,12 @@ function advice(text) {
 /** With a capital at its start and a full stop at its end, unless it begins with a name of something. */
 function sentence(text) {
   const isWord = /^[a-z]+[ ,:]/.test(text) && !/^(kubectl|flux) /.test(text);
-  const start = isWord ? capitalised(text) : text;
-  return /[.:!?]$/.test(start) ? start : `${start}.`;
+  return stopped(isWord ? capitalised(text) : text);
+}
+
+/** With a full stop at its end. */
+function stopped(text) {
+  return /[.:!?]$/.test(text) ? text : `${text}.`;
 }
 
 function enforcedPart({ edit, release }) {

@@ -31,6 +31,7 @@ const LEVELS = [
 const SOURCES = [
   { id: "chart", name: "spec.chart" },
   { id: "chartRef", name: "spec.chartRef" },
+  { id: "inline", name: "OCIRepository in spec.chart" },
   { id: "both", name: "both" },
   { id: "none", name: "neither" },
 ];

@@ -32,10 +32,11 @@ function showHeadline(phases) {
     return;
   }
   const verb = all === 1 ? "has" : "have";
+  const inline = ROWS.some((row) => row.release.source === "inline") ? "or an inline OCIRepository " : "";
   fill(
     byId("headline"),
     element("strong", {}, `${number(moved)} of ${number(all)}`),
-    ` ${all === 1 ? "HelmRelease" : "HelmReleases"} ${verb} moved to spec.chartRef `,
+    ` ${all === 1 ? "HelmRelease" : "HelmReleases"} ${verb} moved to spec.chartRef ${inline}`,
     element("span", { class: "share" }, percent(moved, all)),
   );
 }

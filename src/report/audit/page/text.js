@@ -5,13 +5,25 @@
 // A text of the audit reaches the page only as a text node or the value of an attribute. The page's policy asks for trusted
 // types and allows none, so that the browser itself refuses every other way.
 
-/** Characters that steer instead of being seen, as `report::visible` of chartgate knows them. */
+/** Characters that steer or hide instead of being seen, as `report::visible` of chartgate knows them. */
 const HIDDEN =
-  /[\0-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}]/gu;
+  /[\0-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\ufff9-\ufffb\p{Noncharacter_Code_Point}\p{Default_Ignorable_Code_Point}]/gu;
 
 /** The text with a sign in the place of each character that would hide or turn others. */
 function visible(text) {
-  return String(text).replace(HIDDEN, "\ufffd");
+  return String(text).replace(HIDDEN, (hidden, at, whole) => {
+    const joins = isJoiner(hidden.charCodeAt(0)) && shapes(whole.charCodeAt(at - 1)) && shapes(whole.charCodeAt(at + 1));
+    return joins ? hidden : "\ufffd";
+  });
+}
+
+function isJoiner(unit) {
+  return unit === 0x200c || unit === 0x200d;
+}
+
+/** Whether a joiner may change the character that this is a unit of. NaN is none. */
+function shapes(unit) {
+  return unit >= 0x600 && !isJoiner(unit);
 }
 
 /**

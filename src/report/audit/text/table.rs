@@ -29,6 +29,17 @@ impl Table {
         self.rows.push(cells.map(visible).into());
     }
 
+    /// Leaves out a column in which every cell is 0.
+    pub(super) fn drop_zeros(&mut self, head: &str) {
+        let Some(column) = self.head.iter().position(|it| *it == head) else { return };
+        if self.rows.iter().all(|row| row[column] == "0") {
+            self.head.remove(column);
+            for row in &mut self.rows {
+                row.remove(column);
+            }
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

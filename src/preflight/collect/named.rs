@@ -1,0 +1,146 @@
+//! What kustomizations name and the walk passes over: hidden files, files that git ignores, those without an extension of YAML. kustomize
+//! reads them all the same.
+
+use std::collections::{BTreeSet, HashSet};
+
+use rayon::prelude::*;
+
+use super::{Collected, KUSTOMIZATIONS, Source, Unreadable, Why, counts, key_of, read as text_at};
+use crate::render::kustomize::{Names, canonical, in_tree};
+use crate::render::{Counts, Tree, folder_of, is_kustomization};
+use crate::yaml::{self, Node, Reading, Twice};
+
+/// What kustomizations name besides what was collected.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    /// The files that are read.
+    pub(crate) sources: Vec<Source>,
+    /// Those that cannot be.
+    pub(crate) unreadable: Vec<Unreadable>,
+    /// The files that generators name and that are there, as keys. Nobody asks for what is in them.
+    pub(crate) present: BTreeSet<String>,
+}
+
+/// What somebody finds at a path that is named.
+enum There {
+    /// A file that is read.
+    Read(Source),
+    /// A file that cannot be read.
+    Unreadable(Unreadable),
+    /// A file that is there, and that is enough.
+    Present(String),
+}
+
+/// A path that a kustomization names and nobody has read.
+struct Path {
+    key: String,
+    /// As the user would type it.
+    shown: String,
+    /// Whether what is in the file is asked for.
+    is_content: bool,
+}
+
+/// Reads what the kustomizations of a tree name and nobody has read, and what is named there in turn.
+pub(super) fn read(top: &std::path::Path, collected: &Collected, tree: &Tree<'_>) -> Named {
+    let mut named = Named::default();
+    let mut known: HashSet<String> = HashSet::new();
+    let files: Vec<_> = tree.kustomizations().collect();
+    let paths = files.par_iter().flat_map_iter(|file| {
+        let document = file.documents().first().and_then(|document| document.as_ref().ok());
+        let shown = &collected.sources[file.id as usize].path;
+        document.map(|document| named_by(document, file.path, shown)).into_iter().flatten()
+    });
+    let is_new = |path: &Path| tree.file(&path.key).is_none() && tree.kustomization(&path.key).is_none();
+    let there = paths.filter(is_new).filter(|path| is_there(top, path));
+    let mut paths: Vec<Path> = there.collect();
+    while !paths.is_empty() {
+        let mut next = Vec::new();
+        for path in paths {
+            if !known.insert(path.key.clone()) {
+                continue;
+            }
+            for there in at(top, &path) {
+                match there {
+                    There::Read(source) => {
+                        known.insert(source.key().to_owned());
+                        next.extend(named_in(&source).into_iter().filter(&is_new));
+                        named.sources.push(source);
+                    }
+                    There::Unreadable(file) => named.unreadable.push(file),
+                    There::Present(path) => _ = named.present.insert(path),
+                }
+            }
+        }
+        paths = next;
+    }
+    named.sources.sort_by(|one, other| one.key().cmp(other.key()));
+    named.sources.dedup_by(|one, other| one.key() == other.key());
+    named.unreadable.sort_by(|one, other| one.path.cmp(&other.path));
+    named
+}
+
+/// What a file names that was just read, if it is a kustomization file.
+fn named_in(source: &Source) -> Vec<Path> {
+    if !is_kustomization(source.key()) {
+        return Vec::new();
+    }
+    let reading = Reading { twice: Twice::LastWins, ..Reading::default() };
+    let document = yaml::documents_as(&source.text, 0, reading).into_iter().next();
+    document
+        .and_then(Result::ok)
+        .map(|document| named_by(&document, source.key(), &source.path))
+        .unwrap_or_default()
+}
+
+/// The paths that the document of a kustomization file names.
+fn named_by(document: &Node<'_>, key: &str, shown: &str) -> Vec<Path> {
+    let document = canonical(document);
+    let all = Names::of(&document);
+    let contents = all.resources.iter().chain(&all.fragments).map(|path| (*path, true));
+    let paths = contents.chain(all.files.iter().map(|text| (&*text.text, false)));
+    let before = shown.strip_suffix(key).unwrap_or_default();
+    let named = paths.filter_map(|(path, is_content)| {
+        let key = in_tree(folder_of(key), path)?;
+        Some(Path { shown: format!("{before}{key}"), key, is_content })
+    });
+    named.collect()
+}
+
+/// Whether there is anything at a path; most that is named and was not read is not there.
+fn is_there(top: &std::path::Path, path: &Path) -> bool {
+    top.join(&path.key).symlink_metadata().is_ok()
+}
+
+/// What is at a path below the top: a file, or the kustomization file of a folder.
+fn at(top: &std::path::Path, Path { key: path, shown, is_content }: &Path) -> Vec<There> {
+    // A link may lead out of what was asked for, and is not followed there.
+    let real = |path: &str| top.join(path).canonicalize().ok().filter(|real| real.starts_with(top));
+    let Some(found) = real(path) else { return Vec::new() };
+    if found.is_dir() {
+        let files = KUSTOMIZATIONS.map(|name| (format!("{path}/{name}"), format!("{shown}/{name}")));
+        let files = files.into_iter().filter(|(path, _)| real(path).is_some_and(|real| real.is_file()));
+        return files.filter_map(|(path, shown)| file(top, &path, shown)).collect();
+    }
+    if !is_content {
+        return vec![There::Present(path.clone())];
+    }
+    file(top, path, shown.clone()).into_iter().collect()
+}
+
+fn file(top: &std::path::Path, path: &str, shown: String) -> Option<There> {
+    let place = top.join(path);
+    if !place.is_file() {
+        return place.exists().then_some(There::Unreadable(Unreadable { path: shown, why: Why::Special }));
+    }
+    let key = key_of(&place, top);
+    Some(match text_at(&place) {
+        Ok(text) => {
+            let counts = match counts(&key, &text) {
+                Counts::Always if !is_kustomization(&key) => Counts::Named,
+                counts => counts,
+            };
+            There::Read(Source::of(&key, shown, counts, text))
+        }
+        Err(why) => There::Unreadable(Unreadable { path: shown, why }),
+    })
+}

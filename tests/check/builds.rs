@@ -1,0 +1,343 @@
+//! What kustomize and Flux refuse to build is an error at the line that causes it. That they refuse it, and nothing else, is what the tests in
+//! `tests/kustomize` ask the real ones.
+
+use super::scene::{CHART, CHART_REF, SOURCE, Scene, release};
+
+const BASE: &str = "resources: [release.yaml, source.yaml]\n";
+
+/// An overlay of a base, by its kustomization file and a patch.
+fn overlay(kustomization: &str, patch: &str) -> Scene {
+    Scene::new(&[
+        ("base/kustomization.yaml", BASE),
+        ("base/release.yaml", &release(CHART_REF)),
+        ("base/source.yaml", SOURCE),
+        ("prod/kustomization.yaml", &format!("resources: [../base]\n{kustomization}")),
+        ("prod/patch.yaml", patch),
+    ])
+}
+
+const PATCH: &str =
+    "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: podinfo, namespace: apps}\n";
+
+#[test]
+fn each_fault_of_a_build_is_an_error_at_its_line() {
+    let steps =
+        |steps: &str| format!("patches:\n- target: {{kind: HelmRelease}}\n  patch: |-\n    - {steps}\n");
+    let by_file = || "patches: [{path: patch.yaml}]\n".to_owned();
+    for (kustomization, patch, expected) in [
+        (
+            by_file(),
+            PATCH.replace("namespace: apps", "namespace: other"),
+            "prod/patch.yaml:1:1: error[build-fails]: there is no HelmRelease podinfo in other that the patch can be for",
+        ),
+        (
+            by_file(),
+            PATCH.replace(", namespace: apps", ""),
+            "prod/patch.yaml:1:1: error[build-fails]: there is no HelmRelease podinfo that the patch can be for",
+        ),
+        (
+            by_file(),
+            PATCH.replace("/v2", "/v2beta2"),
+            "prod/patch.yaml:1:13: error[build-fails]: there is no HelmRelease podinfo in apps at v2beta2 that the patch can be for: it is at v2",
+        ),
+        (
+            steps("{op: replace, path: /spec/chart/spec/version, value: 1.0.0}"),
+            String::new(),
+            "prod/kustomization.yaml:5:7: error[build-fails]: there is no /spec/chart/spec/version in the object (HelmRelease podinfo in apps)",
+        ),
+        (
+            steps("{op: remove, path: /spec/timeout}"),
+            String::new(),
+            "prod/kustomization.yaml:5:7: error[build-fails]: there is no /spec/timeout to remove (HelmRelease podinfo in apps)",
+        ),
+        // Nobody reads what is there unless something goes in.
+        (
+            steps("{op: add, path: /spec/valuesFrom/1, value: {kind: Secret, name: a}}"),
+            String::new(),
+            "prod/kustomization.yaml:5:7: error[build-fails]: there is no /spec/valuesFrom/1 in the object (HelmRelease podinfo in apps)",
+        ),
+        (
+            "patches:\n- target: {kind: HelmRelease}\n  path: patch.yaml\n".to_owned(),
+            format!("{PATCH}---\n{PATCH}"),
+            "prod/kustomization.yaml:3:3: error[build-fails]: a target is for one patch, and here are several",
+        ),
+        (
+            "patches: [{path: gone.yaml}]\n".to_owned(),
+            String::new(),
+            "prod/kustomization.yaml:2:18: error[build-fails]: gone.yaml is not there",
+        ),
+        (
+            "components: [../none]\n".to_owned(),
+            String::new(),
+            "prod/kustomization.yaml:2:14: error[build-fails]: ../none is not there",
+        ),
+        (
+            "configMapGenerator: [{name: a, files: [x=gone.conf]}]\n".to_owned(),
+            String::new(),
+            "prod/kustomization.yaml:2:40: error[build-fails]: gone.conf is not there",
+        ),
+        (
+            "secretGenerator: [{name: a, envs: [gone.env]}]\n".to_owned(),
+            String::new(),
+            "prod/kustomization.yaml:2:36: error[build-fails]: gone.env is not there",
+        ),
+        (
+            "configMapGenerator: [{literals: [a=b]}]\n".to_owned(),
+            String::new(),
+            "prod/kustomization.yaml:2:22: error[build-fails]: a ConfigMap that is generated without a name",
+        ),
+        (
+            "secretGenerator: [{name: a, behavior: merge, literals: [a=b]}]\n".to_owned(),
+            String::new(),
+            "prod/kustomization.yaml:2:19: error[build-fails]: there is no Secret a that the generator can change",
+        ),
+        (
+            "replicas: [{name: podinfo, count: 2}]\n".to_owned(),
+            String::new(),
+            "prod/kustomization.yaml:2:19: error[build-fails]: there is no object \"podinfo\" whose replicas can be set",
+        ),
+        (
+            "replacements:\n- sourceValue: x\n  targets:\n  - select: {kind: HelmRelease}\n    fieldPaths: [spec.none.at]\n"
+                .to_owned(),
+            String::new(),
+            "prod/kustomization.yaml:5:5: error[build-fails]: there is no spec.none.at to write to (HelmRelease podinfo in apps)",
+        ),
+        (
+            // It takes names in upper and lower case alike.
+            "nameSpace: apps\nnone: x\n".to_owned(),
+            String::new(),
+            "prod/kustomization.yaml:3:1: error[build-fails]: none is no field of a kustomization file",
+        ),
+        (
+            "apiVersion: kustomize.config.k8s.io/v1\n".to_owned(),
+            String::new(),
+            "prod/kustomization.yaml:2:13: error[build-fails]: apiVersion of a Kustomization is kustomize.config.k8s.io/v1beta1",
+        ),
+    ] {
+        let scene = overlay(&kustomization, &patch);
+        let lines = scene.lines(&[]);
+        assert_eq!(lines.first().map(String::as_str), Some(expected), "{kustomization}{patch}: {lines:?}");
+        assert_eq!(scene.check(&[]).code, 1, "{lines:?}");
+    }
+}
+
+#[test]
+fn two_objects_of_one_name_and_an_empty_kustomization_file_fail() {
+    let scene = Scene::new(&[
+        ("one/kustomization.yaml", "resources: [release.yaml]\n"),
+        ("one/release.yaml", &release(CHART)),
+        ("two/kustomization.yaml", "# nothing yet\n"),
+        ("all/kustomization.yaml", "resources: [../one, ../one/release.yaml, ../two]\n"),
+    ]);
+    assert_eq!(
+        scene.lines(&[]),
+        [
+            "all/kustomization.yaml:1:21: error[build-fails]: HelmRelease podinfo in apps is there already",
+            "two/kustomization.yaml:1:1: error[build-fails]: the kustomization file is empty",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_about_flux_makes_a_build_fail_all_the_same() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n";
+    let scene = Scene::new(&[
+        ("kustomization.yaml", "resources: [release.yaml, service.yaml, other.yaml]\n"),
+        ("release.yaml", &release(CHART)),
+        ("service.yaml", service),
+        ("other.yaml", service),
+        // Nobody names it, and it has nothing to do with Flux.
+        ("tsconfig.json", "{ /* no JSON */ }"),
+    ]);
+    assert_eq!(
+        scene.lines(&[]),
+        ["kustomization.yaml:1:41: error[build-fails]: Service web is there already"]
+    );
+    scene.write("other.yaml", "a: [\n");
+    let said = scene.check(&["--quiet"]);
+    assert_eq!(said.code, 2);
+    assert!(said.out.starts_with("other.yaml:1:4: error[unreadable]: "), "{}", said.out);
+}
+
+#[test]
+fn a_generator_takes_no_name_that_is_taken() {
+    let settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n";
+    let scene = Scene::new(&[
+        (
+            "kustomization.yaml",
+            "resources: [release.yaml, settings.yaml]\nconfigMapGenerator: [{name: settings, literals: [a=b]}]\n",
+        ),
+        ("release.yaml", &release(CHART)),
+        ("settings.yaml", settings),
+    ]);
+    assert_eq!(
+        scene.lines(&[]),
+        [
+            "kustomization.yaml:2:22: error[build-fails]: ConfigMap settings is there already, so its generator takes behavior: merge or replace"
+        ]
+    );
+    scene.write(
+        "kustomization.yaml",
+        "resources: [release.yaml]\nconfigMapGenerator:\n- {name: a}\n- {name: a, behavior: merge}\n- {name: a}\n",
+    );
+    assert_eq!(
+        scene.lines(&[]),
+        [
+            "kustomization.yaml:5:3: error[build-fails]: ConfigMap a is there already, so its generator takes behavior: merge or replace"
+        ]
+    );
+    for fine in ["behavior: merge", "behavior: replace", "namespace: other"] {
+        scene.write(
+            "kustomization.yaml",
+            format!("resources: [release.yaml, settings.yaml]\nconfigMapGenerator: [{{name: settings, {fine}, literals: [a=b]}}]\n"),
+        );
+        assert_eq!(scene.lines(&[]), [] as [&str; 0], "{fine}");
+    }
+}
+
+#[test]
+fn what_a_kustomization_names_is_read_whatever_it_is_called() {
+    let scene = Scene::new(&[
+        (
+            "kustomization.yaml",
+            "resources: [.base, ignored.yaml, source.txt]\nconfigMapGenerator: [{name: a, envs: [.env]}]\n",
+        ),
+        (".base/kustomization.yaml", "resources: [.release.yaml]\n"),
+        (".base/.release.yaml", &release(&format!("{CHART}{CHART_REF}"))),
+        ("ignored.yaml", &release(CHART).replace("podinfo", "other")),
+        ("source.txt", SOURCE),
+        (".env", "A=b\n"),
+        (".git/config", ""),
+        (".gitignore", "ignored.yaml\n"),
+    ]);
+    let lines = scene.lines(&[]);
+    assert!(
+        matches!(&lines[..], [line] if line.starts_with(".base/.release.yaml:8:3: error[chart-and-chart-ref]")),
+        "{lines:?}"
+    );
+    assert!(scene.check(&[]).out.contains("2 HelmReleases judged"), "{}", scene.check(&[]).out);
+}
+
+#[test]
+fn a_folder_that_no_cluster_is_given_is_a_warning() {
+    let flux = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\n\
+                spec:\n  path: ./apps\n  sourceRef: {kind: GitRepository, name: flux-system}\n";
+    let scene = Scene::new(&[
+        ("clusters/flux.yaml", flux),
+        ("apps/release.yaml", &release(CHART)),
+        ("drafts/kustomization.yaml", "resources: [gone.yaml]\n"),
+    ]);
+    assert_eq!(
+        scene.lines(&[]),
+        ["drafts/kustomization.yaml:1:13: warning[build-fails]: gone.yaml is not there"]
+    );
+    scene.write("apps/kustomization.yaml", "resources: [release.yaml, gone.yaml]\n");
+    let said = scene.check(&[]);
+    assert!(said.out.contains("error[build-fails]: gone.yaml is not there"), "{}", said.out);
+    assert!(said.out.contains("= rendered: by Kustomization flux-system/apps"), "{}", said.out);
+}
+
+#[test]
+fn the_path_of_a_flux_kustomization_has_to_be_a_folder_of_its_source() {
+    let flux = |name: &str, path: &str| {
+        format!(
+            "---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: {name}, namespace: flux-system}}\nspec:\n  \
+             path: {path}\n  sourceRef: {{kind: GitRepository, name: flux-system}}\n"
+        )
+    };
+    let all = flux("apps", "./apps") + &flux("gone", "./gone") + &flux("later", "./later");
+    let scene = Scene::new(&[
+        ("clusters/all.yaml", &all),
+        ("apps/release.yaml", &release(CHART)),
+        ("later/README.md", ""),
+    ]);
+    assert_eq!(
+        scene.lines(&[]),
+        ["clusters/all.yaml:13:9: error[build-fails]: ./gone is no folder of GitRepository flux-system"]
+    );
+    // Where the folder that holds all of it is not looked at, nothing says what is missing.
+    assert_eq!(scene.lines(&["--allow-empty", "clusters"]), [] as [&str; 0]);
+}
+
+#[test]
+fn a_variable_that_flux_cannot_replace_fails_at_its_line_also_in_values() {
+    let flux = |substitute: &str| {
+        format!(
+            "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: apps, namespace: flux-system}}\n\
+             spec:\n  path: ./apps\n  postBuild: {{substitute: {substitute}}}\n  sourceRef: {{kind: GitRepository, name: flux-system}}\n"
+        )
+    };
+    let scene = Scene::new(&[
+        ("flux.yaml", &flux("{A: 'x: y'}")),
+        (
+            "apps/release.yaml",
+            &release(&format!(
+                "{CHART}  values:\n    one: ${{A-b}}\n    two: ${{A}}\n    run: |\n      echo\n      echo ${{A[@]}}\n"
+            )),
+        ),
+        ("apps/service.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: '${A-b}'}\n"),
+    ]);
+    assert_eq!(
+        scene.lines(&[]),
+        [
+            "apps/release.yaml:15:10: error[build-fails]: kustomize-controller refuses \"${A-b}\": missing closing brace",
+            "apps/release.yaml:16:10: error[build-fails]: \"${A}\" becomes \"x: y\", which is no YAML there",
+            "apps/release.yaml:18:7: error[build-fails]: kustomize-controller refuses \"echo ${A[@]}\": missing closing brace",
+            "apps/service.yaml:3:18: error[build-fails]: kustomize-controller refuses \"${A-b}\": missing closing brace",
+        ]
+    );
+    // Without variables nothing is replaced.
+    scene.write("flux.yaml", flux("{}"));
+    assert_eq!(scene.lines(&[]), [] as [&str; 0]);
+}
+
+#[test]
+fn a_patch_whose_target_selects_nothing_is_a_warning() {
+    let target = |target: &str| format!("patches:\n- target: {{{target}}}\n  path: patch.yaml\n");
+    let lost = "prod/kustomization.yaml:3:11: warning[patch-lost]: the patch is for no object: ";
+    for (chosen, expected) in [
+        (
+            "kind: HelmRelease, version: v2beta2",
+            Some("its target asks for another version than that of HelmRelease podinfo in apps, v2"),
+        ),
+        ("kind: HelmRelease, name: podinf", Some("its target selects none")),
+        ("kind: helmrelease", Some("its target selects none")),
+        ("kind: HelmRelease, labelSelector: a=b", Some("its target selects none")),
+        ("kind: HelmRelease, name: pod.*", None),
+        ("group: helm.toolkit.fluxcd.io, version: v2, kind: HelmRelease", None),
+    ] {
+        let lines = overlay(&target(chosen), PATCH).lines(&[]);
+        let expected: Vec<_> = expected.map(|expected| format!("{lost}{expected}")).into_iter().collect();
+        assert_eq!(lines, expected, "{chosen}");
+    }
+    // One that deletes its object was for something.
+    let delete = format!("{PATCH}$patch: delete\n");
+    assert_eq!(overlay(&target("kind: HelmRelease"), &delete).lines(&["--allow-empty"]), [] as [&str; 0]);
+    // A component may be meant for folders of all sorts.
+    let scene = overlay("components: [../component]\n", "");
+    scene.write(
+        "component/kustomization.yaml",
+        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\npatches: [{target: {kind: HelmRelease, name: other}, patch: '- {op: \
+         add, path: /spec/timeout, value: 1m}'}]\n",
+    );
+    assert_eq!(scene.lines(&[]), [] as [&str; 0]);
+}
+
+#[test]
+fn what_source_controller_leaves_out_is_not_judged() {
+    let bad = release(&format!("{CHART}{CHART_REF}"));
+    let scene = Scene::new(&[("apps/bad.yaml", &bad), ("apps/good.yaml", &release(CHART))]);
+    assert_eq!(scene.check(&[]).code, 1);
+    scene.write(".sourceignore", "/apps/*\n!/apps/good.yaml\n");
+    assert_eq!(scene.check(&[]).code, 0);
+    assert_eq!(scene.check(&["apps"]).code, 0, "also from below");
+}
+
+#[test]
+fn the_steps_of_a_resource_set_are_read() {
+    let set = "apiVersion: fluxcd.controlplane.io/v1\nkind: ResourceSet\nmetadata: {name: set, namespace: apps}\nspec:\n  steps:\n  - name: one\n    \
+               resources:\n    - ";
+    let both = release(&format!("{CHART}{CHART_REF}")).replace('\n', "\n      ");
+    let lines = Scene::new(&[("set.yaml", &format!("{set}{}\n", both.trim_end()))]).lines(&[]);
+    assert!(lines[0].starts_with("set.yaml:15:9: error[chart-and-chart-ref]"), "{lines:?}");
+}
