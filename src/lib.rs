@@ -14,6 +14,7 @@ pub mod preflight;
 pub mod render;
 pub mod report;
 pub mod scan;
+pub mod structural;
 pub mod telemetry;
 pub mod webhook;
 pub mod yaml;

@@ -26,6 +26,7 @@ use crate::preflight::{Checked, Criteria, check};
 use crate::report::junit::JunitOptions;
 use crate::report::text::TextOptions;
 use crate::report::{Excerpts as _, Grade, counted, github, json, junit, sarif, text};
+use crate::structural::Catalog;
 
 /// Check the HelmReleases of a repository, as clusters will see them.
 ///
@@ -187,7 +188,7 @@ pub(super) fn run(args: &CheckArgs, out: &mut impl Write) -> Result<ExitCode, Ch
         return Err(CheckError::FixOfStdin);
     }
     let settings = settings(args.config.as_deref(), args.paths.first())?;
-    let facts = facts(&args.schemas)?;
+    let (facts, catalog) = judged_by(&args.schemas)?;
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     // The texts die with the process: to free them one by one takes longer than to tell what was found.
     let collected = ManuallyDrop::new({
@@ -196,7 +197,13 @@ pub(super) fn run(args: &CheckArgs, out: &mut impl Write) -> Result<ExitCode, Ch
     });
     // One line for each finding has no room for fixes.
     let fixes = args.fix || args.diff || !(args.quiet && args.format == Format::Text);
-    let criteria = Criteria { settings: &settings, facts: &facts, baseline: baseline.as_ref(), fixes };
+    let criteria = Criteria {
+        settings: &settings,
+        facts: &facts,
+        catalog: &catalog,
+        baseline: baseline.as_ref(),
+        fixes,
+    };
     let checked = check(&collected, criteria);
     if let Some(path) = &args.write_baseline {
         let baseline = Baseline::of(checked.fingerprints.iter().cloned());
@@ -279,7 +286,8 @@ fn tell(args: &CheckArgs, mut checked: Checked<'_>, out: &mut impl Write) -> Res
     Ok(args.failing.exit_code(is_partial, report.summary.releases, worst))
 }
 
-fn facts(schemas: &Schemas) -> Result<Facts, CheckError> {
+/// The facts and schemas that objects are judged by.
+fn judged_by(schemas: &Schemas) -> Result<(Facts, Catalog), CheckError> {
     let Schemas { flux, crd, cluster } = schemas;
     if let Some(path) = crd {
         return of_crd(path);
@@ -287,10 +295,11 @@ fn facts(schemas: &Schemas) -> Result<Facts, CheckError> {
     if *cluster {
         return of_cluster();
     }
-    Ok(Facts::of(flux.unwrap_or_default()))
+    let flux = flux.unwrap_or_default();
+    Ok((Facts::of(flux), Catalog::of_flux(flux)))
 }
 
-fn of_crd(path: &Path) -> Result<Facts, CheckError> {
+fn of_crd(path: &Path) -> Result<(Facts, Catalog), CheckError> {
     let text = fs::read_to_string(path)
         .map_err(|source| CheckError::UnreadableCrd { path: path.to_owned(), source })?;
     let wrong = |message| CheckError::NoCrd { path: path.to_owned(), message };
@@ -302,10 +311,18 @@ fn of_crd(path: &Path) -> Result<Facts, CheckError> {
     let schemas = crd.map(schemas_of).filter(|schemas| !schemas.is_empty());
     let schemas =
         schemas.ok_or_else(|| wrong("holds no CRD of HelmRelease that serves a version".to_owned()))?;
-    Ok(Facts { helm_release: Some(schemas), ..Facts::default() })
+    let facts = Facts { helm_release: Some(schemas), ..Facts::default() };
+    let crds = documents.iter().filter(|document| document["kind"] == "CustomResourceDefinition");
+    let catalog = Catalog::of_crds(crds, closest(&facts));
+    Ok((facts, catalog))
 }
 
-fn of_cluster() -> Result<Facts, CheckError> {
+/// The Flux whose schemas apply to the kinds of which no CRD is at hand: the newest that serves the same HelmReleases.
+fn closest(facts: &Facts) -> Flux {
+    facts.serving("").minors().map_or_else(Flux::default, |(_, last)| last)
+}
+
+fn of_cluster() -> Result<(Facts, Catalog), CheckError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let connection = Connection::open(Access::Required).await?.expect("it is required");
@@ -315,6 +332,7 @@ fn of_cluster() -> Result<Facts, CheckError> {
         for (fact, why) in snapshot.missing.iter().filter(|(fact, _)| *fact != Fact::Namespaces) {
             writeln!(err, "warning: not known of the cluster: {}: {why}", fact.as_str())?;
         }
-        Ok(snapshot.facts)
+        let catalog = Catalog::of_crds(&snapshot.crds, closest(&snapshot.facts));
+        Ok((snapshot.facts, catalog))
     })
 }

@@ -98,7 +98,8 @@ pub fn field_path(pointer: &str) -> String {
     let mut path = String::with_capacity(pointer.len());
     for segment in pointer.split('/').skip(1) {
         let segment = segment.replace("~1", "/").replace("~0", "~");
-        if segment.contains(['.', '/']) {
+        let is_index = !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
+        if is_index || segment.contains(['.', '/']) {
             path.extend(["[", &segment, "]"]);
         } else {
             if !path.is_empty() {
@@ -240,6 +241,7 @@ mod tests {
             field_path("/metadata/annotations/fluxcd.io~1version"),
             "metadata.annotations[fluxcd.io/version]"
         );
+        assert_eq!(field_path("/spec/dependsOn/0/name"), "spec.dependsOn[0].name");
         assert_eq!(field_path(""), "");
     }
 

@@ -7,6 +7,7 @@ mod groups;
 mod proof;
 mod relations;
 mod release;
+mod schema;
 mod sources;
 mod unread;
 
@@ -24,6 +25,7 @@ use crate::render::Tree;
 use crate::render::ends::{self, EndKind, Rendered};
 use crate::report::rule::{UNREADABLE, UNUSED_IGNORE};
 use crate::report::{Diagnostic, Excerpts as _, Grade, Judged, Location, Report, Summary, find_rule};
+use crate::structural::Catalog;
 use crate::yaml::{Lines, Span};
 use builds::Builds;
 use relations::Relations;
@@ -41,6 +43,8 @@ pub struct Criteria<'c> {
     pub settings: &'c Settings,
     /// What is known of the cluster.
     pub facts: &'c Facts,
+    /// The schemas that objects are validated by.
+    pub catalog: &'c Catalog,
     /// What is known already, and not told again.
     pub baseline: Option<&'c Baseline>,
     /// Whether fixes are worked out. Each reads its file once more, so it takes more than all rules together.
@@ -81,6 +85,8 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
                 || {
                     let mut of_sources = relations.diagnostics(&rendered);
                     of_sources.extend(sources::versions(&rendered, criteria, &files));
+                    let invalid = schema::of_sources(&rendered, criteria);
+                    of_sources.extend(schema::diagnostics(invalid, criteria));
                     of_sources.extend(groups::others(&tree));
                     (of_sources, release::parts(&rendered))
                 },

@@ -2,7 +2,7 @@
 
 use crate::helmrelease::{Field, HelmRelease};
 use crate::json::Reader;
-use crate::policy::{self, Case, Facts, Finding, Mode, OciRepository, Operation, Settings, Subject};
+use crate::policy::{self, Case, Facts, Finding, OciRepository, Operation, Settings, Subject};
 use crate::render::flux::is_opaque;
 use crate::yaml::Node;
 
@@ -76,7 +76,7 @@ fn is_said(finding: &Finding, object: &Node<'_>, settings: &Settings) -> bool {
     let silent = finding.fix.as_ref().is_some_and(|fix| fix.done.is_none());
     let filled_in = silent && super::place::field(object, &finding.at).is_none();
     let chosen = settings.rules.get(finding.rule.id).copied().unwrap_or_default();
-    chosen.mode != Some(Mode::Off) && (chosen.level.is_some() || !filled_in)
+    chosen.level.is_some() || !filled_in
 }
 
 /// Whether a finding is about a value that is not known here.

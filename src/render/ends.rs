@@ -96,6 +96,15 @@ pub enum Use {
     Unreached,
 }
 
+// === impl Rendered ===
+
+impl Rendered<'_> {
+    /// Whether there are Flux Kustomizations.
+    pub fn has_flux(&self) -> bool {
+        self.ends.iter().any(|end| end.kind == EndKind::Kustomization)
+    }
+}
+
 /// Renders a tree.
 ///
 /// `roots` are the folders in it that are the top of a repository each, such as those with a `.git`; the empty text is the tree itself. They

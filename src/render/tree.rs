@@ -13,7 +13,27 @@ pub const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml"
 /// What is read of the kinds that are written most often: what rules and their fixes read, and what
 /// decides about what is printed.
 const DECIDES: &[Asked] = &[
-    Asked { kind: "HelmRelease", field: "spec", keys: &["chart", "chartRef", "postRenderers"] },
+    // Everything that the schema describes: all but `values`.
+    Asked {
+        kind: "HelmRelease",
+        field: "spec",
+        keys: &[
+            "chart",
+            "chartRef",
+            "commonMetadata",
+            "dependsOn",
+            "driftDetection",
+            "healthCheckExprs",
+            "install",
+            "kubeConfig",
+            "postRenderers",
+            "rollback",
+            "test",
+            "uninstall",
+            "upgrade",
+            "valuesFrom",
+        ],
+    },
     Asked {
         kind: "Kustomization",
         field: "spec",
@@ -27,7 +47,11 @@ const DECIDES: &[Asked] = &[
             "sourceRef",
         ],
     },
-    Asked { kind: "OCIRepository", field: "spec", keys: &["ref", "layerSelector"] },
+    Asked {
+        kind: "OCIRepository",
+        field: "spec",
+        keys: &["certSecretRef", "layerSelector", "proxySecretRef", "ref", "secretRef", "verify"],
+    },
     Asked { kind: "CustomResourceDefinition", field: "spec", keys: &[] },
 ];
 

@@ -26,6 +26,8 @@ pub const UNREADABLE: &str = "unreadable";
 pub const OTHER_HELM_RELEASE: &str = "other-helm-release";
 /// kustomize or Flux refuses to build something.
 pub const BUILD_FAILS: &str = "build-fails";
+/// The API server refuses an object for its schema.
+pub const SCHEMA: &str = "schema";
 /// A patch is for nothing.
 pub const PATCH_LOST: &str = "patch-lost";
 /// Something could not be rendered, and so was not judged.
@@ -38,7 +40,7 @@ pub const DUPLICATE_SOURCE: &str = "duplicate-source";
 pub const UNUSED_HELM_REPOSITORY: &str = "unused-helm-repository";
 
 /// The rules about reading and rendering, of which admission knows nothing.
-static READING: [RuleInfo; 8] = [
+static READING: [RuleInfo; 9] = [
     RuleInfo {
         id: UNREADABLE,
         grade: Grade::Error,
@@ -53,6 +55,14 @@ static READING: [RuleInfo; 8] = [
         summary: "kustomize and kustomize-controller can build what leads to a HelmRelease.",
         why: "of a Kustomization whose build fails Flux applies nothing: all that belongs to it stays as it was applied last.",
         help: "correct it where the message points; kustomize build DIR stops at the same place.",
+        policy: None,
+    },
+    RuleInfo {
+        id: SCHEMA,
+        grade: Grade::Error,
+        summary: "HelmReleases and their sources are valid by the CRDs of the chosen Flux, their CEL rules included.",
+        why: "the API server refuses the object, and kustomize-controller applies nothing of a Kustomization that holds one.",
+        help: "correct the field, or name the Flux of your cluster with --flux.",
         policy: None,
     },
     RuleInfo {

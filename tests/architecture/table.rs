@@ -68,6 +68,11 @@ pub(crate) const MODULES: &[Module] = &[
         why: "a reader of text that knows nothing of Flux can be tested alone",
     },
     Module {
+        name: "structural",
+        knows: &["policy", "yaml", "json"],
+        why: "what a CRD makes of an object is independent of where the object comes from",
+    },
+    Module {
         name: "render",
         knows: &["yaml", "json"],
         why: "what kustomize and Flux make of files is theirs to say; what is right about it is the policy's",
@@ -79,7 +84,7 @@ pub(crate) const MODULES: &[Module] = &[
     },
     Module {
         name: "preflight",
-        knows: &["policy", "helmrelease", "json", "admission", "yaml", "render", "report"],
+        knows: &["policy", "helmrelease", "json", "admission", "yaml", "render", "report", "structural"],
         why: "judging a repository needs no server",
     },
     Module {
@@ -109,6 +114,7 @@ pub(crate) const MODULES: &[Module] = &[
             "report",
             "scan",
             "config",
+            "structural",
         ],
         why: "it puts the parts together; nothing may depend on how it was asked for",
     },
@@ -116,7 +122,7 @@ pub(crate) const MODULES: &[Module] = &[
 
 /// The modules whose answer depends on their arguments alone.
 pub(crate) const PURE: &[&str] =
-    &["json", "yaml", "render", "helmrelease", "policy", "prefilter", "admission", "audit"];
+    &["json", "yaml", "render", "helmrelease", "policy", "prefilter", "admission", "audit", "structural"];
 
 /// A path that no pure module may name, with everything below it, and what is lost if one does.
 pub(crate) const IMPURE: &[(&str, &str)] = &[

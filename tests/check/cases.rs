@@ -21,6 +21,10 @@ use Want::{Clean, Error, Read, Warning};
 
 /// The cases by number, with the arguments and what is right.
 const CASES: &[(&str, &[&str], Want)] = &[
+    ("01", &[], Error),
+    ("02", &[], Error),
+    ("03", &[], Error),
+    ("04", &[], Error),
     ("05", &[], Warning),
     ("15", &[], Read),
     ("16", &[], Error),

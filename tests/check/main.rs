@@ -18,4 +18,5 @@ mod overlays;
 mod quiet;
 mod reading;
 mod scene;
+mod schema;
 mod sources;

@@ -38,6 +38,7 @@ mod reviews;
 mod scanner;
 #[path = "../check/scene.rs"]
 mod scene;
+mod schema;
 mod selfcert;
 mod smoke;
 mod soak;

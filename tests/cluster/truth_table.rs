@@ -14,6 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chartgate::admission::{Endpoint, Facts, Settings, review};
 use chartgate::policy::Flux;
+use chartgate::structural::Catalog;
+use chartgate::yaml;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Chartgate, Cluster, Kubernetes, Namespace, Options, Write, release};
@@ -142,7 +144,8 @@ fn judge_minor(cluster: &Cluster, flux: Flux, disagreements: &mut Vec<String>) -
         let mut row = Row::default();
         for combination in combinations(&version, flux) {
             let outcome = Outcome::of(&combination, flux, &free, &guarded);
-            let faults = outcome.faults();
+            let mut faults = outcome.faults();
+            faults.extend(schema_disagrees(flux, &combination, &outcome.alone));
             row.count(&outcome);
             if faults.is_empty() {
                 continue;
@@ -460,6 +463,19 @@ impl Outcome {
         }
         faults
     }
+}
+
+/// Where the rule `schema` of `check`, which knows what a server-side apply does, says other than the API server.
+fn schema_disagrees(flux: Flux, combination: &Combination, alone: &Answer) -> Option<String> {
+    if combination.manner != Manner::Apply {
+        return None;
+    }
+    let text = combination.object.to_string();
+    let object = yaml::documents(&text, 0).remove(0).expect("JSON is YAML");
+    let catalog = Catalog::of_flux(flux);
+    let schema = catalog.schema("HelmRelease", &combination.version).expect("it is served");
+    let faults = schema.faults(&object, &|_| true);
+    (is_accepted(alone) != faults.is_empty()).then(|| format!("the rule schema reports {faults:?}"))
 }
 
 fn is_accepted(answer: &Answer) -> bool {

@@ -43,7 +43,7 @@ pub(super) fn of<'r, 'a>(rendered: &'r Rendered<'a>, unread: &Unread, tree: &Tre
     let mut notes: Vec<_> = ends.flat_map(|(end, it)| it.notes.iter().map(move |note| (note, end))).collect();
     notes.par_sort_unstable();
     notes.dedup();
-    let has_flux = rendered.ends.iter().any(|end| end.kind == EndKind::Kustomization);
+    let has_flux = rendered.has_flux();
     let mut builds = Builds::default();
     for same in notes.chunk_by(|(one, _), (other, _)| one == other) {
         let note = same[0].0;

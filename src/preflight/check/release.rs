@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use super::contents::{Content, Contents};
 use super::relations::Relations;
-use super::{Criteria, plain};
+use super::{Criteria, plain, schema};
+use crate::helmrelease::at;
 use crate::policy::{Finding, Level, Mode, field_path};
 use crate::preflight::files::Files;
 use crate::preflight::fix::{self, Refusal, Scope};
@@ -37,21 +38,42 @@ pub(super) fn judge_all(
     criteria: Criteria<'_>,
     files: &Files<'_>,
 ) -> Vec<Diagnostic> {
-    let contents = &Contents::of(rendered);
+    let (contents, has_flux) = (&Contents::of(rendered), rendered.has_flux());
     let found = rendered.ends.par_iter().enumerate().flat_map_iter(|(index, end)| {
-        whole(end).flat_map(move |object| {
+        whole(end).map(move |object| {
             let content = contents.of_release(index, object);
-            findings(object, content, end, relations, criteria)
+            let findings = findings(object, content, end, relations, criteria);
+            let invalid = schema::faults(object, end, has_flux, criteria);
+            let invalid: Vec<_> = invalid.filter(|it| !is_reported(it.pointer(), &findings)).collect();
+            let found =
+                findings.into_iter().filter_map(|finding| found(finding, object, content, end, criteria));
+            (invalid, found.collect::<Vec<_>>())
         })
     });
-    let mut found: Vec<Found<'_, '_>> = found.collect();
+    let (invalid, found): (Vec<_>, Vec<_>) = found.unzip();
+    let mut found: Vec<Found<'_, '_>> = found.into_iter().flatten().collect();
     // Alike ones keep their order: the first one is told.
     found.par_sort_by(|one, other| one.identity().cmp(&other.identity()));
     // Most of it goes into fixes.
     let once = found.par_chunk_by(|one, other| one.identity() == other.identity());
     let mut told: Vec<_> = once.map(|found| diagnostic(found, criteria, files)).collect();
+    told.extend(schema::diagnostics(invalid.into_iter().flatten().collect(), criteria));
     told.shrink_to_fit();
     told
+}
+
+/// Whether a rule of the policy reports the same, in better words, or is switched off and would.
+fn is_reported(pointer: &str, findings: &[Finding]) -> bool {
+    let is_within = |outer: &str, inner: &str| {
+        inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let mut errors = findings.iter().filter(|it| it.level == Level::Error && it.in_source.is_none());
+    errors.any(|finding| {
+        let at = &*finding.at;
+        // What a rule says about `spec` as a whole is about its source, and says nothing about its other fields.
+        let is_about = if at == at::SPEC { pointer.starts_with(at::CHART) } else { is_within(at, pointer) };
+        is_about || is_within(pointer, at)
+    })
 }
 
 /// The releases of an end that are judged.
@@ -88,21 +110,28 @@ fn findings<'r, 'a>(
     end: &'r End<'a>,
     relations: &Relations,
     criteria: Criteria<'_>,
-) -> Vec<Found<'r, 'a>> {
-    let (settings, node) = (criteria.settings, &object.node);
+) -> Vec<Finding> {
     let source = content.map(|content| &content.source);
-    let findings = judge(node, settings, relations.facts_for(end), source, forced_by(end)).into_iter();
-    let graded = findings.filter_map(|finding| {
-        let mode = settings.rules.get(finding.rule.id).and_then(|rule| rule.mode);
-        let grade = grade(finding.level, mode)?;
-        let source = content.map(|content| content.node).filter(|_| finding.in_source.is_some());
-        let span = match (source, finding.in_source) {
-            (Some(source), Some(at)) => place::of(source, at),
-            _ => place::of(node, &finding.at),
-        };
-        Some(Found { finding, grade, span, object: node, source, end, by_version: &object.found_by })
-    });
-    graded.collect()
+    judge(&object.node, criteria.settings, relations.facts_for(end), source, forced_by(end))
+}
+
+/// A finding with its grade and place, unless its rule is switched off.
+fn found<'r, 'a>(
+    finding: Finding,
+    object: &'r ends::Object<'a>,
+    content: Option<&Content<'r, 'a>>,
+    end: &'r End<'a>,
+    criteria: Criteria<'_>,
+) -> Option<Found<'r, 'a>> {
+    let node = &object.node;
+    let mode = criteria.settings.rules.get(finding.rule.id).and_then(|rule| rule.mode);
+    let grade = grade(finding.level, mode)?;
+    let source = content.map(|content| content.node).filter(|_| finding.in_source.is_some());
+    let span = match (source, finding.in_source) {
+        (Some(source), Some(at)) => place::of(source, at),
+        _ => place::of(node, &finding.at),
+    };
+    Some(Found { finding, grade, span, object: node, source, end, by_version: &object.found_by })
 }
 
 /// The Flux Kustomization that applies an end with `spec.force`, as `namespace/name`.

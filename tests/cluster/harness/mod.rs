@@ -10,7 +10,7 @@ mod binaries;
 mod certificates;
 mod chartgate;
 mod cluster;
-mod crds;
+pub(crate) mod crds;
 mod footprint;
 mod install;
 mod kustomize;

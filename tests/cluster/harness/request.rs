@@ -154,6 +154,19 @@ impl Objects {
         RUNTIME.block_on(applied.buffer_unordered(AT_A_TIME).for_each(async |()| ()));
     }
 
+    /// Server-side apply of many objects, several at a time, with the answer to each.
+    pub(crate) fn apply_each(&self, objects: &[Value], write: Write<'_>) -> Vec<Answer> {
+        let query = write.query(true);
+        let answers = futures_util::stream::iter(objects).map(|object| {
+            let path = self.object(name_of(object), &query);
+            let request = Request::patch(path).header(CONTENT_TYPE, "application/apply-patch+yaml");
+            let request =
+                request.body(Body::from(object.to_string().into_bytes())).expect("it is a valid path");
+            answer(&self.client, request)
+        });
+        RUNTIME.block_on(answers.buffered(AT_A_TIME).collect())
+    }
+
     pub(crate) fn get(&self, name: &str) -> Answer {
         self.send(Method::GET, &self.object(name, ""), "application/json", &Value::Null)
     }
@@ -191,6 +204,10 @@ pub(crate) fn read(client: &Client, path: &str, accept: &str) -> Answer {
 
 /// Sends one request and waits for the whole answer.
 fn exchange(client: &Client, request: Request<Body>) -> Answer {
+    RUNTIME.block_on(answer(client, request))
+}
+
+async fn answer(client: &Client, request: Request<Body>) -> Answer {
     let asked = format!("{} {}", request.method(), request.uri());
     let exchange = async {
         let response = client.send(request).await.map_err(|error| error.to_string())?;
@@ -198,10 +215,8 @@ fn exchange(client: &Client, request: Request<Body>) -> Answer {
         let bytes = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         Ok::<_, String>((head, bytes))
     };
-    let answer = RUNTIME
-        .block_on(async { timeout(DEADLINE, exchange).await })
-        .unwrap_or_else(|_| panic!("{asked}: no answer within {DEADLINE:?}"));
-    match answer {
+    let answer = timeout(DEADLINE, exchange).await;
+    match answer.unwrap_or_else(|_| panic!("{asked}: no answer within {DEADLINE:?}")) {
         Ok((head, bytes)) => {
             let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
             let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| text());
