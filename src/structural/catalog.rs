@@ -103,6 +103,6 @@ impl Catalog {
         };
         let mut with = Flux::all().filter(declares);
         let first = with.next()?;
-        Some((first, with.last().unwrap_or(first)))
+        Some((first, with.next_back().unwrap_or(first)))
     }
 }

@@ -31,7 +31,7 @@ const KINDS: [(&str, &str); 5] = [
 struct Dice(u64);
 
 /// A version of a kind, and its `openAPIV3Schema`.
-struct Version {
+struct Definition {
     kind: &'static str,
     resource: &'static str,
     api_version: String,
@@ -78,7 +78,7 @@ fn the_schema_agrees_with_the_api_server() {
 /// Sends objects, and returns how many the API server refused.
 fn compare(
     flux: Flux,
-    version: &Version,
+    version: &Definition,
     namespace: &Namespace<'_>,
     objects: &[Value],
     disagreements: &mut Vec<String>,
@@ -107,7 +107,8 @@ fn compare(
     refused
 }
 
-fn versions(flux: Flux) -> Vec<Version> {
+fn versions(flux: Flux) -> Vec<Definition> {
+    let text = |value: &Value| value.as_str().expect("a CRD has names").to_owned();
     let mut versions = Vec::new();
     for crd in crds::of_flux(&flux.to_string()).expect("they are there") {
         let Some((kind, resource)) = KINDS.iter().find(|(kind, _)| crd["spec"]["names"]["kind"] == *kind)
@@ -115,16 +116,16 @@ fn versions(flux: Flux) -> Vec<Version> {
             continue;
         };
         for version in crd["spec"]["versions"].as_array().expect("a CRD has versions") {
-            let (group, name) = (crd["spec"]["group"].as_str().unwrap(), version["name"].as_str().unwrap());
+            let (group, name) = (text(&crd["spec"]["group"]), text(&version["name"]));
             let schema = version["schema"]["openAPIV3Schema"].clone();
-            versions.push(Version { kind, resource, api_version: format!("{group}/{name}"), schema });
+            versions.push(Definition { kind, resource, api_version: format!("{group}/{name}"), schema });
         }
     }
     versions
 }
 
 /// The objects of this version that the handed cases hold.
-fn of_cases(version: &Version) -> Vec<Value> {
+fn of_cases(version: &Definition) -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases");
     let mut objects = Vec::new();
     for case in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -172,7 +173,7 @@ impl Dice {
     }
 
     /// An object of a version: valid, or changed in one or two places.
-    fn object(&mut self, version: &Version) -> Value {
+    fn object(&mut self, version: &Definition) -> Value {
         let mut spec = self.value(&version.schema["properties"]["spec"], "spec");
         let mut metadata =
             json!({"labels": {"app.kubernetes.io/name": "podinfo"}, "annotations": {"note": "one"}});

@@ -102,7 +102,7 @@ struct Named<'f> {
 
 // === impl Invalid ===
 
-impl<'a> Invalid<'_, 'a> {
+impl Invalid<'_, '_> {
     /// The field, as a JSON Pointer.
     pub(super) fn pointer(&self) -> &str {
         &self.fault.pointer
