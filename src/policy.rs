@@ -22,7 +22,7 @@ pub use case::{Case, Operation, Subject, helm_version, is_inline, word};
 pub use chart_ref::{MAX_NAME, MAX_NAMESPACE, differ_by_fixes_alone, is_label, is_subdomain};
 pub use facts::{Facts, Installed, Names};
 pub use fields::FieldTree;
-pub use finding::{Finding, Findings, Fix, MAX_WARNING, blocks, field_path};
+pub use finding::{Finding, Findings, Fix, MAX_WARNING, blocks, field_path, quoted};
 pub use flux::{Flux, HELM_GROUP, SOURCE_GROUP, UnknownFlux};
 pub use kubernetes::Kubernetes;
 pub use owners::{fields_owned, owns};

@@ -218,7 +218,7 @@ impl Report<'_> {
 }
 
 /// A value from the object, quoted, without control characters, and short enough for a line.
-pub(super) fn quoted(value: &str) -> String {
+pub fn quoted(value: &str) -> String {
     format!("{:?}", clip(value, MAX_QUOTED))
 }
 

@@ -44,7 +44,7 @@ pub(super) fn judge_all(
             let content = contents.of_release(index, object);
             let findings = findings(object, content, end, relations, criteria);
             let invalid = schema::faults(object, end, has_flux, criteria);
-            let invalid: Vec<_> = invalid.filter(|it| !is_reported(it.pointer(), &findings)).collect();
+            let invalid: Vec<_> = invalid.filter(|it| !is_reported(it, &findings)).collect();
             let found =
                 findings.into_iter().filter_map(|finding| found(finding, object, content, end, criteria));
             (invalid, found.collect::<Vec<_>>())
@@ -63,16 +63,25 @@ pub(super) fn judge_all(
 }
 
 /// Whether a rule of the policy reports the same, in better words, or is switched off and would.
-fn is_reported(pointer: &str, findings: &[Finding]) -> bool {
+fn is_reported(invalid: &schema::Invalid<'_, '_>, findings: &[Finding]) -> bool {
+    let pointer = invalid.pointer();
     let is_within = |outer: &str, inner: &str| {
         inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
     };
+    let is_about_source = is_within(at::CHART, pointer) || is_within(at::CHART_REF, pointer);
     let mut errors = findings.iter().filter(|it| it.level == Level::Error && it.in_source.is_none());
     errors.any(|finding| {
         let at = &*finding.at;
         // What a rule says about `spec` as a whole is about its source, and says nothing about its other fields.
-        let is_about = if at == at::SPEC { pointer.starts_with(at::CHART) } else { is_within(at, pointer) };
-        is_about || is_within(pointer, at)
+        let is_about = if at == at::SPEC { is_about_source } else { is_within(at, pointer) };
+        let is_named_there = match finding.rule.id {
+            // One finding names all fields.
+            "unknown-chart-field" => invalid.is_unknown_field() && is_within(at::CHART, pointer),
+            // The older version has no chartRef, or requires a chart.
+            "chart-ref-needs-v2" => is_about_source,
+            _ => false,
+        };
+        is_about || is_within(pointer, at) || is_named_there
     })
 }
 
@@ -243,6 +252,10 @@ fn related(object: &Node<'_>, finding: &Finding) -> Vec<Related> {
     for (this, other, name) in
         [("/spec/chart", "/spec/chartRef", "spec.chartRef"), ("/spec/chartRef", "/spec/chart", "spec.chart")]
     {
+        // Whether a chart is there, too, has nothing to do with the source that a chartRef names.
+        if finding.rule.id == "chart-ref-source-missing" {
+            break;
+        }
         if let Some(entry) =
             place::field(object, other).filter(|entry| is_below(this) && !entry.value.is_null())
         {

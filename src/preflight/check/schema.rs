@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::release::{object_of, ways};
 use super::{Criteria, plain};
 use crate::json::Kind as Type;
-use crate::policy::field_path;
+use crate::policy::{field_path, quoted};
 use crate::render::ends::{End, EndKind, Kind, Object, Rendered};
 use crate::render::flux::is_opaque;
 use crate::report::rule::{NOT_JUDGED, SCHEMA};
@@ -108,6 +108,11 @@ impl Invalid<'_, '_> {
         &self.fault.pointer
     }
 
+    /// Whether the schema does not declare the field.
+    pub(super) fn is_unknown_field(&self) -> bool {
+        matches!(self.fault.problem, Problem::Unknown { .. })
+    }
+
     /// What makes two faults the same finding.
     fn identity(&self) -> (Span, &str) {
         (self.fault.at, &self.fault.pointer)
@@ -138,12 +143,12 @@ impl Named<'_> {
                 format!("{field} is {found}, not {wanted}")
             }
             Problem::Choice { text, choices } => {
-                format!("{field} is {text:?}, not one of {}", choices.join(", "))
+                format!("{field} is {}, not one of {}", quoted(text), choices.join(", "))
             }
             Problem::Pattern { text, pattern } => {
-                format!("{field} is {text:?}, which does not match {pattern}")
+                format!("{field} is {}, which does not match {pattern}", quoted(text))
             }
-            Problem::Key { text } => format!("{text:?} is no valid key"),
+            Problem::Key { text } => format!("{} is no valid key", quoted(text)),
             Problem::Length { allowed, found } => {
                 let mut what = format!("{field} has {found} characters");
                 match allowed {
