@@ -11,6 +11,7 @@
 //! No input makes the reader panic, recurse, or take more than linear time.
 
 mod members;
+pub mod pointer;
 #[cfg(test)]
 mod properties;
 mod same;

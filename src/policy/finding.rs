@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use json_patch::PatchOperation;
 
 use super::{Level, Rule, Settings};
+use crate::json::pointer::segments;
 
 /// The length in characters up to which clients show an admission warning whole (kubectl and the API server cut
 /// longer ones, or drop those that follow).
@@ -96,8 +97,7 @@ pub fn blocks(findings: &[Finding]) -> String {
 /// A JSON Pointer as the API server writes fields: `/spec/chartRef/kind` is `spec.chartRef.kind`.
 pub fn field_path(pointer: &str) -> String {
     let mut path = String::with_capacity(pointer.len());
-    for segment in pointer.split('/').skip(1) {
-        let segment = segment.replace("~1", "/").replace("~0", "~");
+    for segment in segments(pointer) {
         let is_index = !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
         if is_index || segment.contains(['.', '/']) {
             path.extend(["[", &segment, "]"]);

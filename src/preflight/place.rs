@@ -1,10 +1,9 @@
 //! From a field of a rendered object to the place in a file that put it there.
 
-use std::borrow::Cow;
-
 use crate::helmrelease::at;
 use crate::json::Kind;
-use crate::yaml::{Entry, Node, Span};
+use crate::json::pointer::{segments, unescaped};
+use crate::yaml::{Entry, Node, Overridden, Span};
 
 /// Where a finding about a field is shown: at the value that is there, at the key of a list or map, or at whatever would hold the field.
 ///
@@ -24,16 +23,9 @@ pub(super) fn field<'n, 'a>(root: &'n Node<'a>, pointer: &str) -> Option<&'n Ent
 }
 
 /// The places of everything that a value took the place of, from the last to the first.
-pub(super) fn overridden(root: &Node<'_>, pointer: &str) -> Vec<Span> {
-    let mut places = Vec::new();
-    let mut over = field(root, pointer)
-        .map(|entry| leading(entry, pointer))
-        .and_then(|entry| entry.value.over.as_deref());
-    while let Some(before) = over {
-        places.push(before.at);
-        over = before.over.as_deref();
-    }
-    places
+pub(super) fn overridden<'n>(root: &'n Node<'_>, pointer: &str) -> impl Iterator<Item = Span> + use<'n> {
+    let entry = field(root, pointer).map(|entry| leading(entry, pointer));
+    entry.and_then(|entry| entry.value.over.as_deref()).into_iter().flat_map(Overridden::places)
 }
 
 /// Down a map as long as it holds one entry, if that ends at one value. What `spec` as a whole lacks is not about the one thing that it has.
@@ -66,14 +58,6 @@ fn nearest(root: &Node<'_>, pointer: &str) -> Span {
         node = &entry.value;
     }
     place
-}
-
-fn segments(pointer: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    pointer.split('/').skip(1).map(unescaped)
-}
-
-fn unescaped(segment: &str) -> Cow<'_, str> {
-    if segment.contains('~') { segment.replace("~1", "/").replace("~0", "~").into() } else { segment.into() }
 }
 
 #[cfg(test)]

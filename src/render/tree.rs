@@ -200,7 +200,7 @@ impl<'a> Tree<'a> {
         self.folders.push(path);
     }
 
-    /// The folders that were told.
+    /// The folders that were added.
     pub(super) fn told_folders(&self) -> &[&'a str] {
         &self.folders
     }

@@ -14,21 +14,25 @@ const FLUX: &str = include_str!("flux.json");
 
 static EMBEDDED: LazyLock<Embedded> = LazyLock::new(Embedded::read);
 
+/// The schemas of kinds, each by version.
+type Kinds = BTreeMap<String, BTreeMap<String, Id>>;
+
 /// The schemas of every Flux minor.
 #[derive(Debug)]
 struct Embedded {
     arena: Arena,
-    /// By minor and kind, then by version.
-    kinds: BTreeMap<(String, String), BTreeMap<String, Id>>,
+    /// By minor.
+    minors: BTreeMap<String, Kinds>,
 }
 
 /// The schemas that objects are validated by.
 #[derive(Debug)]
 pub struct Catalog {
-    flux: Flux,
+    /// Those of a Flux minor.
+    flux: &'static Kinds,
     arena: Arena,
-    /// The kinds whose CRDs were given, each with its versions. They replace those of Flux.
-    kinds: BTreeMap<String, BTreeMap<String, Id>>,
+    /// The kinds whose CRDs were given. They replace those of Flux.
+    kinds: Kinds,
 }
 
 // === impl Embedded ===
@@ -39,23 +43,17 @@ impl Embedded {
         let mut arena = Arena::of_shared(data["shared"].as_array().expect("it is a list"));
         let roots = data["roots"].as_array().expect("it is a list");
         let roots: Vec<Id> = roots.iter().map(|root| arena.add_kind(root)).collect();
-        let mut kinds = BTreeMap::<_, BTreeMap<_, _>>::new();
-        for (minor, of_minor) in data["minors"].as_object().expect("it is a map") {
-            for (kind, versions) in of_minor.as_object().into_iter().flatten() {
-                for (version, id) in versions.as_object().into_iter().flatten() {
-                    let root =
-                        id.as_u64().and_then(|root| usize::try_from(root).ok()).expect("it is an index");
-                    let id = roots[root];
-                    kinds.entry((minor.clone(), kind.clone())).or_default().insert(version.clone(), id);
-                }
-            }
-        }
-        Self { arena, kinds }
+        let index = |id: &Value| id.as_u64().and_then(|id| usize::try_from(id).ok()).expect("it is an index");
+        let map = |value: &Value| value.as_object().expect("it is a map").clone().into_iter();
+        let versions =
+            |versions: &Value| map(versions).map(|(version, id)| (version, roots[index(&id)])).collect();
+        let kinds = |kinds: &Value| map(kinds).map(|(kind, of_kind)| (kind, versions(&of_kind))).collect();
+        let minors = map(&data["minors"]).map(|(minor, of_minor)| (minor, kinds(&of_minor))).collect();
+        Self { arena, minors }
     }
 
-    fn schema(&self, flux: Flux, kind: &str, version: &str) -> Option<Schema<'_>> {
-        let versions = self.kinds.get(&(flux.to_string(), kind.to_owned()))?;
-        Some(self.arena.schema(*versions.get(version)?))
+    fn of(&self, flux: Flux) -> &Kinds {
+        self.minors.get(&flux.to_string()).expect("a test reads every minor")
     }
 }
 
@@ -64,7 +62,7 @@ impl Embedded {
 impl Catalog {
     /// The schemas of a Flux minor.
     pub fn of_flux(flux: Flux) -> Self {
-        Self { flux, arena: Arena::default(), kinds: BTreeMap::new() }
+        Self { flux: EMBEDDED.of(flux), arena: Arena::default(), kinds: Kinds::new() }
     }
 
     /// The schemas of CRDs, and those of a Flux minor for the kinds that they do not define.
@@ -88,17 +86,17 @@ impl Catalog {
 
     /// The schema of a version of a kind, if it is served.
     pub fn schema(&self, kind: &str, version: &str) -> Option<Schema<'_>> {
-        match self.kinds.get(kind) {
-            Some(versions) => Some(self.arena.schema(*versions.get(version)?)),
-            None => EMBEDDED.schema(self.flux, kind, version),
-        }
+        let (arena, versions) = match self.kinds.get(kind) {
+            Some(versions) => (&self.arena, versions),
+            None => (&EMBEDDED.arena, self.flux.get(kind)?),
+        };
+        Some(arena.schema(*versions.get(version)?))
     }
 
     /// The first and the last Flux minor in which a version of a kind declares a field.
     pub fn minors_with(kind: &str, pointer: &str) -> Option<(Flux, Flux)> {
         let declares = |flux: &Flux| {
-            let versions = EMBEDDED.kinds.get(&(flux.to_string(), kind.to_owned()));
-            let mut ids = versions.into_iter().flat_map(BTreeMap::values);
+            let mut ids = EMBEDDED.of(*flux).get(kind).into_iter().flat_map(BTreeMap::values);
             ids.any(|id| EMBEDDED.arena.schema(*id).declares(pointer))
         };
         let mut with = Flux::all().filter(declares);

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::metadata;
 use super::rule::Rule;
+use crate::json::pointer::segments;
 
 /// The schemas of several versions of several kinds. Equal parts of embedded schemas are stored once.
 #[derive(Debug, Default)]
@@ -177,7 +178,7 @@ impl<'s> Schema<'s> {
         let step = |schema: Self, segment: &str| {
             if schema.constraints().items.is_some() { schema.items() } else { schema.property(segment) }
         };
-        pointer.split('/').skip(1).try_fold(self, step).is_some()
+        segments(pointer).try_fold(self, |schema, segment| step(schema, &segment)).is_some()
     }
 }
 

@@ -43,15 +43,20 @@ impl Rule {
     }
 
     /// Whether a value satisfies it; `None` where it cannot be evaluated here.
-    pub(super) fn holds(&self, node: &Node<'_>, schema: Schema<'_>) -> Option<bool> {
+    pub(super) fn holds(&self, value: &Context<'_, '_>) -> Option<bool> {
         let program = self.program.get_or_init(|| Program::compile(&self.expression).ok()).as_ref()?;
-        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
-        context.add_variable_as_val("self", value(node, Some(schema)));
-        match program.execute(&context) {
+        match program.execute(value) {
             Ok(CelValue::Bool(holds)) => Some(holds),
             _ => None,
         }
     }
+}
+
+/// A value as all of its rules see it.
+pub(super) fn context<'n>(node: &'n Node<'_>, schema: Schema<'n>) -> Context<'n, 'n> {
+    let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+    context.add_variable_as_val("self", value(node, Some(schema)));
+    context
 }
 
 /// The CEL value of a node.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::model::{Constraints, Schema, Type};
+use super::rule::context;
 use crate::json::Kind;
+use crate::json::pointer::escaped;
 use crate::yaml::{Entry, Node, Overridden, Span, number};
 
 /// A value that the API server refuses.
@@ -224,9 +226,10 @@ impl Walk<'_> {
     }
 
     fn rules(&mut self, node: &Node<'_>, schema: Schema<'_>, key: Span) {
+        let value = context(node, schema);
         for rule in &schema.constraints().rules {
             let message = || rule.message.to_string();
-            match rule.holds(node, schema) {
+            match rule.holds(&value) {
                 Some(true) => {}
                 // It may hold once the variables are replaced.
                 Some(false) if self.has_variables(node) => {}
@@ -249,11 +252,7 @@ impl Walk<'_> {
     fn below(&mut self, segment: &str, then: impl FnOnce(&mut Self)) {
         let length = self.pointer.len();
         self.pointer.push('/');
-        if segment.contains(['~', '/']) {
-            self.pointer.push_str(&segment.replace('~', "~0").replace('/', "~1"));
-        } else {
-            self.pointer.push_str(segment);
-        }
+        self.pointer.push_str(&escaped(segment));
         then(self);
         self.pointer.truncate(length);
     }

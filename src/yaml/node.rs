@@ -325,6 +325,15 @@ impl<'a> Node<'a> {
     }
 }
 
+// === impl Overridden ===
+
+impl Overridden {
+    /// The places, from the last to the first.
+    pub fn places(&self) -> impl Iterator<Item = Span> {
+        std::iter::successors(Some(self), |it| it.over.as_deref()).map(|it| it.at)
+    }
+}
+
 // === impl Scalar ===
 
 impl PartialEq for Scalar<'_> {

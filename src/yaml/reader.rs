@@ -42,7 +42,7 @@ pub struct Asked {
 /// How a text is read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reading {
-    /// What is read; all, where nothing is said.
+    /// What is read; everything if empty.
     pub asked: &'static [Asked],
     /// What of a key that is there twice.
     pub twice: Twice,

@@ -11,7 +11,7 @@ use super::{Error, Node, Span};
 const MOST: usize = 64;
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// How many values may be put back. What aliases share is a value of its own then.
+/// Maximum number of restored values. A value that aliases share becomes one for each alias.
 const MAX_VALUES: usize = 200_000;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
@@ -48,7 +48,7 @@ pub(super) fn parse(text: &str, file: u32, reading: Reading) -> Option<Vec<Resul
         }
         spelled = next;
     }
-    // What the text itself comes to is told where there is nothing to spell anew, or no end of it.
+    // The result for the text itself, where there is nothing to respell, or too much.
     Some(as_written)
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{Example, Rule, release};
 use crate::{
     helmrelease::{Chart, ChartField, Field, at},
+    json::pointer::escaped,
     policy::{Case, Findings, Flux, Level, finding::quoted},
 };
 
@@ -83,7 +84,6 @@ impl Unknown<'_> {
 
     /// As a JSON Pointer.
     fn at(&self) -> String {
-        let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
         match self {
             Self::Kind => at::CHART_KIND.to_owned(),
             Self::OfChart(name) => format!("{}/{}", at::CHART, escaped(name)),

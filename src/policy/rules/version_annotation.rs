@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Example, Rule, release};
 use crate::{
     helmrelease::{Field, HelmRelease, ManagedFields, at},
+    json::pointer::escaped,
     policy::{
         AnnotationValue, Case, Findings, Level, applier,
         case::{addition, helm_version, setting},
@@ -55,7 +56,7 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
         if found.text() == Some(version) {
             continue;
         }
-        let pointer = format!("{}/{}", at::ANNOTATIONS, key.replace('~', "~0").replace('/', "~1"));
+        let pointer = format!("{}/{}", at::ANNOTATIONS, escaped(key));
         match found {
             Field::Absent => {
                 let operation = if has_map { setting(&pointer, version) } else { with_map(key, version) };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::release::object_of;
+use crate::json::pointer;
 use crate::preflight::collect::Collected;
 use crate::preflight::files::Files;
 use crate::preflight::fix::{self, Fix, Plan, Refused};
@@ -166,11 +167,8 @@ fn becomes(
 
 /// The first field that says something else, and is none of those that may.
 fn differs(old: &Value, new: &Value, at: &mut String, allowed: Option<&BTreeSet<&str>>) -> Option<String> {
-    let is_meant = |at: &str| {
-        let below =
-            |field: &str| at.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        allowed.is_some_and(|fields| fields.iter().any(|field| below(field)))
-    };
+    let is_meant =
+        |at: &str| allowed.is_some_and(|fields| fields.iter().any(|field| pointer::is_within(field, at)));
     if old == new || is_meant(at) {
         return None;
     }
@@ -179,7 +177,7 @@ fn differs(old: &Value, new: &Value, at: &mut String, allowed: Option<&BTreeSet<
     keys.into_iter().find_map(|key| {
         let length = at.len();
         at.push('/');
-        at.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        at.push_str(&pointer::escaped(key));
         let (old, new) = (olds.get(key), news.get(key));
         let found = match (old, new) {
             (Some(old), Some(new)) => differs(old, new, at, allowed),

@@ -6,6 +6,7 @@ use super::contents::{Content, Contents};
 use super::relations::Relations;
 use super::{Criteria, plain, schema};
 use crate::helmrelease::at;
+use crate::json::pointer::is_within;
 use crate::policy::{Finding, Level, Mode, field_path};
 use crate::preflight::files::Files;
 use crate::preflight::fix::{self, Refusal, Scope};
@@ -65,9 +66,6 @@ pub(super) fn judge_all(
 /// Whether a rule of the policy reports the same, in better words, or is switched off and would.
 fn is_reported(invalid: &schema::Invalid<'_, '_>, findings: &[Finding]) -> bool {
     let pointer = invalid.pointer();
-    let is_within = |outer: &str, inner: &str| {
-        inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
-    };
     let is_about_source = is_within(at::CHART, pointer) || is_within(at::CHART_REF, pointer);
     let mut errors = findings.iter().filter(|it| it.level == Level::Error && it.in_source.is_none());
     errors.any(|finding| {
@@ -109,7 +107,7 @@ fn releases<'e, 'a>(end: &'e End<'a>) -> impl Iterator<Item = &'e ends::Object<'
 }
 
 /// Whether a HelmRelease of a file that nobody names lacks what every version requires of it: it was never applied like that.
-fn is_part(end: &End<'_>, release: &ends::Object<'_>) -> bool {
+pub(super) fn is_part(end: &End<'_>, release: &ends::Object<'_>) -> bool {
     end.kind == EndKind::File && release.node.at(&["spec", "interval"]).is_none()
 }
 
@@ -245,28 +243,26 @@ pub(super) fn ways(end: &End<'_>) -> Vec<Vec<String>> {
 
 /// What else is to be looked at: the other one of chart and chartRef, and what the value took the place of.
 fn related(object: &Node<'_>, finding: &Finding) -> Vec<Related> {
-    let at = &*finding.at;
-    let is_below =
-        |parent: &str| at == parent || at.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'));
-    let mut related = Vec::new();
-    for (this, other, name) in
-        [("/spec/chart", "/spec/chartRef", "spec.chartRef"), ("/spec/chartRef", "/spec/chart", "spec.chart")]
-    {
-        // Whether a chart is there, too, has nothing to do with the source that a chartRef names.
-        if finding.rule.id == "chart-ref-source-missing" {
-            break;
-        }
-        if let Some(entry) =
-            place::field(object, other).filter(|entry| is_below(this) && !entry.value.is_null())
-        {
-            related.push(Related { location: entry.key.at.into(), what: format!("{name} is set here") });
-        }
-    }
-    let over = place::overridden(object, at);
-    related.extend(
-        over.into_iter().map(|span| Related { location: span.into(), what: "it overrides this".to_owned() }),
-    );
-    related
+    let other = other_source(object, finding);
+    other.into_iter().chain(overridden(place::overridden(object, &finding.at))).collect()
+}
+
+/// The other one of chart and chartRef, where a finding about one of them has to do with both.
+fn other_source(object: &Node<'_>, finding: &Finding) -> Option<Related> {
+    let (other, name) = if is_within(at::CHART, &finding.at) {
+        (at::CHART_REF, "spec.chartRef")
+    } else if is_within(at::CHART_REF, &finding.at) && finding.rule.id != "chart-ref-source-missing" {
+        (at::CHART, "spec.chart")
+    } else {
+        return None;
+    };
+    let entry = place::field(object, other).filter(|entry| !entry.value.is_null())?;
+    Some(Related { location: entry.key.at.into(), what: format!("{name} is set here") })
+}
+
+/// The places that a value took the place of.
+pub(super) fn overridden(places: impl Iterator<Item = Span>) -> impl Iterator<Item = Related> {
+    places.map(|span| Related { location: span.into(), what: "it overrides this".to_owned() })
 }
 
 // === impl Found ===

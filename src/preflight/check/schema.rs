@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 
 use rayon::prelude::*;
 
-use super::release::{object_of, ways};
+use super::release::{is_part, object_of, overridden, ways};
 use super::{Criteria, plain};
 use crate::json::Kind as Type;
 use crate::policy::{field_path, quoted};
 use crate::render::ends::{End, EndKind, Kind, Object, Rendered};
 use crate::render::flux::is_opaque;
 use crate::report::rule::{NOT_JUDGED, SCHEMA};
-use crate::report::{Diagnostic, Grade, Related};
+use crate::report::{Diagnostic, Grade};
 use crate::structural::{Catalog, Fault, Problem};
-use crate::yaml::Span;
+use crate::yaml::{Overridden, Span};
 
 /// A fault, and the object that has it.
 #[derive(Debug)]
@@ -33,14 +33,8 @@ pub(super) fn faults<'r, 'a>(
     criteria: Criteria<'_>,
 ) -> impl Iterator<Item = Invalid<'r, 'a>> {
     // What no Flux Kustomization leads to may be a base, of which something that is not here sets the rest.
-    let is_part = match end.kind {
-        EndKind::File => object.node.at(&["spec", "interval"]).is_none(),
-        EndKind::Folder => has_flux,
-        EndKind::Kustomization | EndKind::ResourceSet => false,
-    };
-    let version =
-        object.node.text_of(&["apiVersion"]).and_then(|it| it.rsplit('/').next()).unwrap_or_default();
-    let schema = criteria.catalog.schema(object.kind.name(), version);
+    let is_part = is_part(end, object) || end.kind == EndKind::Folder && has_flux;
+    let schema = criteria.catalog.schema(object.kind.name(), object.version());
     let faults = schema.map(|schema| schema.faults(&object.node, &|text| !is_opaque(text)));
     let faults = faults.into_iter().flatten();
     let faults = faults.filter(move |fault| !(is_part && fault.problem.is_about_absence()));
@@ -66,38 +60,26 @@ pub(super) fn diagnostics(mut invalid: Vec<Invalid<'_, '_>>, criteria: Criteria<
 }
 
 fn diagnostic(invalid: &[Invalid<'_, '_>], criteria: Criteria<'_>) -> Diagnostic {
-    let Invalid { fault, object, .. } = &invalid[0];
-    let named = Named { fault, object, criteria };
+    let first = &invalid[0];
+    let Invalid { fault, object, .. } = first;
     let (rule, grade) = match fault.problem {
         Problem::UnknownRule { .. } => (NOT_JUDGED, Grade::Note),
         _ => (SCHEMA, Grade::Error),
     };
-    let mut over = fault.over.as_deref();
-    let overridden = std::iter::from_fn(|| {
-        let before = over?;
-        over = before.over.as_deref();
-        Some(Related { location: before.at.into(), what: "it overrides this".to_owned() })
-    });
+    let over = fault.over.as_deref().into_iter().flat_map(Overridden::places);
     let mut diagnostic = Diagnostic {
-        what: named.what(),
+        what: first.what(criteria),
         object: Some(object_of(&object.node)),
         field: field_path(&fault.pointer),
         location: Some(fault.at.into()),
-        related: overridden.collect(),
+        related: overridden(over).collect(),
         ways: invalid.iter().flat_map(|invalid| ways(invalid.end)).collect(),
         ..plain(rule, grade)
     };
-    if let Some(help) = named.help() {
+    if let Some(help) = first.help(criteria) {
         diagnostic.help = help.into();
     }
     diagnostic
-}
-
-/// A fault in words.
-struct Named<'f> {
-    fault: &'f Fault,
-    object: &'f Object<'f>,
-    criteria: Criteria<'f>,
 }
 
 // === impl Invalid ===
@@ -117,18 +99,14 @@ impl Invalid<'_, '_> {
     fn identity(&self) -> (Span, &str) {
         (self.fault.at, &self.fault.pointer)
     }
-}
 
-// === impl Named ===
-
-impl Named<'_> {
-    fn what(&self) -> String {
+    /// The fault in words.
+    fn what(&self, criteria: Criteria<'_>) -> String {
         let field = field_path(&self.fault.pointer);
         match &self.fault.problem {
             Problem::Unknown { .. } => {
-                let version = self.object.node.text_of(&["apiVersion"]).and_then(|it| it.rsplit('/').next());
-                let (kind, installed) = (self.object.kind.name(), self.criteria.facts.serving(""));
-                format!("{field} is no field of {kind} {} in {installed}", version.unwrap_or_default())
+                let (kind, installed) = (self.object.kind.name(), criteria.facts.serving(""));
+                format!("{field} is no field of {kind} {} in {installed}", self.object.version())
             }
             Problem::Missing => format!("{field} is missing"),
             Problem::Null => format!("{field} is null"),
@@ -174,10 +152,10 @@ impl Named<'_> {
     }
 
     /// Advice that the rule does not state for all.
-    fn help(&self) -> Option<String> {
+    fn help(&self, criteria: Criteria<'_>) -> Option<String> {
         let pointer = &*self.fault.pointer;
         match &self.fault.problem {
-            Problem::Unknown { alike } => self.unknown(alike.as_deref()),
+            Problem::Unknown { alike } => self.unknown(alike.as_deref(), criteria),
             Problem::Null => Some("set a value, or remove the field.".to_owned()),
             Problem::Missing => Some(format!("set {}.", field_path(pointer))),
             Problem::Type { wanted: "a string", text: Some(text), is_valid_in_quotes: true, .. } => {
@@ -204,14 +182,14 @@ impl Named<'_> {
     }
 
     /// Advice on an unknown field.
-    fn unknown(&self, alike: Option<&str>) -> Option<String> {
+    fn unknown(&self, alike: Option<&str>, criteria: Criteria<'_>) -> Option<String> {
         let pointer = &*self.fault.pointer;
         let name = pointer.rsplit('/').next().unwrap_or_default();
         if pointer.starts_with("/spec/chartRef/") && matches!(name, "version" | "tag" | "semver" | "digest") {
             let field = if name == "version" { "tag, or a range in spec.ref.semver," } else { name };
             return Some(format!("set spec.ref.{field} of the OCIRepository that spec.chartRef names."));
         }
-        let installed = self.criteria.facts.serving("").flux();
+        let installed = criteria.facts.serving("").flux();
         if let (Some((first, last)), Some(installed)) =
             (Catalog::minors_with(self.object.kind.name(), pointer), installed)
         {

@@ -8,7 +8,7 @@ use crate::policy::{Flux, Level, SOURCE_GROUP, find_rule};
 use crate::preflight::files::Files;
 use crate::preflight::fix::{self, Scope};
 use crate::preflight::place;
-use crate::render::ends::{End, Object, Rendered};
+use crate::render::ends::{End, Kind, Object, Rendered};
 use crate::report::Diagnostic;
 use crate::yaml::Span;
 
@@ -43,14 +43,12 @@ pub(super) fn versions(
     found.into_iter().filter_map(|(at, found)| diagnostic(at, found, criteria, files)).collect()
 }
 
-/// The version of a source, if its group is that of sources.
-fn version<'n>(object: &'n Object<'_>) -> Option<&'n str> {
-    object.node.text_of(&["apiVersion"])?.strip_prefix(SOURCE_GROUP)?.strip_prefix('/')
-}
-
 /// How bad the version of a source is: a warning where it is deprecated, which it is from the day on that there is v1.
 fn level(object: &Object<'_>, criteria: Criteria<'_>) -> Option<Level> {
-    let version = version(object)?;
+    if object.kind == Kind::HelmRelease {
+        return None;
+    }
+    let version = object.version();
     let served = criteria.facts.serving("").source_versions(object.kind.name());
     let newest = *served.first()?;
     if served.contains(&version) {
@@ -72,7 +70,7 @@ fn diagnostic(
     let grade = grade(level, mode)?;
     let installed = criteria.facts.serving("");
     let newest = *installed.source_versions(object.kind.name()).first()?;
-    let (kind, version) = (object.kind.name(), version(object)?);
+    let (kind, version) = (object.kind.name(), object.version());
     let rule = find_rule(RULE)?;
     let (what, why) = match level {
         Level::Error => {

@@ -4,6 +4,7 @@ use json_patch::{PatchOperation, ReplaceOperation, jsonptr::PointerBuf};
 
 use super::{Refusal, Scope, edits};
 use crate::helmrelease::at;
+use crate::json::pointer::escaped;
 use crate::policy::{HELM_GROUP, SOURCE_GROUP};
 use crate::render::Mend;
 use crate::render::kustomize::Pattern;
@@ -198,7 +199,7 @@ fn operations(scope: &Scope<'_, '_>, from: &str, to: &str, new: &str) -> Vec<Pat
         .annotations
         .keys()
         .filter(|key| scope.object.text_of(&["metadata", "annotations", key.as_str()]) == Some(from));
-    let pointer = |key: &str| format!("{}/{}", at::ANNOTATIONS, key.replace('~', "~0").replace('/', "~1"));
+    let pointer = |key: &str| format!("{}/{}", at::ANNOTATIONS, escaped(key));
     let annotations = stale.map(|key| replacing(&pointer(key), to));
     [replacing(at::API_VERSION, new)].into_iter().chain(annotations).collect()
 }

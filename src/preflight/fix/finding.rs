@@ -4,6 +4,7 @@ use json_patch::{AddOperation, PatchOperation, jsonptr::PointerBuf};
 
 use super::{Refusal, api_version, edits};
 use crate::helmrelease::at;
+use crate::json::pointer::segments;
 use crate::policy::{Finding, Installed, SOURCE_GROUP, Settings};
 use crate::report::{Excerpts, SuggestedFix};
 use crate::yaml::{Node, Span};
@@ -87,9 +88,8 @@ fn newer_version<'s>(finding: &Finding, scope: &Scope<'s, '_>) -> Option<&'s str
 /// Whether an operation of a rule is one that a file is given.
 fn is_for_files(operation: &PatchOperation, silent: bool, object: &Node<'_>) -> bool {
     let pointer = operation.path().as_str();
-    let keys: Vec<String> =
-        pointer.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~")).collect();
-    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let keys: Vec<_> = segments(pointer).collect();
+    let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
     let there = object.at(&keys);
     match operation {
         PatchOperation::Remove(_) => there.is_some_and(Node::is_null),

@@ -1,11 +1,13 @@
 //! From the fields of a rendered object to what is written in files.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use json_patch::PatchOperation;
 use serde_json::Value;
 
 use super::Refusal;
+use crate::json::pointer::segments;
 use crate::policy::field_path;
 use crate::report::Excerpts;
 use crate::yaml::{Entry, Form, Layout, Lines, Node, Span, Trail};
@@ -65,8 +67,7 @@ fn target<'n, 'a>(
     value: Option<Value>,
 ) -> Result<Target<'n, 'a>, Refusal> {
     let field = field_path(pointer);
-    let unescaped = |part: &str| part.replace("~1", "/").replace("~0", "~");
-    let path: Vec<String> = pointer.split('/').skip(1).map(unescaped).collect();
+    let path: Vec<String> = segments(pointer).map(Cow::into_owned).collect();
     let unsuitable = |why: &str| Refusal::Unsuitable { field: field.clone(), why: why.to_owned() };
     let Some((key, outer)) = path.split_last() else { return Err(unsuitable("it is the object itself")) };
     let step = |node: &'n Node<'a>, part: &String| match node.items() {

@@ -68,6 +68,14 @@ impl<'a> Object<'a> {
         self.node.text_of(&["metadata", "name"]).unwrap_or_default()
     }
 
+    /// The version of its API.
+    pub fn version(&self) -> &str {
+        self.node
+            .text_of(&["apiVersion"])
+            .and_then(|it| it.split_once('/'))
+            .map_or("", |(_, version)| version)
+    }
+
     /// Its namespace, if it names one or Flux supplies it.
     pub fn namespace(&self) -> Option<&str> {
         self.node.text_of(&["metadata", "namespace"])

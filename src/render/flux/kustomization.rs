@@ -161,7 +161,7 @@ impl<'a> FluxKustomization<'a> {
 // === impl Source, PostBuild ===
 
 impl<'a> Source<'a> {
-    /// By what it is told from others; the namespace is often left out, or supplied.
+    /// Distinguishes it from others; the namespace is often absent, or supplied.
     pub(crate) fn kind_and_name(&self) -> (Str<'a>, Str<'a>) {
         (self.kind.clone(), self.name.clone())
     }

@@ -97,7 +97,7 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         self.transform(folder, read);
     }
 
-    /// Notes what kustomize refuses about a generator. What it makes is not rendered.
+    /// Notes what kustomize refuses about a generator. Its output is not rendered.
     fn check_generator(&mut self, folder: &str, generator: &Generator<'a>, earlier: &[Generator<'a>]) {
         for file in &generator.files {
             let path = in_tree(folder, &file.text);

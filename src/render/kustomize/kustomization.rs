@@ -39,7 +39,7 @@ pub struct Kustomization<'a> {
     pub replacements: Vec<Replacement<'a>>,
     /// `configurations`: files.
     pub configurations: Vec<Text<'a>>,
-    /// `configMapGenerator` and `secretGenerator`. What they make is not rendered.
+    /// `configMapGenerator` and `secretGenerator`. Their output is not rendered.
     pub generators: Vec<Generator<'a>>,
     /// The names in `replicas`.
     pub replicas: Vec<Text<'a>>,
@@ -78,7 +78,7 @@ pub struct Generator<'a> {
     pub kind: &'static str,
     /// `name`.
     pub name: Option<Text<'a>>,
-    /// `namespace`; empty where none is said.
+    /// `namespace`; empty where it is absent.
     pub namespace: Str<'a>,
     /// Whether `behavior` is `merge` or `replace`, so that there has to be something to change.
     pub changes: bool,
