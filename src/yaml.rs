@@ -6,6 +6,7 @@
 //! borrowed from the input and subtrees are shared, so a tree costs little and a copy of one next to nothing.
 
 mod builder;
+mod dialect;
 mod layout;
 mod lines;
 mod node;
@@ -17,11 +18,13 @@ mod spelling;
 #[cfg(test)]
 mod tests;
 mod text;
+mod time;
 
 pub use layout::{Form, Layout, Pair, Style, Trail, Written};
 pub use lines::{Lines, Position};
 pub use node::{Entry, Key, Leaf, Node, Overridden, Role, Scalar, Value};
 pub(crate) use node::{boolean, is_endless, number};
-pub use reader::{Asked, Error, Reading, Twice, comments, documents, documents_as};
+pub use reader::{Asked, Error, Reading, RefusedBy, Twice, comments, documents, documents_as};
 pub use span::Span;
 pub use text::Str;
+pub(crate) use time::time;

@@ -7,7 +7,7 @@ use memchr::memmem;
 
 use super::passed::Passing;
 use super::reader::{Reading, Twice};
-use super::{Entry, Error, Key, Leaf, Lines, Node, Scalar, Span, Str, Value};
+use super::{Entry, Error, Key, Leaf, Lines, Node, Scalar, Span, Str, Value, dialect};
 
 /// How many values the aliases of a document may expand to. The longest honest document that is known has 40,000; a short one can ask for
 /// billions.
@@ -129,11 +129,17 @@ impl<'a> Builder<'a> {
 
     /// Takes a scalar; an anchor of zero is none.
     pub(super) fn scalar(&mut self, text: Str<'a>, plain: bool, at: Span, anchor: usize) -> Result<(), Stop> {
+        if plain && matches!(text.as_bytes(), [b'.' | b'+' | b'-', ..]) {
+            dialect::endless(&text, at).map_or(Ok(()), |error| Err(Stop::Fault(error)))?;
+        }
         if self.is_passing() {
             self.passed_anchor |= anchor != 0;
             if self.has_variables && memmem::find(text.as_bytes(), b"${").is_some() {
                 let role = self.passing.role();
                 self.leaves.push(Leaf { role, text: text.clone(), at });
+            }
+            if self.passing.awaits_key() && self.reading.twice == Twice::Refused {
+                dialect::key(&text, plain, false, at).map_or(Ok(()), |error| Err(Stop::Fault(error)))?;
             }
             return self.pass_value(Some(text), at);
         }
@@ -227,10 +233,22 @@ impl<'a> Builder<'a> {
         let line = Lines::of(self.text).position(first).line;
         if key == "<<" {
             let message = format!("a second merge key (<<) in one map, after that on line {line}");
-            let error = Error { only_kustomize: true, ..Error::at(at.start() as usize, message) };
-            return Stop::Fault(error);
+            return Stop::Fault(Error::for_kustomize(at.start() as usize, message));
         }
         fault(at, format!("the key {key:?} is there already, on line {line}"))
+    }
+
+    /// Whether a key comes next.
+    pub(super) fn awaits_key(&self) -> bool {
+        if self.is_passing() {
+            return self.passing.awaits_key();
+        }
+        matches!(self.stack.last(), Some(Frame { open: Open::Mapping { key: None, .. }, .. }))
+    }
+
+    /// Whether a key comes next, and none of the document's own.
+    pub(super) fn awaits_key_below(&self) -> bool {
+        self.stack.len() > 1 && self.awaits_key()
     }
 
     /// Whether the value of the key that was taken last, a list or a map below it, may be left out, faults and all.
@@ -302,8 +320,15 @@ impl<'a> Builder<'a> {
             Value::Sequence(items) => items,
             _ => std::slice::from_ref(node),
         });
+        let mut seen = Seen::default();
         for entry in maps.flat_map(Node::entries) {
-            if !self.entries[start..].iter().any(|own| own.key.text == entry.key.text) {
+            let own = &self.entries[start..];
+            let is_there = if own.len() < MANY_KEYS {
+                own.iter().any(|own| own.key.text == entry.key.text)
+            } else {
+                seen.before(&entry.key.text, own).is_some()
+            };
+            if !is_there {
                 self.entries.push(entry.clone());
             }
         }
@@ -314,6 +339,7 @@ impl<'a> Builder<'a> {
         if anchor != 0 {
             self.anchors.insert(anchor, (node.clone(), extent));
         }
+        let is_field = self.stack.len() == 1;
         let Some(frame) = self.stack.last_mut() else {
             self.root = Some(node);
             return Ok(());
@@ -345,6 +371,11 @@ impl<'a> Builder<'a> {
                     let Value::Scalar(Scalar { text, plain }) = node.value else {
                         return Err(fault(at, NO_TEXT));
                     };
+                    // A kustomization file is read by another library, for which every scalar is a text as a key.
+                    if self.reading.twice == Twice::Refused {
+                        let wrong = dialect::key(&text, plain, is_field, at);
+                        wrong.map_or(Ok(()), |error| Err(Stop::Fault(error)))?;
+                    }
                     *is_merge = plain && text == "<<";
                     let entries = &self.entries[*start..];
                     let first = if *is_merge {

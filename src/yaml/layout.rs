@@ -105,6 +105,7 @@ impl<'a> Layout<'a> {
     pub fn of(text: &'a str, file: u32) -> Self {
         let mut options = Options::default();
         options.set_emit_comments(false);
+        options.block_scalar_eof_without_line_feed = true;
         let mut events = Parser::new_from_str_with_options(text, options);
         let mut documents = Vec::new();
         loop {
@@ -355,7 +356,7 @@ mod tests {
 
     #[test]
     fn finds_what_is_read_where_it_is_written() {
-        let text = "a: 1\n---\n---\n{b\n---\nc:\n- d: 'x'\n  e: &e {f: ~}\ng: {<<: *e, h: }\n";
+        let text = "a: 1\n---\n---\n{b\n---\nc:\n- d: 'x'\n  e: &e {f: ~}\ng: {<<: *e, h: 1}\n";
         let layout = Layout::of(text, 3);
         let read = documents(text, 3);
         let root = read[2].as_ref().unwrap();

@@ -9,6 +9,7 @@ mod scalars;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use memchr::{memchr, memmem};
 
@@ -38,7 +39,9 @@ struct Scanner<'a> {
     /// What waits for a value, if something does.
     pending: Option<Pending>,
     /// The anchors of the document with their numbers; of two with one name the later counts.
-    anchors: Vec<(&'a str, usize)>,
+    anchors: HashMap<&'a str, usize>,
+    /// How many anchors the document has.
+    anchored: usize,
     builder: Builder<'a>,
 }
 
@@ -98,7 +101,8 @@ pub(super) fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Node<'
         line: 0,
         levels: Vec::with_capacity(8),
         pending: Some(Pending::DOCUMENT),
-        anchors: Vec::new(),
+        anchors: HashMap::new(),
+        anchored: 0,
         builder: Builder::of(text, reading),
     };
     loop {
@@ -137,6 +141,7 @@ impl<'a> Scanner<'a> {
             self.builder.end(self.span(self.at, self.at)).ok()?;
         }
         self.anchors.clear();
+        self.anchored = 0;
         self.pending = Some(Pending::DOCUMENT);
         Some(is_last)
     }
@@ -364,17 +369,17 @@ impl<'a> Scanner<'a> {
         if !is_end(self.bytes.get(end)) {
             return None;
         }
-        let number = self.anchors.len() + 1;
-        self.anchors.push((&self.text[start + 1..end], number));
-        Some((self.past_spaces(end), number))
+        self.anchored += 1;
+        self.anchors.insert(&self.text[start + 1..end], self.anchored);
+        Some((self.past_spaces(end), self.anchored))
     }
 
     /// Reads an alias; returns where it ends.
     fn alias(&mut self, start: usize) -> Option<usize> {
         let end = self.name_end(start + 1)?;
         let name = &self.text[start + 1..end];
-        let (_, number) = self.anchors.iter().rev().find(|(known, _)| *known == name)?;
-        self.builder.alias(*number, self.span(start, end)).ok()?;
+        let number = *self.anchors.get(name)?;
+        self.builder.alias(number, self.span(start, end)).ok()?;
         Some(end)
     }
 

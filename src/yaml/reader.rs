@@ -1,14 +1,15 @@
 //! From text to trees.
 
-use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use granit_parser::{
-    Event, Options, Parser, ScalarStyle, ScanError, Span as Marks, StrInput, StructureStyle,
+    ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span as Marks, StrInput, StructureStyle,
 };
+use memchr::memchr;
 use thiserror::Error as ThisError;
 
 use super::builder::{Builder, Stop};
-use super::{Lines, Node, Scalar, Span, Value, ordinary, spelling};
+use super::{Lines, Node, Scalar, Span, Value, dialect, ordinary, spelling};
 
 /// The text is no YAML, or none that Kubernetes takes.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
@@ -18,13 +19,32 @@ pub struct Error {
     pub offset: usize,
     /// What is wrong, in one line.
     pub message: String,
-    /// Whether it is YAML all the same, which kubectl reads and kustomize refuses.
-    pub only_kustomize: bool,
+    /// Who stops at it.
+    pub refused_by: RefusedBy,
+}
+
+/// Who stops at a text, or does not read it as it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusedBy {
+    /// Every reader of YAML.
+    Everyone,
+    /// kubectl and kustomize, while other readers of YAML may well take it.
+    KubectlAndKustomize,
+    /// kustomize, while kubectl takes it.
+    Kustomize,
 }
 
 impl Error {
     pub(super) fn at(offset: usize, message: impl Into<String>) -> Self {
-        Self { offset, message: message.into(), only_kustomize: false }
+        Self { offset, message: message.into(), refused_by: RefusedBy::Everyone }
+    }
+
+    pub(super) fn for_go(offset: usize, message: impl Into<String>) -> Self {
+        Self { refused_by: RefusedBy::KubectlAndKustomize, ..Self::at(offset, message) }
+    }
+
+    pub(super) fn for_kustomize(offset: usize, message: impl Into<String>) -> Self {
+        Self { refused_by: RefusedBy::Kustomize, ..Self::at(offset, message) }
     }
 }
 
@@ -65,6 +85,18 @@ struct Events<'a> {
     parser: Parser<'a, StrInput<'a>>,
     text: &'a str,
     file: u32,
+    /// How many documents began.
+    begun: usize,
+    /// Whether one is being read.
+    is_within: bool,
+    /// Where its text begins.
+    start: usize,
+    /// Where the last part of the text ended.
+    behind: usize,
+    /// How many braces and brackets are open.
+    flow: usize,
+    has_tabs: bool,
+    lines: OnceCell<Lines<'a>>,
 }
 
 /// The documents of a text, without the empty ones, each for itself: after one that is faulty, the next is read.
@@ -91,6 +123,9 @@ fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Result<Node<'_>, 
 
 /// The same, by the parser of the whole language.
 pub(super) fn parse(text: &str, file: u32, reading: Reading) -> Option<Vec<Result<Node<'_>, Error>>> {
+    if let Some(error) = dialect::whole(text) {
+        return Some(vec![Err(error)]);
+    }
     let mut events = Events::of(text, file);
     let mut documents = Vec::new();
     loop {
@@ -101,6 +136,7 @@ pub(super) fn parse(text: &str, file: u32, reading: Reading) -> Option<Vec<Resul
             Err(Stop::Passed) => return None,
             Err(Stop::Fault(error)) => {
                 documents.push(Err(error));
+                events.is_within = false;
                 if !matches!(events.parser.proceed_next_document(), Ok(true)) {
                     break;
                 }
@@ -126,7 +162,23 @@ impl<'a> Events<'a> {
     fn of(text: &'a str, file: u32) -> Self {
         let mut options = Options::default();
         options.set_emit_comments(false);
-        Self { parser: Parser::new_from_str_with_options(text, options), text, file }
+        options.emit_anchor_events = true;
+        options.disallow_directives = true;
+        options.block_scalar_eof_without_line_feed = true;
+        let has_tabs = memchr(b'\t', text.as_bytes()).is_some();
+        let parser = Parser::new_from_str_with_options(text, options);
+        Self {
+            parser,
+            text,
+            file,
+            begun: 0,
+            is_within: false,
+            start: 0,
+            behind: 0,
+            flow: 0,
+            has_tabs,
+            lines: OnceCell::new(),
+        }
     }
 
     /// The next document; `None` at the end of the text.
@@ -136,8 +188,22 @@ impl<'a> Events<'a> {
             let Some(next) = self.parser.next_event() else { return Ok(None) };
             let (event, marks) = next.map_err(|error| Stop::Fault(self.syntax(&error)))?;
             match event {
-                Event::StreamEnd => return Ok(None),
+                Event::StreamEnd => {
+                    let is_empty = self.begun == 0;
+                    self.begun += 1;
+                    refuse(if is_empty { dialect::before_all(self.text) } else { None })?;
+                    return Ok(None);
+                }
+                Event::DocumentStart(is_explicit, _) => {
+                    self.start = self.span(marks).start() as usize;
+                    let before = &self.text[..if self.begun == 0 { self.start } else { 0 }];
+                    (self.begun, self.is_within, self.flow) = (self.begun + 1, true, 0);
+                    self.behind = self.span(marks).end() as usize;
+                    refuse(dialect::before_all(before))?;
+                    refuse(dialect::beginning(self.text, self.start, is_explicit, self.begun == 1))?;
+                }
                 Event::DocumentEnd => {
+                    self.is_within = false;
                     let nothing = Span::new(self.file, 0, 0);
                     return Ok(Some(builder.take_root().unwrap_or_else(|| null(nothing))));
                 }
@@ -146,39 +212,57 @@ impl<'a> Events<'a> {
         }
     }
 
-    fn tell(&self, event: Event<'a>, marks: Marks, builder: &mut Builder<'a>) -> Result<(), Stop> {
+    fn tell(&mut self, event: Event<'a>, marks: Marks, builder: &mut Builder<'a>) -> Result<(), Stop> {
         let at = self.span(marks);
+        let start = at.start() as usize;
+        if self.has_tabs && !matches!(event, Event::Anchor(..)) {
+            if self.flow == 0 && self.behind < start {
+                refuse(dialect::tab(&self.text[self.behind..start], self.behind))?;
+            }
+            self.behind = self.behind.max(at.end() as usize);
+        }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 // What is left out is written as nothing, and read as `~`.
                 let text = if at.start() == at.end() && text == "~" { "".into() } else { text };
-                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                let text = if is_block { self.without_a_made_up_end(text, at) } else { text };
-                let is_text = tag.as_deref().is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
-                builder.scalar(text.into(), style == ScalarStyle::Plain && !is_text, at, anchor)
+                let is_plain = style == ScalarStyle::Plain;
+                if style == ScalarStyle::DoubleQuoted {
+                    refuse(dialect::escapes(&self.text[at.range()], start))?;
+                }
+                if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+                    refuse(dialect::block(&text, start))?;
+                }
+                if is_plain && self.flow > 0 && tag.is_none() {
+                    refuse(dialect::in_flow(&self.text[at.range()], builder.awaits_key(), start))?;
+                }
+                if let Some(tag) = tag.as_deref().filter(|_| builder.awaits_key_below()) {
+                    refuse(dialect::tagged_key(tag, start))?;
+                }
+                let (text, is_plain) = match tag {
+                    Some(tag) => dialect::tagged(&tag, text, is_plain, start).map_err(Stop::Fault)?,
+                    None => (text, is_plain),
+                };
+                builder.scalar(text.into(), is_plain, at, anchor)
             }
-            Event::SequenceStart(style, anchor, _) => {
+            Event::Anchor(_, name) => refuse(dialect::anchor(&name, at)),
+            Event::SequenceStart(style, anchor, tag) => {
+                refuse(tag.and_then(|tag| dialect::collection(&tag, false, start)))?;
+                self.flow += usize::from(style == StructureStyle::Flow);
                 builder.begin_sequence(style == StructureStyle::Flow, at, anchor)
             }
-            Event::MappingStart(style, anchor, _) => {
+            Event::MappingStart(style, anchor, tag) => {
+                refuse(tag.and_then(|tag| dialect::collection(&tag, true, start)))?;
+                self.flow += usize::from(style == StructureStyle::Flow);
                 builder.begin_mapping(style == StructureStyle::Flow, at, anchor)
             }
-            Event::SequenceEnd | Event::MappingEnd => builder.end(at),
+            Event::SequenceEnd | Event::MappingEnd => {
+                // A bracket is a byte of its own; the end of a block is none.
+                self.flow = self.flow.saturating_sub(usize::from(at.start() < at.end()));
+                builder.end(at)
+            }
             Event::Alias(id) => builder.alias(id, at),
             _ => Ok(()),
         }
-    }
-
-    /// The text of a block. Where the whole text ends in it, without a line end, it has none either; the parser makes one up.
-    fn without_a_made_up_end(&self, mut text: Cow<'a, str>, at: Span) -> Cow<'a, str> {
-        let is_last = at.end() as usize == self.text.len() && !self.text.ends_with(['\n', '\r']);
-        let last_line = self.text.lines().next_back().unwrap_or_default();
-        // A comment behind the block is no part of it.
-        let is_in_it = text.trim_end_matches('\n').ends_with(last_line.trim_start());
-        if is_last && is_in_it && text.ends_with('\n') {
-            text.to_mut().pop();
-        }
-        text
     }
 
     fn span(&self, marks: Marks) -> Span {
@@ -189,9 +273,16 @@ impl<'a> Events<'a> {
     /// What the parser says, or in better words what it stumbled over.
     fn syntax(&self, error: &ScanError) -> Error {
         let offset = error.marker().byte_offset().unwrap_or(self.text.len()).min(self.text.len());
-        let lines = Lines::of(self.text);
+        if matches!(error.kind(), ErrorKind::DirectiveDisallowed { .. }) {
+            return dialect::directive(offset);
+        }
+        if !self.is_within && self.begun > 0 {
+            return dialect::behind_the_end(offset);
+        }
+        let lines = self.lines.get_or_init(|| Lines::of(self.text));
         let number = lines.position(offset).line;
-        let conflict = (1..=number)
+        let first = lines.position(self.start).line;
+        let conflict = (first..=number)
             .rev()
             .find(|number| ["<<<<<<< ", ">>>>>>> "].iter().any(|mark| lines.line(*number).starts_with(mark)));
         if let Some(number) = conflict {
@@ -207,6 +298,10 @@ impl<'a> Events<'a> {
         }
         Error::at(offset, error.info())
     }
+}
+
+fn refuse(error: Option<Error>) -> Result<(), Stop> {
+    error.map_or(Ok(()), |error| Err(Stop::Fault(error)))
 }
 
 fn null(at: Span) -> Node<'static> {

@@ -65,7 +65,11 @@ fn respelled(text: &str, documents: &[Result<Node<'_>, Error>]) -> Option<Change
     documents.iter().filter_map(|document| document.as_ref().err()).find_map(|error| {
         let rest = text.get(error.offset..)?;
         if rest.starts_with(BYTE_ORDER_MARK) {
-            let is_start = error.offset == 0 || text[..error.offset].ends_with('\n');
+            // The libraries are given what is between two lines of ---, and skip a mark at the start of it.
+            let line = text[..error.offset]
+                .strip_suffix('\n')
+                .map(|before| before.rfind('\n').map(|at| &before[at + 1..]));
+            let is_start = error.offset == 0 || line.flatten().is_some_and(|line| line.starts_with("---"));
             return is_start.then_some(Change::Lines(error.offset));
         }
         let name = rest.strip_prefix('*')?;

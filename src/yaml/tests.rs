@@ -33,11 +33,22 @@ fn reads_what_kubernetes_reads() {
 
 #[test]
 fn numbers_become_numbers_that_json_has() {
-    let text = "[0x1F, 0o17, 010, 08, .5, 1., -.5e3, +3, 1e400, .inf, 1.2.3, 1_000, 0b11, e5, v2]";
-    let json = r#"[31,15,8,8.0,0.5,1.0,-500.0,3,"1e400",".inf","1.2.3",1000,3,"e5","v2"]"#;
+    let text = "[0x1F, 0o17, 010, 08, .5, 1., -.5e3, +3, 1e400, 1.2.3, 1_000, 0b11, e5, v2]";
+    let json = r#"[31,15,8,8.0,0.5,1.0,-500.0,3,"1e400","1.2.3",1000,3,"e5","v2"]"#;
     assert_eq!(read(text), [json]);
-    let kinds: Vec<_> = one("[.inf, 1.2.3, !!str 5]").items().iter().map(Node::kind).collect();
-    assert_eq!(kinds, [Kind::Number, Kind::String, Kind::String]);
+    let kinds: Vec<_> = one("[1.5, 1.2.3, !!str 5, !!int '5']").items().iter().map(Node::kind).collect();
+    assert_eq!(kinds, [Kind::Number, Kind::String, Kind::String, Kind::Number]);
+}
+
+#[test]
+fn what_kubectl_and_kustomize_drop_is_an_error_and_what_is_before_it_is_read() {
+    let dropped = "content behind the end of a document: kubectl and kustomize drop it up to the next ---; put --- before it";
+    assert_eq!(
+        read("a: 1\n...\nb: 2\n---\nc: 3\n"),
+        [r#"{"a":1}"#.to_owned(), format!("3:1: {dropped}"), r#"{"c":3}"#.to_owned()]
+    );
+    assert_eq!(read("{a: 1}\nb: 2\n"), [r#"{"a":1}"#.to_owned(), format!("2:1: {dropped}")]);
+    assert_eq!(read("a: 1\n...\n"), [r#"{"a":1}"#]);
 }
 
 #[test]
@@ -49,7 +60,6 @@ fn follows_aliases_and_redefined_anchors() {
 fn merges_maps_and_lets_what_is_said_here_count() {
     let text = "base: &base {a: 1, b: 1}\nmore: &more {b: 2, c: 2}\nall:\n  <<: [*base, *more]\n  a: 0\n";
     assert_eq!(read(text), [r#"{"base":{"a":1,"b":1},"more":{"b":2,"c":2},"all":{"a":0,"b":1,"c":2}}"#]);
-    assert_eq!(read("'<<': 1\n"), [r#"{"<<":1}"#]);
 }
 
 #[test]
@@ -94,6 +104,27 @@ fn says_where_and_what_is_wrong() {
         ),
         ("a:\n  <<: 5\n", "2:7: a merge key (<<) that is given no map"),
         ("a: &a [*a]\n", "1:8: an alias to a value that holds it"),
+        ("'<<': 1\n", "1:1: the key << in quotes, which kustomize takes for a merge key all the same"),
+        ("a:\n  1: x\n", "2:3: the key 1 is no text; kustomize refuses it: put it in quotes"),
+        ("a: .inf\n", "1:4: the number .inf, for which JSON has no word; kubectl and kustomize refuse it"),
+        (
+            "# moved\u{2028}  chart: {}\n",
+            "1:8: a hidden line end (U+2028): for kubectl and kustomize a line of its own follows it; take it out",
+        ),
+        (
+            "a: [http://x?y]\n",
+            "1:13: a ? in \"http://x?y\", in braces or brackets: kubectl and kustomize refuse it; put it in quotes",
+        ),
+        (
+            "a: &app.x 1\n",
+            "1:4: the anchor &app.x: kubectl and kustomize take letters from a to z, digits, - and _ in its name",
+        ),
+        ("a: \"x\\/y\"\n", "1:6: the escape \\/: kustomize takes no such one; write / alone"),
+        ("%YAML 1.1\n---\na: 1\n", "1:1: a directive (%): kubectl and kustomize stop at it; take it out"),
+        (
+            "a: !!bool yes\n",
+            "1:11: the tag !!bool before \"yes\": kubectl and kustomize refuse it, or read another value",
+        ),
     ] {
         assert_eq!(read(text), [said], "{text}");
     }

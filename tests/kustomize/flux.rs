@@ -6,3 +6,4 @@ mod instances;
 mod oracle;
 mod scalars;
 mod walk;
+mod yaml;

@@ -18,7 +18,7 @@ pub(crate) struct Case {
 }
 
 /// Numbers that look random and are the same for the same seed (`SplitMix64`).
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 struct Generator {
     chance: Chance,
@@ -106,7 +106,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit as u64).expect("it is below a usize")
     }
 

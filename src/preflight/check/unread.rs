@@ -5,10 +5,10 @@ use std::iter::successors;
 
 use super::plain;
 use crate::preflight::collect::Collected;
-use crate::render::{File, Tree, folder_of};
+use crate::render::{File, Tree, folder_of, is_kustomization};
 use crate::report::rule::{BUILD_FAILS, NOT_JUDGED, UNREADABLE};
 use crate::report::{Diagnostic, Grade, Location};
-use crate::yaml::{Error, Lines, Span};
+use crate::yaml::{Error, Lines, RefusedBy, Span};
 
 /// What is no YAML.
 #[derive(Debug, Default)]
@@ -45,11 +45,21 @@ fn of_files<'f, 'a: 'f>(collected: &Collected, files: impl Iterator<Item = &'f F
                 unread.templates.push(template(error, span));
                 break;
             }
-            let rule = if error.only_kustomize { BUILD_FAILS } else { UNREADABLE };
+            // Of what has nothing to do with Kubernetes, it is enough that it is YAML.
+            if error.refused_by != RefusedBy::Everyone && file.stands_alone() && !holds_objects(file) {
+                continue;
+            }
+            let rule = if error.refused_by == RefusedBy::Kustomize { BUILD_FAILS } else { UNREADABLE };
             unread.faults.push(faulty(rule, error.message.clone(), span));
         }
     }
     unread
+}
+
+/// Whether a file looks as if it held objects of Kubernetes, or is one of kustomize's own.
+fn holds_objects(file: &File<'_>) -> bool {
+    let is_field = |line: &str| line.starts_with("apiVersion:") || line.contains("\"apiVersion\"");
+    is_kustomization(file.path) || file.text.lines().any(is_field)
 }
 
 // === impl Unread ===

@@ -103,7 +103,7 @@ mod tests {
             ("a: |+ # c\n  x\n\n", "a: |+ # c\n  x\n"),
             ("a:\n  - b: 1\n    c: [2]\n# d\n", "a:\n  - b: 1\n    c: [2]"),
             ("a: [1, 2]\n\n", "a: [1, 2]"),
-            ("{a: , b: 1}", "{a: , b: 1"),
+            ("{a: 2, b: 1}", "{a: 2, b: 1"),
         ] {
             let layout = Layout::of(text, 0);
             let key = crate::yaml::documents(text, 0).remove(0).unwrap();

@@ -13,7 +13,12 @@ pub(super) fn objects<'a>(documents: &[Node<'a>], notes: &mut Vec<Note>) -> Vec<
     let mut objects = Vec::new();
     // Lists in lists come behind what stands beside them, as with kustomize.
     let mut queue: std::collections::VecDeque<(Node<'a>, Span)> = std::collections::VecDeque::new();
-    for document in documents {
+    // One without any content is passed over.
+    let says_something =
+        |document: &&Node<'_>| !document.entries().is_empty() || !document.items().is_empty();
+    for document in
+        documents.iter().filter(|it| it.scalar().is_some() || it.is_elided() || says_something(it))
+    {
         let is_list = || documents.len() == 1 && matches!(Id::of(document).kind, "List" | "ResourceList");
         match document.get("items").filter(|_| is_list()) {
             Some(items) => queue.extend(items.items().iter().map(|item| (item.clone(), item.at))),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::metadata::with_texts;
 use super::resource::Resource;
 use crate::json::Kind;
-use crate::yaml::{Entry, Node, Scalar, Str, Value, boolean, number};
+use crate::yaml::{Entry, Node, Scalar, Str, Value, boolean, number, time};
 
 /// The annotation of what is for kustomize alone.
 const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
@@ -117,27 +117,6 @@ pub(super) fn settled_scalar<'a>(scalar: &Scalar<'a>, reading: Reading) -> Optio
         }
         _ => otherwise(),
     }
-}
-
-/// What the YAML reader of kustomize takes for a time, as it writes it: a date without quotes.
-fn time(text: &str) -> Option<String> {
-    let digits = |range: std::ops::Range<usize>| {
-        let part = text.get(range)?;
-        part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse::<u32>().ok()).flatten()
-    };
-    let bytes = text.as_bytes();
-    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
-        return None;
-    }
-    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
-    let is_leap = (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
-    let days = match month {
-        2 => 28 + u32::from(is_leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    (1..=days).contains(&day).then(|| format!("{text}T00:00:00Z"))
 }
 
 #[cfg(test)]

@@ -17,17 +17,28 @@ enum Chomping {
 /// Whether a text has tabs; `None` if it has characters that are out of the ordinary: controls, a byte-order mark, what Unicode calls none.
 pub(super) fn has_tabs(text: &str) -> Option<bool> {
     let bytes = text.as_bytes();
-    // Without an early end and in one number, so that many bytes are looked at in one step.
-    let seen = bytes.iter().fold(0, |seen, byte| {
-        let is_odd = matches!(byte, 0..=8 | 11..=31 | 127);
-        seen | u8::from(is_odd) | (u8::from(*byte == b'\t') << 1) | (*byte & 0x80)
-    });
-    let (odd, tabs, wide) = (seen & 1 != 0, seen & 2 != 0, seen & 0x80 != 0);
+    // Without an early end, and in blocks of a size that is known, so that many bytes are looked at in one step.
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    let (mut odd, mut tabs, mut wide) = (false, false, false);
+    let mut look = |block: &[u8]| {
+        let (mut is_odd, mut is_tab, mut all) = (0, 0, 0);
+        for &byte in block {
+            let is_control = u8::from(byte < b' ') & u8::from(byte != b'\t') & u8::from(byte != b'\n');
+            is_odd |= is_control | u8::from(byte == 0x7f);
+            is_tab |= u8::from(byte == b'\t');
+            all |= byte;
+        }
+        (odd, tabs, wide) = (odd | (is_odd != 0), tabs | (is_tab != 0), wide | (all >= 0x80));
+    };
+    blocks.iter().for_each(|block| look(block));
+    look(rest);
     let follows =
         |first: u8, odd: fn(&[u8]) -> bool| memchr_iter(first, bytes).any(|at| odd(&bytes[at + 1..]));
     let has_odd = odd
         // U+0080 to U+009F
         || (wide && follows(0xc2, |rest| rest[0] < 0xa0))
+        // U+2028 and U+2029
+        || (wide && follows(0xe2, |rest| matches!(rest, [0x80, 0xa8 | 0xa9, ..])))
         // U+FEFF, U+FFFE and U+FFFF
         || (wide && follows(0xef, |rest| matches!(rest, [0xbb, 0xbf, ..] | [0xbf, 0xbe | 0xbf, ..])));
     (!has_odd).then_some(tabs)
@@ -295,7 +306,8 @@ impl<'a> Scanner<'a> {
                 {
                     break;
                 }
-                b'\n' | b'[' | b'{' => return None,
+                // A question mark is refused there by the libraries of Go.
+                b'\n' | b'[' | b'{' | b'?' => return None,
                 b'#' if self.bytes[end - 1] == b' ' => return None,
                 _ => end += 1,
             }
@@ -339,7 +351,6 @@ fn double_quoted(line: &str) -> Option<(Cow<'_, str>, Option<usize>)> {
             b'r' => '\r',
             b'"' => '"',
             b'\\' => '\\',
-            b'/' => '/',
             _ => return None,
         });
         start = at + 2;

@@ -99,6 +99,16 @@ impl Oracle {
         Ok(self.ask(&serde_json::json!({ "yaml": text }))?["value"].take())
     }
 
+    /// What kubectl reads in a file of objects, and what kustomize prints that is given it as its only resource.
+    pub(super) fn objects(&mut self, text: &str) -> [Printed; 2] {
+        let answer =
+            self.ask(&serde_json::json!({ "objects": text })).expect("each of both has an answer of its own");
+        ["kubectl", "kustomize"].map(|program| match answer[program]["error"].as_str() {
+            Some(error) => Err(error.to_owned()),
+            None => Ok(answer[program]["objects"].as_array().cloned().unwrap_or_default()),
+        })
+    }
+
     fn ask(&mut self, question: &impl Serialize) -> Result<Value, String> {
         let mut line = serde_json::to_vec(question).expect("it has texts for keys");
         line.push(b'\n');

@@ -1,7 +1,8 @@
 // Builds many Kustomizations of Flux as kustomize-controller does, with the libraries that it is made of, in one process.
 //
 // Each line of stdin is a question, each line of stdout its answer, as JSON. A question is a Kustomization with the folder that it builds and what its
-// cluster holds, or a folder to be made what source-controller would put into an artifact, or a text of YAML to be read as Kubernetes reads it.
+// cluster holds, or a folder to be made what source-controller would put into an artifact, or a text of YAML to be read as Kubernetes reads it, or a file of
+// objects to be read as kubectl and kustomize do.
 //
 // kustomize-controller's own code between the libraries is in a package that cannot be imported. It is short, and repeated here: reconcile and build in
 // internal/controller/kustomization_controller.go of v1.9.4.
@@ -14,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,11 +31,13 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
 
@@ -51,6 +55,8 @@ type question struct {
 	Archive string `json:"archive"`
 	// Or a text of YAML.
 	YAML *string `json:"yaml"`
+	// Or the text of a file of objects.
+	Objects *string `json:"objects"`
 }
 
 type config struct {
@@ -64,6 +70,9 @@ type answer struct {
 	Objects []json.RawMessage `json:"objects,omitempty"`
 	Value   json.RawMessage   `json:"value,omitempty"`
 	Error   string            `json:"error,omitempty"`
+	// What two programs make of a file of objects.
+	Kubectl   *answer `json:"kubectl,omitempty"`
+	Kustomize *answer `json:"kustomize,omitempty"`
 }
 
 // cluster is a client that reads the ConfigMaps and Secrets of a question. The library asks for nothing else.
@@ -132,6 +141,9 @@ func answerTo(asked question) (answered answer) {
 	switch {
 	case asked.YAML != nil:
 		answered.Value, err = yaml.YAMLToJSON([]byte(*asked.YAML))
+	case asked.Objects != nil:
+		kubectl, kustomize := reading(asked.Objects, asKubectl), reading(asked.Objects, asKustomize)
+		return answer{Kubectl: &kubectl, Kustomize: &kustomize}
 	case asked.Archive != "":
 		err = archive(asked.Archive)
 	default:
@@ -224,6 +236,65 @@ func secureBuild(root, folder string) (resources resmap.ResMap, err error) {
 	}
 	options := &krusty.Options{LoadRestrictions: types.LoadRestrictionsNone, PluginConfig: types.DisabledPluginConfig()}
 	return krusty.MakeKustomizer(options).Run(files, folder)
+}
+
+// reading is what a program makes of a file of objects.
+func reading(text *string, read func(string) ([]json.RawMessage, error)) (answered answer) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			answered = answer{Error: fmt.Sprintf("panic: %v", cause)}
+		}
+	}()
+	objects, err := read(*text)
+	if err != nil {
+		return answer{Error: err.Error()}
+	}
+	return answer{Objects: objects}
+}
+
+// asKubectl reads a file as kubectl does that does not begin as JSON (k8s.io/cli-runtime/pkg/resource, by way of YAMLOrJSONDecoder).
+func asKubectl(text string) (objects []json.RawMessage, err error) {
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
+	for {
+		document, err := documents.Read()
+		switch {
+		case errors.Is(err, io.EOF):
+			return objects, nil
+		case err != nil:
+			return nil, err
+		}
+		object, err := yaml.YAMLToJSON(document)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(object, []byte("null")) {
+			objects = append(objects, object)
+		}
+	}
+}
+
+// asKustomize builds a folder whose only resource is the file, and reads what is printed as kubectl would.
+func asKustomize(text string) (objects []json.RawMessage, err error) {
+	files := filesys.MakeFsInMemory()
+	must(files.WriteFile("/kustomization.yaml", []byte("resources: [objects.yaml]")))
+	must(files.WriteFile("/objects.yaml", []byte(text)))
+	options := &krusty.Options{LoadRestrictions: types.LoadRestrictionsNone, PluginConfig: types.DisabledPluginConfig()}
+	resources, err := krusty.MakeKustomizer(options).Run(files, "/")
+	if err != nil {
+		return nil, err
+	}
+	for _, resource := range resources.Resources() {
+		text, err := resource.AsYAML()
+		if err != nil {
+			return nil, err
+		}
+		object, err := yaml.YAMLToJSON(text)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, object)
+	}
+	return objects, nil
 }
 
 // archive removes the files that source-controller leaves out of an artifact, which it asks the same library about.
