@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::render::{Counts, KUSTOMIZATIONS, Tree, is_kustomization};
+use crate::yaml::outline;
 
 /// The path that stands for the standard input.
 pub const STDIN: &str = "-";
@@ -255,7 +256,7 @@ fn refused(error: ignore::Error, found: &Mutex<Collected>) {
 fn take(path: &Path, shown: String, top: &Path, found: &Mutex<Collected>) {
     let key = key_of(path, top);
     // All that takes long is done before the others have to wait.
-    let read = read(path).map(|text| (counts(&key, &text), text));
+    let read = read(path).map(|text| weighed(&key, text));
     found.lock().expect("no reader panics").add(&key, shown, read);
 }
 
@@ -277,6 +278,14 @@ fn counts(key: &str, text: &str) -> Counts {
     // kustomize's own files need not say what they are.
     let can_decide = is_kustomization(key) || relevance::can_decide(text);
     if can_decide { Counts::Always } else { Counts::ByNames }
+}
+
+/// The same, and what is kept of a file that is not fixed.
+fn weighed(key: &str, text: String) -> (Counts, String) {
+    match counts(key, &text) {
+        Counts::ByNames => (Counts::ByNames, outline(&text).unwrap_or(text)),
+        counts => (counts, text),
+    }
 }
 
 fn text_of(bytes: Vec<u8>) -> Result<String, Why> {

@@ -1,8 +1,8 @@
 //! The files that are rendered.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
+use foldhash::{HashMap, HashSet};
 use memchr::memmem;
 
 use crate::yaml::{self, Asked, Error, Node, Reading, Span, Twice, Value};
@@ -256,6 +256,11 @@ impl<'a> Tree<'a> {
         }
         let file = self.file_of(elided.at);
         let start = elided.at.start() as usize;
+        // Of a definition, this is all that was kept.
+        if file.counts == Counts::ByNames && file.text.get(start..).is_some_and(|text| text.starts_with("{}"))
+        {
+            return None;
+        }
         // Its document alone: a file may hold many.
         let (before, behind) = file.text.split_at_checked(start)?;
         let from = memmem::rfind(before.as_bytes(), b"\n---").map_or(0, |at| at + 1);

@@ -9,6 +9,10 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 
 /// A text with a sign in the place of each character that steers instead of being seen. It is one line.
 pub(super) fn visible(text: &str) -> String {
+    // Nearly all are of ASCII, and have no controls.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     visible_chars(text).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Validates a node by a schema.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::model::{Constraints, Schema, Type};
@@ -95,17 +96,24 @@ pub enum Problem {
 struct Walk<'w> {
     /// Whether a text is known here, as opposed to a variable that something else replaces.
     is_known: &'w dyn Fn(&str) -> bool,
-    pointer: String,
     faults: Vec<Fault>,
+}
+
+/// The way to a value. It becomes a JSON Pointer where there is a fault.
+#[derive(Clone, Copy)]
+enum Way<'w> {
+    Root,
+    Key(&'w Way<'w>, &'w str),
+    Item(&'w Way<'w>, usize),
 }
 
 impl Schema<'_> {
     /// Everything of an object that the API server refuses in a server-side apply. `is_known` tells a text from a variable that something
     /// else replaces; nothing is assumed of the latter.
     pub fn faults(self, object: &Node<'_>, is_known: &dyn Fn(&str) -> bool) -> Vec<Fault> {
-        let mut walk = Walk { is_known, pointer: String::new(), faults: Vec::new() };
+        let mut walk = Walk { is_known, faults: Vec::new() };
         let at = object.entry("kind").map_or(object.at, |entry| entry.value.at);
-        walk.value(object, self, at);
+        walk.value(object, self, at, &Way::Root);
         walk.faults
     }
 }
@@ -123,7 +131,7 @@ impl Problem {
 
 impl Walk<'_> {
     /// Validates a value. `key` is where it is named.
-    fn value(&mut self, node: &Node<'_>, schema: Schema<'_>, key: Span) {
+    fn value(&mut self, node: &Node<'_>, schema: Schema<'_>, key: Span, way: &Way<'_>) {
         let constraints = schema.constraints();
         if node.scalar().is_some_and(|scalar| !(self.is_known)(&scalar.text)) {
             return;
@@ -132,7 +140,7 @@ impl Walk<'_> {
         if kind == Kind::Null {
             let is_typed = constraints.kind.is_some() || constraints.is_int_or_string;
             if is_typed && !constraints.is_nullable && constraints.default.is_none() {
-                self.fault(node, key, Problem::Null);
+                self.fault(node, key, Problem::Null, way);
             }
             return;
         }
@@ -143,30 +151,35 @@ impl Walk<'_> {
             let is_valid = |text: &String| pattern.is_none_or(|pattern| pattern.matches(text));
             let is_valid_in_quotes = text.as_ref().is_some_and(is_valid);
             let pattern = pattern.map(|pattern| pattern.text.to_string());
-            self.fault(node, at, Problem::Type { wanted, found: kind, text, pattern, is_valid_in_quotes });
+            self.fault(
+                node,
+                at,
+                Problem::Type { wanted, found: kind, text, pattern, is_valid_in_quotes },
+                way,
+            );
             return;
         }
         let before = self.faults.len();
         match kind {
-            Kind::Object if !node.is_elided() => self.map(node, schema, key),
+            Kind::Object if !node.is_elided() => self.map(node, schema, key, way),
             Kind::Array => {
                 for (index, item) in node.items().iter().enumerate() {
                     if let Some(schema) = schema.items() {
-                        self.below(&index.to_string(), |walk| walk.value(item, schema, item.at));
+                        self.value(item, schema, item.at, &Way::Item(way, index));
                     }
                 }
             }
-            Kind::String => self.text(node, constraints),
-            Kind::Number => self.number(node, constraints),
+            Kind::String => self.text(node, constraints, way),
+            Kind::Number => self.number(node, constraints, way),
             _ => {}
         }
         // The API server evaluates rules on values that are valid otherwise.
         if self.faults.len() == before && !constraints.rules.is_empty() {
-            self.rules(node, schema, key);
+            self.rules(node, schema, key, way);
         }
     }
 
-    fn map(&mut self, node: &Node<'_>, schema: Schema<'_>, key: Span) {
+    fn map(&mut self, node: &Node<'_>, schema: Schema<'_>, key: Span, way: &Way<'_>) {
         let constraints = schema.constraints();
         let mut has_variables = false;
         for entry in node.entries() {
@@ -174,15 +187,14 @@ impl Walk<'_> {
             if !(self.is_known)(name) {
                 has_variables = true;
             } else if let Some(schema) = schema.property(name) {
-                self.below(name, |walk| {
-                    if constraints.names.as_ref().is_some_and(|names| !names.matches(name)) {
-                        walk.fault(&entry.value, entry.key.at, Problem::Key { text: name.to_owned() });
-                    }
-                    walk.value(&entry.value, schema, entry.key.at);
-                });
+                let way = Way::Key(way, name);
+                if constraints.names.as_ref().is_some_and(|names| !names.matches(name)) {
+                    self.fault(&entry.value, entry.key.at, Problem::Key { text: name.to_owned() }, &way);
+                }
+                self.value(&entry.value, schema, entry.key.at, &way);
             } else if !schema.is_open() {
                 let alike = alike(name, node.entries(), schema);
-                self.below(name, |walk| walk.fault(&entry.value, entry.key.at, Problem::Unknown { alike }));
+                self.fault(&entry.value, entry.key.at, Problem::Unknown { alike }, &Way::Key(way, name));
             }
         }
         if has_variables {
@@ -192,40 +204,40 @@ impl Walk<'_> {
             let is_there = node.get(name).is_some();
             let has_default = || schema.property(name).is_some_and(|it| it.constraints().default.is_some());
             if !is_there && !has_default() {
-                self.below(name, |walk| walk.fault(node, key, Problem::Missing));
+                self.fault(node, key, Problem::Missing, &Way::Key(way, name));
             }
         }
     }
 
-    fn text(&mut self, node: &Node<'_>, constraints: &Constraints) {
+    fn text(&mut self, node: &Node<'_>, constraints: &Constraints, way: &Way<'_>) {
         let Some(text) = node.text() else { return };
         if let Some(pattern) = constraints.pattern.as_ref().filter(|pattern| !pattern.matches(text)) {
             let pattern = pattern.text.to_string();
-            self.fault(node, node.at, Problem::Pattern { text: text.to_owned(), pattern });
+            self.fault(node, node.at, Problem::Pattern { text: text.to_owned(), pattern }, way);
         }
         let (least, most) = constraints.length;
         if least.is_some() || most.is_some() {
             let found = text.chars().count() as u64;
             if least.is_some_and(|least| found < least) || most.is_some_and(|most| found > most) {
-                self.fault(node, node.at, Problem::Length { allowed: constraints.length, found });
+                self.fault(node, node.at, Problem::Length { allowed: constraints.length, found }, way);
             }
         }
         if !constraints.choices.is_empty() && !constraints.choices.iter().any(|choice| **choice == *text) {
             let choices = constraints.choices.iter().map(ToString::to_string).collect();
-            self.fault(node, node.at, Problem::Choice { text: text.to_owned(), choices });
+            self.fault(node, node.at, Problem::Choice { text: text.to_owned(), choices }, way);
         }
     }
 
-    fn number(&mut self, node: &Node<'_>, constraints: &Constraints) {
+    fn number(&mut self, node: &Node<'_>, constraints: &Constraints, way: &Way<'_>) {
         let Some(value) = number_of(node) else { return };
         let (least, most) = constraints.range;
         if least.is_some_and(|least| value < least) || most.is_some_and(|most| value > most) {
             let text = node.scalar().map_or_else(String::new, |scalar| scalar.text.to_string());
-            self.fault(node, node.at, Problem::Range { allowed: constraints.range, text });
+            self.fault(node, node.at, Problem::Range { allowed: constraints.range, text }, way);
         }
     }
 
-    fn rules(&mut self, node: &Node<'_>, schema: Schema<'_>, key: Span) {
+    fn rules(&mut self, node: &Node<'_>, schema: Schema<'_>, key: Span, way: &Way<'_>) {
         let value = context(node, schema);
         for rule in &schema.constraints().rules {
             let message = || rule.message.to_string();
@@ -233,8 +245,8 @@ impl Walk<'_> {
                 Some(true) => {}
                 // It may hold once the variables are replaced.
                 Some(false) if self.has_variables(node) => {}
-                Some(false) => self.fault(node, key, Problem::Rule { message: message() }),
-                None => self.fault(node, key, Problem::UnknownRule { message: message() }),
+                Some(false) => self.fault(node, key, Problem::Rule { message: message() }, way),
+                None => self.fault(node, key, Problem::UnknownRule { message: message() }, way),
             }
         }
     }
@@ -248,17 +260,29 @@ impl Walk<'_> {
                 .any(|entry| !(self.is_known)(&entry.key.text) || self.has_variables(&entry.value))
     }
 
-    /// Does something one level down.
-    fn below(&mut self, segment: &str, then: impl FnOnce(&mut Self)) {
-        let length = self.pointer.len();
-        self.pointer.push('/');
-        self.pointer.push_str(&escaped(segment));
-        then(self);
-        self.pointer.truncate(length);
+    fn fault(&mut self, node: &Node<'_>, at: Span, problem: Problem, way: &Way<'_>) {
+        let mut pointer = String::new();
+        way.write(&mut pointer);
+        self.faults.push(Fault { pointer, at, over: node.over.clone(), problem });
     }
+}
 
-    fn fault(&mut self, node: &Node<'_>, at: Span, problem: Problem) {
-        self.faults.push(Fault { pointer: self.pointer.clone(), at, over: node.over.clone(), problem });
+// === impl Way ===
+
+impl Way<'_> {
+    fn write(&self, pointer: &mut String) {
+        match self {
+            Self::Root => {}
+            Self::Key(before, key) => {
+                before.write(pointer);
+                pointer.push('/');
+                pointer.push_str(&escaped(key));
+            }
+            Self::Item(before, index) => {
+                before.write(pointer);
+                let _ = write!(pointer, "/{index}");
+            }
+        }
     }
 }
 

@@ -251,11 +251,6 @@ impl<'a> Builder<'a> {
         self.stack.len() > 1 && self.awaits_key()
     }
 
-    /// Whether the value of the key that was taken last, a list or a map below it, may be left out, faults and all.
-    pub(super) fn may_skim(&self) -> bool {
-        self.reading.only_names && self.is_left_out()
-    }
-
     /// Whether nobody asks for the value that comes next in an object of which only the names are read.
     fn is_left_out(&self) -> bool {
         let [root] = &self.stack[..] else { return false };

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use memchr::memchr2_iter;
+
 /// Where the lines of a text begin.
 #[derive(Debug, Clone)]
 pub struct Lines<'a> {
@@ -25,12 +27,9 @@ impl<'a> Lines<'a> {
     /// Finds the lines of a text. They end with `\n`, `\r\n` or, as YAML has it, a lone `\r`.
     pub fn of(text: &'a str) -> Self {
         let bytes = text.as_bytes();
-        let ends = bytes.iter().enumerate().filter(|&(at, byte)| match byte {
-            b'\n' => true,
-            b'\r' => bytes.get(at + 1) != Some(&b'\n'),
-            _ => false,
-        });
-        let starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        let ends = memchr2_iter(b'\n', b'\r', bytes)
+            .filter(|at| bytes[*at] == b'\n' || bytes.get(at + 1) != Some(&b'\n'));
+        let starts = std::iter::once(0).chain(ends.map(|at| at + 1)).collect();
         Self { text, starts }
     }
 

@@ -11,7 +11,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
 
 use super::builder::Builder;
 use super::reader::Reading;
@@ -250,8 +250,7 @@ impl<'a> Scanner<'a> {
         let start = self.past_spaces(end + 1);
         let (start, anchor) = self.anchor(start)?;
         if self.ends_line(start) {
-            self.await_with(anchor, start)?;
-            return if anchor == 0 && self.builder.may_skim() { self.skim(column) } else { Some(()) };
+            return self.await_with(anchor, start);
         }
         if self.is_dash(start) {
             return None;
@@ -259,56 +258,6 @@ impl<'a> Scanner<'a> {
         self.pending = None;
         let end = self.value(start, anchor)?;
         self.at = self.end_of_line(end)?;
-        Some(())
-    }
-
-    /// Leaves out the lines below a key that belong to its value, if that is a list or a map without anchors and variables.
-    fn skim(&mut self, column: usize) -> Option<()> {
-        let mut line = self.at;
-        let mut first = self.past_spaces(line);
-        while matches!(self.bytes.get(first), Some(b'\n' | b'#')) {
-            line = self.line_end(first) + 1;
-            first = self.past_spaces(line);
-        }
-        let is_dash = self.is_dash(first);
-        let belongs = |indent: usize, is_dash: bool| indent > column || (indent == column && is_dash);
-        let is_collection = is_dash || matches!(self.head(first), Some(Head::Key { .. }));
-        if first >= self.bytes.len() || !is_collection || !belongs(first - line, is_dash) {
-            return Some(());
-        }
-        let is_indented = first - line > column;
-        let mut end = self.line_end(first) + 1;
-        while end < self.bytes.len() {
-            let next = self.past_spaces(end);
-            let says_nothing = matches!(self.bytes.get(next), None | Some(b'\n' | b'#'));
-            if !says_nothing && !belongs(next - end, is_dash && self.is_dash(next)) {
-                break;
-            }
-            end = self.line_end(next) + 1;
-        }
-        let end = end.min(self.bytes.len());
-        let lines = &self.bytes[first..end];
-        let is_odd = memchr(b'&', lines).is_some()
-            || memmem::find(lines, b"${").is_some()
-            || (self.has_tabs && memchr(b'\t', lines).is_some());
-        if is_odd {
-            return Some(());
-        }
-        let start = if is_dash && !is_indented {
-            let item = self.past_spaces(first + 1);
-            if self.ends_line(item) { self.line_end(item) } else { item }
-        } else {
-            first
-        };
-        let at = self.span(start, start);
-        if is_dash {
-            self.builder.begin_sequence(false, at, 0).ok()?;
-        } else {
-            self.builder.begin_mapping(false, at, 0).ok()?;
-        }
-        self.builder.end(self.span(end, end)).ok()?;
-        self.pending = None;
-        self.at = end;
         Some(())
     }
 

@@ -66,7 +66,7 @@ pub struct Reading {
     pub asked: &'static [Asked],
     /// What of a key that is there twice.
     pub twice: Twice,
-    /// Whether only scalars, `metadata` and `items` of each object are read. Of what else stands below its keys, nobody looks for faults.
+    /// Whether only scalars, `metadata` and `items` of each object are read.
     pub only_names: bool,
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use rayon::prelude::*;
 
-use super::{Collected, KUSTOMIZATIONS, Source, Unreadable, Why, counts, key_of, read as text_at};
+use super::{Collected, KUSTOMIZATIONS, Source, Unreadable, Why, key_of, read as text_at, weighed};
 use crate::render::kustomize::{Names, canonical, in_tree};
 use crate::render::{Counts, Tree, folder_of, is_kustomization};
 use crate::yaml::{self, Node, Reading, Twice};
@@ -135,9 +135,9 @@ fn file(top: &std::path::Path, path: &str, shown: String) -> Option<There> {
     let key = key_of(&place, top);
     Some(match text_at(&place) {
         Ok(text) => {
-            let counts = match counts(&key, &text) {
-                Counts::Always if !is_kustomization(&key) => Counts::Named,
-                counts => counts,
+            let (counts, text) = match weighed(&key, text) {
+                (Counts::Always, text) if !is_kustomization(&key) => (Counts::Named, text),
+                weighed => weighed,
             };
             There::Read(Source::of(&key, shown, counts, text))
         }

@@ -1,6 +1,6 @@
 //! The folders of a tree, and the list that kustomize-controller makes of one that has no kustomization file.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use crate::render::{File, Tree, folder_of, join};
 
@@ -29,7 +29,7 @@ pub(crate) struct Folders<'a>(HashSet<&'a str>);
 
 impl<'a> Folders<'a> {
     pub(crate) fn of(tree: &Tree<'a>) -> Self {
-        let mut folders = HashSet::new();
+        let mut folders = HashSet::default();
         let told = tree.told_folders().iter().copied();
         for mut folder in told.chain(tree.files().iter().map(File::folder)) {
             while folders.insert(folder) && !folder.is_empty() {

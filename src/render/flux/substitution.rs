@@ -33,7 +33,7 @@ const OPAQUE: [(&str, &str); 4] = [("${", "}"), ("<<", ">>"), ("{{", "}}"), ("EN
 /// Whether a text is not what the cluster will see, because a part of it is known there only. What such a text says cannot be judged.
 pub fn is_opaque(text: &str) -> bool {
     // A name, which most of what is asked about is, has none of these.
-    text.contains(['$', '<', '{', '['])
+    text.bytes().any(|byte| matches!(byte, b'$' | b'<' | b'{' | b'['))
         && OPAQUE.iter().any(|(start, end)| text.find(start).is_some_and(|at| text[at..].contains(end)))
 }
 

@@ -1,8 +1,9 @@
 //! Folders, each built once.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+
+use foldhash::{HashMap, HashSet};
 
 use super::assembly::Assembly;
 use super::inline;
@@ -163,7 +164,7 @@ impl<'t, 'a> Kustomize<'t, 'a> {
     /// Builds folders and all that they lead to, from below, so that nothing recurses into a chain of any length.
     fn build_below(&self, folders: impl IntoIterator<Item = &'a str>) {
         let mut stack: Vec<(&'a str, bool)> = folders.into_iter().map(|folder| (folder, false)).collect();
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         while let Some((folder, is_ready)) = stack.pop() {
             let known = self.known(folder);
             if known.build.get().is_some() {
@@ -191,7 +192,7 @@ impl<'t, 'a> Kustomize<'t, 'a> {
             return false;
         }
         let mut stack = vec![from];
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         while let Some(folder) = stack.pop() {
             if folder == to || above.contains(&folder) {
                 return true;
@@ -323,7 +324,7 @@ impl<'a> Build<'a> {
     pub fn all_notes(&self) -> Vec<&Note> {
         let mut notes: Vec<&Note> = self.notes.iter().collect();
         let mut stack: Vec<&Arc<Self>> = self.below.iter().collect();
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         while let Some(build) = stack.pop() {
             if seen.insert(Arc::as_ptr(build)) {
                 notes.extend(&build.notes);

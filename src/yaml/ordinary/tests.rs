@@ -52,8 +52,7 @@ fn names(text: &str) -> Option<String> {
         });
         names.collect::<Vec<_>>()
     };
-    // A fault may be where nobody looks.
-    let all: Vec<_> = all.into_iter().collect::<Result<_, _>>().ok()?;
+    let all: Vec<_> = all.into_iter().collect::<Result<_, _>>().unwrap();
     assert_eq!(written(&some), written(&all), "{text}");
     let mut json = Vec::new();
     for document in &some {
@@ -66,7 +65,7 @@ fn names(text: &str) -> Option<String> {
 fn of_an_object_that_nobody_asks_for_only_the_names_are_read() {
     for (text, json) in [
         (
-            "kind: A\nspec:\n  a: 1\n\n  # c\n# c\n  b: [x,\n    y]\nmetadata:\n  name: x\n",
+            "kind: A\nspec:\n  a: 1\n\n  # c\n# c\n  b: [x, y]\nmetadata:\n  name: x\n",
             r#"{"kind":"A","spec":{},"metadata":{"name":"x"}}"#,
         ),
         (
