@@ -48,6 +48,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub(super) use engine::TOO_MUCH;
 pub(crate) use engine::in_tree;
 pub use engine::{Build, Kustomize};
 pub use kustomization::{

@@ -101,11 +101,11 @@ pub(super) enum Stop {
 // === impl Builder ===
 
 impl<'a> Builder<'a> {
-    /// One that was told nothing yet of a document in a text.
-    pub(super) fn of(text: &'a str, reading: Reading) -> Self {
+    /// One that was told nothing yet of a document in a text, and whether variables may be in it.
+    pub(super) fn of(text: &'a str, has_variables: bool, reading: Reading) -> Self {
         Self {
             text,
-            has_variables: memmem::find(text.as_bytes(), b"${").is_some(),
+            has_variables,
             reading,
             passing: Passing::default(),
             leaves: Vec::new(),
@@ -230,7 +230,7 @@ impl<'a> Builder<'a> {
     }
 
     fn twice(&self, key: &str, at: Span, first: usize) -> Stop {
-        let line = Lines::of(self.text).position(first).line;
+        let line = Lines::of(&self.text[..first]).count();
         if key == "<<" {
             let message = format!("a second merge key (<<) in one map, after that on line {line}");
             return Stop::Fault(Error::for_kustomize(at.start() as usize, message));

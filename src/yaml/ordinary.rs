@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use memchr::memchr;
 
 use super::builder::Builder;
-use super::reader::Reading;
+use super::reader::{Reading, has_variables};
 use super::{Node, Span};
 use scalars::{is_end, is_plain_start};
 
@@ -103,7 +103,7 @@ pub(super) fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Node<'
         pending: Some(Pending::DOCUMENT),
         anchors: HashMap::new(),
         anchored: 0,
-        builder: Builder::of(text, reading),
+        builder: Builder::of(text, has_variables(text), reading),
     };
     loop {
         let is_last = scanner.document()?;

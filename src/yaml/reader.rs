@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use granit_parser::{
     ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span as Marks, StrInput, StructureStyle,
 };
-use memchr::memchr;
+use memchr::{memchr, memmem};
 use thiserror::Error as ThisError;
 
 use super::builder::{Builder, Stop};
@@ -80,6 +80,9 @@ pub enum Twice {
     LastWins,
 }
 
+/// How many faulty documents there may be in a text, until no more of it is read.
+const MAX_FAULTS: usize = 100;
+
 /// What the parser tells of a text.
 struct Events<'a> {
     parser: Parser<'a, StrInput<'a>>,
@@ -96,6 +99,7 @@ struct Events<'a> {
     /// How many braces and brackets are open.
     flow: usize,
     has_tabs: bool,
+    has_variables: bool,
     lines: OnceCell<Lines<'a>>,
 }
 
@@ -127,7 +131,7 @@ pub(super) fn parse(text: &str, file: u32, reading: Reading) -> Option<Vec<Resul
         return Some(vec![Err(error)]);
     }
     let mut events = Events::of(text, file);
-    let mut documents = Vec::new();
+    let (mut documents, mut faults) = (Vec::new(), 0);
     loop {
         match events.document(reading) {
             Ok(None) => break,
@@ -135,7 +139,15 @@ pub(super) fn parse(text: &str, file: u32, reading: Reading) -> Option<Vec<Resul
             Ok(Some(root)) => documents.push(Ok(root)),
             Err(Stop::Passed) => return None,
             Err(Stop::Fault(error)) => {
+                let offset = error.offset;
                 documents.push(Err(error));
+                faults += 1;
+                if faults == MAX_FAULTS {
+                    let message =
+                        format!("no more of this file is read: {MAX_FAULTS} documents are faulty up to here");
+                    documents.push(Err(Error::at(offset, message)));
+                    break;
+                }
                 events.is_within = false;
                 if !matches!(events.parser.proceed_next_document(), Ok(true)) {
                     break;
@@ -166,6 +178,7 @@ impl<'a> Events<'a> {
         options.disallow_directives = true;
         options.block_scalar_eof_without_line_feed = true;
         let has_tabs = memchr(b'\t', text.as_bytes()).is_some();
+        let has_variables = has_variables(text);
         let parser = Parser::new_from_str_with_options(text, options);
         Self {
             parser,
@@ -177,13 +190,14 @@ impl<'a> Events<'a> {
             behind: 0,
             flow: 0,
             has_tabs,
+            has_variables,
             lines: OnceCell::new(),
         }
     }
 
     /// The next document; `None` at the end of the text.
     fn document(&mut self, reading: Reading) -> Result<Option<Node<'a>>, Stop> {
-        let mut builder = Builder::of(self.text, reading);
+        let mut builder = Builder::of(self.text, self.has_variables, reading);
         loop {
             let Some(next) = self.parser.next_event() else { return Ok(None) };
             let (event, marks) = next.map_err(|error| Stop::Fault(self.syntax(&error)))?;
@@ -298,6 +312,11 @@ impl<'a> Events<'a> {
         }
         Error::at(offset, error.info())
     }
+}
+
+/// Whether there is a `${` in a text.
+pub(super) fn has_variables(text: &str) -> bool {
+    memmem::find(text.as_bytes(), b"${").is_some()
 }
 
 fn refuse(error: Option<Error>) -> Result<(), Stop> {

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::iter::successors;
 
+use memchr::{memchr, memrchr_iter};
+
 use super::plain;
 use crate::preflight::collect::Collected;
 use crate::render::{File, Tree, folder_of, is_kustomization};
 use crate::report::rule::{BUILD_FAILS, NOT_JUDGED, UNREADABLE};
 use crate::report::{Diagnostic, Grade, Location};
-use crate::yaml::{Error, Lines, RefusedBy, Span};
+use crate::yaml::{Error, RefusedBy, Span};
 
 /// What is no YAML.
 #[derive(Debug, Default)]
@@ -76,10 +78,13 @@ impl Unread {
 fn is_template(file: &File<'_>, error: &Error, charts: &BTreeSet<String>) -> bool {
     let mut folders =
         successors(Some(file.folder()), |folder| (!folder.is_empty()).then(|| folder_of(folder)));
-    let lines = Lines::of(file.text);
-    let number = lines.position(error.offset).line;
-    let has_mark = |number: usize| ["{{", "{%"].iter().any(|mark| lines.line(number).contains(mark));
-    folders.any(|folder| charts.contains(folder)) || (number.saturating_sub(1)..=number).any(has_mark)
+    // The line at which it shows, and the one before it.
+    let offset = file.text.floor_char_boundary(error.offset);
+    let (before, behind) = file.text.split_at(offset);
+    let start = memrchr_iter(b'\n', before.as_bytes()).nth(1).map_or(0, |at| at + 1);
+    let end = offset + memchr(b'\n', behind.as_bytes()).unwrap_or(behind.len());
+    let lines = &file.text[start..end];
+    folders.any(|folder| charts.contains(folder)) || ["{{", "{%"].iter().any(|mark| lines.contains(mark))
 }
 
 fn faulty(rule: &'static str, what: String, span: Span) -> Diagnostic {

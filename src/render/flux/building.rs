@@ -46,16 +46,17 @@ impl<'a> FluxKustomization<'a> {
         }
         let kustomization = self.generate(tree, kustomize, folder, &mut notes);
         let build = kustomize.given(folder, kustomization);
+        let may_do = |work| kustomize.may_do(work);
         if variables.count() {
             // Nobody looks at what becomes of them, but one text that cannot be replaced is the end of all.
             for other in build.resources.iter().filter(|resource| !matters(&resource.node)) {
-                variables.substitute(&other.node, &mut notes);
+                variables.substitute(&other.node, &may_do, &mut notes);
             }
         }
         let mut resources = printed(build, &mut notes);
         for resource in &mut resources {
             if variables.count() {
-                resource.node = variables.substitute(&resource.node, &mut notes);
+                resource.node = variables.substitute(&resource.node, &may_do, &mut notes);
             }
             self.set_common_metadata(resource);
             if let Some(namespace) = &self.namespace {

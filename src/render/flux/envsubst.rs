@@ -33,10 +33,19 @@ pub struct Evaluated<'t> {
     pub text: Cow<'t, str>,
     /// Whether something in it depends on an unknown variable.
     pub is_opaque: bool,
+    /// How much was done for it, in bytes that were written and characters that were compared.
+    pub work: usize,
 }
+
+/// How much is done for a text.
+#[derive(Debug, Default)]
+struct Work(usize);
 
 /// How deep substitutions may be nested in one another. Nobody writes more than a few.
 const MAX_DEPTH: usize = 100;
+
+/// How much may be done for one text. An object of Kubernetes is no longer than 3 MiB.
+const MAX_WORK: usize = 4_000_000;
 
 /// The library would refuse the text, and kustomize-controller everything that the Kustomization holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
@@ -56,6 +65,9 @@ pub enum Error {
     /// It is nested deeper than is read here. The library reads it.
     #[error("nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    /// It becomes too long, or takes too long. The library has no such limit.
+    #[error("it becomes longer than an object of Kubernetes may be, or a pattern takes too long")]
+    TooMuch,
     /// An offset or length that is outside of the value, or inside of a character.
     #[error("a substring that is none")]
     BadSubstring,
@@ -67,23 +79,29 @@ pub fn evaluate<'t, 'v>(
     variable: &dyn Fn(&str) -> Variable<'v>,
 ) -> Result<Evaluated<'t>, Error> {
     if !text.contains('$') {
-        return Ok(Evaluated { text: Cow::Borrowed(text), is_opaque: false });
+        return Ok(Evaluated { text: Cow::Borrowed(text), is_opaque: false, work: 0 });
     }
     let parts = parser::parse(text)?;
-    let (text, is_opaque) = write(&parts, variable)?;
-    Ok(Evaluated { text: Cow::Owned(text), is_opaque })
+    let mut work = Work::default();
+    let (text, is_opaque) = write(&parts, variable, &mut work)?;
+    Ok(Evaluated { text: Cow::Owned(text), is_opaque, work: work.0 })
 }
 
-fn write<'v>(parts: &[Part<'_>], variable: &dyn Fn(&str) -> Variable<'v>) -> Result<(String, bool), Error> {
+fn write<'v>(
+    parts: &[Part<'_>],
+    variable: &dyn Fn(&str) -> Variable<'v>,
+    work: &mut Work,
+) -> Result<(String, bool), Error> {
     let (mut all, mut is_opaque) = (String::new(), false);
     for part in parts {
+        let before = all.len();
         match part {
             Part::Text(text) => all.push_str(text),
             Part::Function(function) => {
                 let mut arguments = Vec::new();
                 let mut has_opaque = false;
                 for argument in &function.arguments {
-                    let (text, opaque) = write(std::slice::from_ref(argument), variable)?;
+                    let (text, opaque) = write(std::slice::from_ref(argument), variable, work)?;
                     has_opaque |= opaque;
                     arguments.push(text);
                 }
@@ -97,17 +115,27 @@ fn write<'v>(parts: &[Part<'_>], variable: &dyn Fn(&str) -> Variable<'v>) -> Res
                     }
                 };
                 if !has_opaque {
-                    all.push_str(&functions::apply(function.name, value, &arguments)?);
+                    all.push_str(&functions::apply(function.name, value, &arguments, work)?);
                 } else if functions::is_default(function.name) {
                     // A default is used as a whole or not at all.
                     is_opaque |= value.is_empty();
-                    all.push_str(&functions::apply(function.name, value, &arguments)?);
+                    all.push_str(&functions::apply(function.name, value, &arguments, work)?);
                 } else {
                     is_opaque = true;
                     all.push_str(function.written);
                 }
             }
         }
+        work.add(all.len() - before)?;
     }
     Ok((all, is_opaque))
+}
+
+// === impl Work ===
+
+impl Work {
+    fn add(&mut self, more: usize) -> Result<(), Error> {
+        self.0 = self.0.saturating_add(more);
+        if self.0 > MAX_WORK { Err(Error::TooMuch) } else { Ok(()) }
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::envsubst::{self, Error, Variable};
 use super::printed::{self, Place, Style};
+use crate::render::kustomize::TOO_MUCH;
 use crate::render::{Note, Reason};
 use crate::yaml::{Entry, Key, Leaf, Node, Role, Span, Str, Value};
 
@@ -24,6 +25,7 @@ pub struct Variables<'a> {
 /// An object in which variables are replaced.
 struct Replacing<'r> {
     variables: &'r Variables<'r>,
+    may_do: &'r dyn Fn(usize) -> bool,
     notes: &'r mut Vec<Note>,
 }
 
@@ -65,15 +67,21 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// Replaces the variables in an object. Every value stays where it stands.
-    pub fn substitute<'n>(&self, object: &Node<'n>, notes: &mut Vec<Note>) -> Node<'n> {
+    /// Replaces the variables in an object. Every value stays where it stands. `may_do` is asked whether so much more may be done, in thousands of
+    /// bytes and characters.
+    pub fn substitute<'n>(
+        &self,
+        object: &Node<'n>,
+        may_do: &dyn Fn(usize) -> bool,
+        notes: &mut Vec<Note>,
+    ) -> Node<'n> {
         let is_disabled = ["labels", "annotations"]
             .iter()
             .any(|field| object.text_of(&["metadata", field, SUBSTITUTE]) == Some("disabled"));
         if is_disabled || !self.count() {
             return object.clone();
         }
-        let mut replacing = Replacing { variables: self, notes };
+        let mut replacing = Replacing { variables: self, may_do, notes };
         replacing.node(object, Place::Value).unwrap_or_else(|| object.clone())
     }
 }
@@ -180,12 +188,20 @@ impl Replacing<'_> {
     fn text(&mut self, text: &str, at: Span) -> Option<(String, bool)> {
         // Most texts have none.
         memchr::memchr(b'$', text.as_bytes())?;
-        match envsubst::evaluate(text, &|name| self.variables.get(name)) {
+        let evaluated = envsubst::evaluate(text, &|name| self.variables.get(name));
+        // What is read again is replaced once more in between.
+        let is_too_much =
+            |evaluated: &envsubst::Evaluated<'_>| evaluated.work > 0 && !(self.may_do)(evaluated.work / 500);
+        match evaluated {
+            Ok(evaluated) if is_too_much(&evaluated) => {
+                self.notes.push(Note::new(at, Reason::TooMuch, TOO_MUCH));
+                None
+            }
             Ok(evaluated) => {
                 (evaluated.text != text).then(|| (evaluated.text.into_owned(), evaluated.is_opaque))
             }
-            Err(Error::TooDeep) => {
-                let message = format!("variables are not replaced in it: {}", Error::TooDeep);
+            Err(error @ (Error::TooDeep | Error::TooMuch)) => {
+                let message = format!("variables are not replaced in it: {error}");
                 self.notes.push(Note::new(at, Reason::TooMuch, message));
                 None
             }
@@ -216,7 +232,7 @@ mod tests {
     fn substituted(text: &str, variables: &Variables<'_>) -> (String, Vec<String>) {
         let node = yaml::documents(text, 0).remove(0).unwrap();
         let mut notes = Vec::new();
-        let new = variables.substitute(&node, &mut notes);
+        let new = variables.substitute(&node, &|_| true, &mut notes);
         let mut json = Vec::new();
         new.write_json(&mut json);
         (String::from_utf8(json).unwrap(), notes.into_iter().map(|note| note.message).collect())
@@ -276,7 +292,7 @@ mod tests {
     #[test]
     fn a_value_stays_where_it_stands() {
         let node = yaml::documents("a: ${A}", 0).remove(0).unwrap();
-        let new = variables(&[("A", "[1, 2]")], false).substitute(&node, &mut Vec::new());
+        let new = variables(&[("A", "[1, 2]")], false).substitute(&node, &|_| true, &mut Vec::new());
         assert_eq!(new.get("a").unwrap().at, node.get("a").unwrap().at);
         assert_eq!(new.get("a").unwrap().items().len(), 2);
     }

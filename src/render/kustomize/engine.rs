@@ -26,8 +26,8 @@ pub(super) const TOO_MANY: usize = 1_000_000;
 pub(super) const COMPONENT: usize = 20;
 
 /// The note where this limit is reached.
-pub(super) const TOO_MUCH: &str =
-    "more is made of this tree than is rendered: objects, components or copies double here";
+pub(in crate::render) const TOO_MUCH: &str =
+    "more is made of this tree than is rendered: objects, components, copies or variables double here";
 
 /// The kustomizations of a tree.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl<'t, 'a> Kustomize<'t, 'a> {
     }
 
     /// Whether so much more may be done, which then counts as done.
-    pub(super) fn may_do(&self, work: usize) -> bool {
+    pub(in crate::render) fn may_do(&self, work: usize) -> bool {
         let less = |left: usize| left.checked_sub(work);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::Error;
 use super::pattern::matches;
+use super::{Error, Work};
 
 /// Whether an operator gives another value where the variable has none.
 pub(super) fn is_default(name: &str) -> bool {
@@ -11,7 +11,12 @@ pub(super) fn is_default(name: &str) -> bool {
 }
 
 /// Applies an operator.
-pub(super) fn apply<'v>(name: &str, value: &'v str, arguments: &[String]) -> Result<Cow<'v, str>, Error> {
+pub(super) fn apply<'v>(
+    name: &str,
+    value: &'v str,
+    arguments: &[String],
+    work: &mut Work,
+) -> Result<Cow<'v, str>, Error> {
     let first = arguments.first().map_or("", String::as_str);
     Ok(match name {
         "#" if arguments.is_empty() => value.len().to_string().into(),
@@ -19,15 +24,17 @@ pub(super) fn apply<'v>(name: &str, value: &'v str, arguments: &[String]) -> Res
         ",," => value.to_lowercase().into(),
         "^" => of_first(value, |first| first.to_uppercase().collect()),
         "^^" => value.to_uppercase().into(),
-        "#" => value[shortest(value, first).map_or(0, str::len)..].into(),
-        "##" => value[longest(value, first).map_or(0, str::len)..].into(),
-        "%" => {
-            let (value, pattern) = (reverse(value), reverse(first));
-            reverse(&value[shortest(&value, &pattern).map_or(0, str::len)..]).into()
+        "#" | "##" => {
+            let value: Vec<char> = value.chars().collect();
+            let pattern: Vec<char> = first.chars().collect();
+            let found = prefix(&value, &pattern, name == "##", work)?;
+            value[found..].iter().collect::<String>().into()
         }
-        "%%" => {
-            let (value, pattern) = (reverse(value), reverse(first));
-            reverse(&value[longest(&value, &pattern).map_or(0, str::len)..]).into()
+        "%" | "%%" => {
+            let value: Vec<char> = value.chars().rev().collect();
+            let pattern: Vec<char> = first.chars().rev().collect();
+            let found = prefix(&value, &pattern, name == "%%", work)?;
+            value[found..].iter().rev().collect::<String>().into()
         }
         ":" => return substring(value, arguments).map(Cow::Borrowed),
         "/" => value.replacen(first, second(arguments), 1).into(),
@@ -55,34 +62,19 @@ fn of_first(value: &str, change: impl Fn(char) -> String) -> Cow<'_, str> {
     rest.next().map_or(value.into(), |first| (change(first) + rest.as_str()).into())
 }
 
-fn reverse(text: &str) -> String {
-    text.chars().rev().collect()
-}
-
-/// The prefixes of a value, from the longest, without the empty one.
-fn prefixes(value: &str) -> impl Iterator<Item = &str> {
-    value.char_indices().rev().map(|(at, last)| &value[..at + last.len_utf8()])
-}
-
-/// The shortest prefix that a pattern matches; none where the pattern turns out to be no pattern.
-fn shortest<'v>(value: &'v str, pattern: &str) -> Option<&'v str> {
-    let mut found = None;
-    for prefix in prefixes(value) {
-        if matches(pattern, prefix)? {
-            found = Some(prefix);
+/// The length of the shortest or longest prefix that a pattern matches, without the empty one; zero where there is none, or the pattern turns out to be
+/// no pattern.
+fn prefix(value: &[char], pattern: &[char], is_longest: bool, work: &mut Work) -> Result<usize, Error> {
+    let mut found = 0;
+    for end in (1..=value.len()).rev() {
+        match matches(pattern, &value[..end], work)? {
+            None => return Ok(0),
+            Some(true) if is_longest => return Ok(end),
+            Some(true) => found = end,
+            Some(false) => {}
         }
     }
-    found
-}
-
-/// The longest prefix that a pattern matches; none where the pattern turns out to be no pattern.
-fn longest<'v>(value: &'v str, pattern: &str) -> Option<&'v str> {
-    for prefix in prefixes(value) {
-        if matches(pattern, prefix)? {
-            return Some(prefix);
-        }
-    }
-    None
+    Ok(found)
 }
 
 /// `${A:offset}`, `${A:offset:length}`: counted in bytes; what is no number leaves the value as it is.

@@ -1,15 +1,25 @@
 //! The patterns of `${A#pattern}`: `*`, `?`, `[a-z]`, `[^a-z]` and `\`, where `*` and `?` match a `/`, too.
 
-/// The pattern is none.
-struct Malformed;
+use super::{Error, Work};
 
-/// Whether a pattern matches a whole text; `None` where it turns out to be no pattern before that is decided.
-pub(super) fn matches(pattern: &str, text: &str) -> Option<bool> {
-    let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
-    whole(&pattern, &text).ok()
+/// Why it is not decided whether a pattern matches.
+enum Stop {
+    /// It is no pattern.
+    Malformed,
+    /// Too much was compared.
+    TooMuch(Error),
 }
 
-fn whole(mut pattern: &[char], mut text: &[char]) -> Result<bool, Malformed> {
+/// Whether a pattern matches a whole text; `None` where it turns out to be no pattern before that is decided.
+pub(super) fn matches(pattern: &[char], text: &[char], work: &mut Work) -> Result<Option<bool>, Error> {
+    match whole(pattern, text, work) {
+        Ok(matches) => Ok(Some(matches)),
+        Err(Stop::Malformed) => Ok(None),
+        Err(Stop::TooMuch(error)) => Err(error),
+    }
+}
+
+fn whole(mut pattern: &[char], mut text: &[char], work: &mut Work) -> Result<bool, Stop> {
     while !pattern.is_empty() {
         let stars = pattern.iter().take_while(|it| **it == '*').count();
         let (chunk, rest) = pattern[stars..].split_at(chunk_length(&pattern[stars..]));
@@ -21,6 +31,7 @@ fn whole(mut pattern: &[char], mut text: &[char]) -> Result<bool, Malformed> {
         let skips = if stars == 0 { 0 } else { text.len() };
         let mut found = None;
         for skip in 0..=skips {
+            work.add(chunk.len()).map_err(Stop::TooMuch)?;
             if let Some(after) = chunk_matches(chunk, &text[skip..])?.filter(|after| fits(after)) {
                 found = Some(after);
                 break;
@@ -49,7 +60,7 @@ fn chunk_length(pattern: &[char]) -> usize {
 }
 
 /// What is left of a text behind a piece of a pattern without stars that matches its start.
-fn chunk_matches<'t>(mut chunk: &[char], mut text: &'t [char]) -> Result<Option<&'t [char]>, Malformed> {
+fn chunk_matches<'t>(mut chunk: &[char], mut text: &'t [char]) -> Result<Option<&'t [char]>, Stop> {
     while let [operator, after @ ..] = chunk {
         let [next, rest @ ..] = text else { return Ok(None) };
         chunk = after;
@@ -57,7 +68,7 @@ fn chunk_matches<'t>(mut chunk: &[char], mut text: &'t [char]) -> Result<Option<
             '[' => in_class(&mut chunk, *next)?,
             '?' => true,
             '\\' => {
-                let [escaped, after @ ..] = chunk else { return Err(Malformed) };
+                let [escaped, after @ ..] = chunk else { return Err(Stop::Malformed) };
                 chunk = after;
                 escaped == next
             }
@@ -72,7 +83,7 @@ fn chunk_matches<'t>(mut chunk: &[char], mut text: &'t [char]) -> Result<Option<
 }
 
 /// Whether a class, whose `[` is gone, holds a character; takes the class.
-fn in_class(class: &mut &[char], wanted: char) -> Result<bool, Malformed> {
+fn in_class(class: &mut &[char], wanted: char) -> Result<bool, Stop> {
     let is_negated = class.first() == Some(&'^');
     if is_negated {
         *class = &class[1..];
@@ -93,12 +104,12 @@ fn in_class(class: &mut &[char], wanted: char) -> Result<bool, Malformed> {
 }
 
 /// One end of a range.
-fn bound(class: &mut &[char]) -> Result<char, Malformed> {
+fn bound(class: &mut &[char]) -> Result<char, Stop> {
     let (bound, rest) = match class {
-        [] | ['-' | ']', ..] | ['\\'] => return Err(Malformed),
+        [] | ['-' | ']', ..] | ['\\'] => return Err(Stop::Malformed),
         ['\\', escaped, rest @ ..] => (*escaped, rest),
         [bound, rest @ ..] => (*bound, rest),
     };
     *class = rest;
-    if rest.is_empty() { Err(Malformed) } else { Ok(bound) }
+    if rest.is_empty() { Err(Stop::Malformed) } else { Ok(bound) }
 }
