@@ -19,7 +19,7 @@ mod spelling;
 #[cfg(test)]
 mod tests;
 mod text;
-mod time;
+mod timestamp;
 
 pub use layout::{Form, Layout, Pair, Style, Trail, Written};
 pub use lines::{Lines, Position};
@@ -29,4 +29,4 @@ pub use outline::outline;
 pub use reader::{Asked, Error, Reading, RefusedBy, Twice, comments, documents, documents_as};
 pub use span::Span;
 pub use text::Str;
-pub(crate) use time::time;
+pub(crate) use timestamp::timestamp;

@@ -169,6 +169,11 @@ impl Flux {
         (Self::OLDEST.0..=Self::NEWEST.0).map(Self)
     }
 
+    /// Whether its kustomize-controller refuses a variable of `postBuild` without a value: from 1.9 on, which came with Flux 2.9.
+    pub fn refuses_unset_variables(self) -> bool {
+        self.0 >= 9
+    }
+
     /// The HelmRelease versions that this minor serves, oldest first.
     pub fn served(self) -> &'static [Schema] {
         HELM_RELEASE[usize::from(self.0)]

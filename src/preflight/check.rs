@@ -20,7 +20,7 @@ use super::collect::Collected;
 use super::files::Files;
 use super::fix::{self, Fix};
 use super::ignores::{self, Ignore};
-use crate::policy::{Facts, Settings};
+use crate::policy::{Facts, Flux, Settings};
 use crate::render::Tree;
 use crate::render::ends::{self, EndKind, Rendered};
 use crate::report::rule::{UNREADABLE, UNUSED_IGNORE};
@@ -67,7 +67,8 @@ pub struct Checked<'a> {
 /// Renders what was collected and judges every HelmRelease that comes out.
 pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a> {
     let files = Files::of(collected);
-    let mut tree = Files::tree(collected);
+    let is_strict = criteria.facts.serving("").flux().is_some_and(Flux::refuses_unset_variables);
+    let mut tree = Files::tree(collected).refusing_unset_variables(is_strict);
     read(&tree);
     let named = collected.complete(&tree);
     Files::complete(&mut tree, named);

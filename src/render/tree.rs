@@ -59,6 +59,7 @@ const DECIDES: &[Asked] = &[
 #[derive(Debug, Default)]
 pub struct Tree<'a> {
     only_what_decides: bool,
+    refuses_unset_variables: bool,
     files: Vec<File<'a>>,
     by_path: HashMap<&'a str, u32>,
     /// The kustomization file of each folder that has one.
@@ -162,6 +163,17 @@ impl<'a> Tree<'a> {
     /// A tree of which only what can decide about charts is read: most of what there is cannot, such as the values of HelmReleases.
     pub fn of_what_decides() -> Self {
         Self { only_what_decides: true, ..Self::default() }
+    }
+
+    /// The same, for a Flux that refuses a variable without a value, as kustomize-controller does from 1.9 on (Flux 2.9).
+    #[must_use]
+    pub fn refusing_unset_variables(self, refuses: bool) -> Self {
+        Self { refuses_unset_variables: refuses, ..self }
+    }
+
+    /// Whether the Flux that the files are for refuses a variable without a value.
+    pub fn refuses_unset_variables(&self) -> bool {
+        self.refuses_unset_variables
     }
 
     /// Adds files, as [`Self::add`] does: their paths, their texts, and how far each counts.

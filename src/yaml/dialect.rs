@@ -11,7 +11,7 @@ use granit_parser::Tag;
 use memchr::{memchr, memchr_iter, memchr2, memmem};
 
 use super::node::{is_endless, number};
-use super::time::time;
+use super::timestamp::timestamp;
 use super::{Error, Span};
 
 /// What ends a line for the libraries of Go, which read YAML 1.1, and for nobody else: NEL, LS and PS.
@@ -275,7 +275,7 @@ pub(super) fn key(text: &str, is_plain: bool, is_field: bool, at: Span) -> Optio
 fn is_more_than_a_text(text: &str) -> bool {
     match text.as_bytes().first() {
         Some(b'0'..=b'9' | b'.' | b'+' | b'-') => {
-            number(text).is_some() || is_endless(text) || time(text).is_some()
+            number(text).is_some() || is_endless(text) || timestamp(text).is_some()
         }
         Some(b't' | b'T' | b'f' | b'F') => is_boolean(text),
         Some(b'~' | b'n' | b'N') => is_null(text),

@@ -292,6 +292,35 @@ fn a_variable_that_flux_cannot_replace_fails_at_its_line_also_in_values() {
 }
 
 #[test]
+fn a_variable_without_a_value_fails_from_flux_2_9_on() {
+    let scene = Scene::new(&[
+        (
+            "flux.yaml",
+            "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\nspec:\n  \
+             path: ./apps\n  postBuild: {substitute: {A: b}}\n  sourceRef: {kind: GitRepository, name: flux-system}\n",
+        ),
+        (
+            "apps/release.yaml",
+            &release(&format!(
+                "{CHART}  values:\n    known: ${{A}}\n    given: ${{B:-c}}\n    unset: x-${{B}}\n    nested: ${{A:-${{C}}}}\n"
+            )),
+        ),
+        // Of the definitions that Flux brings, those of its newer versions ask to be left alone.
+        (
+            "apps/gotk-components.yaml",
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: \
+             kustomizations.kustomize.toolkit.fluxcd.io\nspec:\n  description: ${var:position}\n",
+        ),
+    ]);
+    let fails = |line, column, name| {
+        let refuses = "has no value, which Flux refuses from 2.9 on (StrictPostBuildSubstitutions)";
+        format!("apps/release.yaml:{line}:{column}: error[build-fails]: the variable {name} {refuses}")
+    };
+    assert_eq!(scene.lines(&["--flux", "2.9"]), [fails(17, 12, "B"), fails(18, 13, "C")]);
+    assert_eq!(scene.lines(&["--flux", "2.8"]), [] as [&str; 0]);
+}
+
+#[test]
 fn a_patch_whose_target_selects_nothing_is_a_warning() {
     let target = |target: &str| format!("patches:\n- target: {{{target}}}\n  path: patch.yaml\n");
     let lost = "prod/kustomization.yaml:3:11: warning[patch-lost]: the patch is for no object: ";

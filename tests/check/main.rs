@@ -7,6 +7,7 @@
 )]
 
 mod action;
+mod bounds;
 mod builds;
 mod cases;
 mod corpus;

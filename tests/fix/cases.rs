@@ -84,8 +84,8 @@ fn replaces_a_value_where_it_stands() {
             ),
             ("spec:\n  chartRef:\n    kind: ~\n", "spec:\n  chartRef:\n    kind: OCIRepository\n"),
             (
-                "spec:\n  chartRef: {kind: , name: x}\n",
-                "spec:\n  chartRef: {kind: OCIRepository , name: x}\n",
+                "spec:\n  chartRef: {kind: ~, name: x}\n",
+                "spec:\n  chartRef: {kind: OCIRepository, name: x}\n",
             ),
             ("spec:\n  chartRef: {\"kind\": null}\n", "spec:\n  chartRef: {\"kind\": \"OCIRepository\"}\n"),
             (

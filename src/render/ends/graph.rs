@@ -188,7 +188,7 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
     pub(super) fn variables(&self, cluster: usize, kustomization: &FluxKustomization<'a>) -> Variables<'a> {
         let mut variables = Variables::default();
         let Some(post_build) = &kustomization.post_build else { return variables };
-        variables.always = post_build.always;
+        (variables.always, variables.strict) = (post_build.always, self.index.tree.refuses_unset_variables());
         for from in &post_build.from {
             let place = place_of(kustomization, &from.name);
             match self.config_map(cluster, &place).filter(|_| from.is_config_map) {

@@ -22,6 +22,8 @@ pub enum Variable<'v> {
     Known(&'v str),
     /// It has none.
     Unset,
+    /// It has none, which is an error where nothing is given in its place.
+    Missing,
     /// It may have a value that is nowhere here: in a Secret, or set in the cluster.
     Unknown,
 }
@@ -68,6 +70,9 @@ pub enum Error {
     /// It becomes too long, or takes too long. The library has no such limit.
     #[error("it becomes longer than an object of Kubernetes may be, or a pattern takes too long")]
     TooMuch,
+    /// A variable has no value, and the text gives none in its place.
+    #[error("has no value, which Flux refuses from 2.9 on (StrictPostBuildSubstitutions)")]
+    NotSet,
     /// An offset or length that is outside of the value, or inside of a character.
     #[error("a substring that is none")]
     BadSubstring,
@@ -107,7 +112,8 @@ fn write<'v>(
                 }
                 let value = match variable(function.parameter) {
                     Variable::Known(value) => value,
-                    Variable::Unset => "",
+                    Variable::Missing if !functions::is_default(function.name) => return Err(Error::NotSet),
+                    Variable::Unset | Variable::Missing => "",
                     Variable::Unknown => {
                         is_opaque = true;
                         all.push_str(function.written);

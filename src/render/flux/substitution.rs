@@ -1,5 +1,6 @@
 //! `spec.postBuild`: kustomize-controller replaces variables in the text of each object that it prints.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::envsubst::{self, Error, Variable};
@@ -20,11 +21,14 @@ pub struct Variables<'a> {
     pub may_be_more: bool,
     /// Whether texts are replaced even if there is no variable at all.
     pub always: bool,
+    /// Whether one without a value is an error (`StrictPostBuildSubstitutions` of kustomize-controller 1.9, on by default).
+    pub strict: bool,
 }
 
 /// An object in which variables are replaced.
 struct Replacing<'r> {
     variables: &'r Variables<'r>,
+    strict: bool,
     may_do: &'r dyn Fn(usize) -> bool,
     notes: &'r mut Vec<Note>,
 }
@@ -81,7 +85,10 @@ impl<'a> Variables<'a> {
         if is_disabled || !self.count() {
             return object.clone();
         }
-        let mut replacing = Replacing { variables: self, may_do, notes };
+        // The descriptions in the definitions of Flux up to 2.8 hold variables. Those of 2.9, which come with the controller that would refuse
+        // them, ask to be left alone.
+        let strict = self.strict && !is_definition_of_flux(object);
+        let mut replacing = Replacing { variables: self, strict, may_do, notes };
         replacing.node(object, Place::Value).unwrap_or_else(|| object.clone())
     }
 }
@@ -188,7 +195,15 @@ impl Replacing<'_> {
     fn text(&mut self, text: &str, at: Span) -> Option<(String, bool)> {
         // Most texts have none.
         memchr::memchr(b'$', text.as_bytes())?;
-        let evaluated = envsubst::evaluate(text, &|name| self.variables.get(name));
+        let missing = RefCell::new(String::new());
+        let evaluated = envsubst::evaluate(text, &|name| {
+            let variable = self.variables.get(name);
+            if !(self.strict && variable == Variable::Unset) {
+                return variable;
+            }
+            name.clone_into(&mut missing.borrow_mut());
+            Variable::Missing
+        });
         // What is read again is replaced once more in between.
         let is_too_much =
             |evaluated: &envsubst::Evaluated<'_>| evaluated.work > 0 && !(self.may_do)(evaluated.work / 500);
@@ -205,6 +220,12 @@ impl Replacing<'_> {
                 self.notes.push(Note::new(at, Reason::TooMuch, message));
                 None
             }
+            Err(Error::NotSet) => {
+                // The last that was asked for is the one that ended it.
+                let message = format!("the variable {} {}", missing.into_inner(), Error::NotSet);
+                self.notes.push(Note::new(at, Reason::Refused, message));
+                None
+            }
             Err(error) => {
                 let message = format!("kustomize-controller refuses {:?}: {error}", shortened(text));
                 self.notes.push(Note::new(at, Reason::Refused, message));
@@ -212,6 +233,11 @@ impl Replacing<'_> {
             }
         }
     }
+}
+
+fn is_definition_of_flux(object: &Node<'_>) -> bool {
+    let name = object.text_of(&["metadata", "name"]).unwrap_or_default();
+    name.ends_with(".toolkit.fluxcd.io") && object.text_of(&["kind"]) == Some("CustomResourceDefinition")
 }
 
 /// The line of a text in which its first substitution is.
@@ -226,7 +252,7 @@ mod tests {
 
     fn variables(known: &[(&'static str, &'static str)], may_be_more: bool) -> Variables<'static> {
         let known = known.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        Variables { known, may_be_more, always: false }
+        Variables { known, may_be_more, ..Variables::default() }
     }
 
     fn substituted(text: &str, variables: &Variables<'_>) -> (String, Vec<String>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::metadata::with_texts;
 use super::resource::Resource;
 use crate::json::Kind;
-use crate::yaml::{Entry, Node, Scalar, Str, Value, boolean, number, time};
+use crate::yaml::{Entry, Node, Scalar, Str, Value, boolean, number, timestamp};
 
 /// The annotation of what is for kustomize alone.
 const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
@@ -98,7 +98,7 @@ pub(super) fn settled_scalar<'a>(scalar: &Scalar<'a>, reading: Reading) -> Optio
         Some(b'0'..=b'9' | b'+' | b'-' | b'.') => match number(text) {
             Some(number) => is(&number),
             None if scalar.kind() == Kind::Number => quoted(),
-            None => match (time(text), reading) {
+            None => match (timestamp(text), reading) {
                 (Some(time), Reading::Objects | Reading::Lists) => {
                     Some(Scalar { text: Str::from(time), plain: false })
                 }

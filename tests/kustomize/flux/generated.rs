@@ -129,7 +129,14 @@ fn compare(case: &FluxCase, printed: &Printed) -> Result<Outcome, String> {
     let notes: Vec<_> = failures.map(|note| note.message.clone()).collect();
     let theirs = match printed {
         Ok(theirs) => theirs,
-        Err(error) if case.strict && error.contains("strict mode") => return Ok(Outcome::Strict),
+        Err(error) if case.strict && error.contains("strict mode") => {
+            let is_told = notes.iter().any(|note| note.contains("has no value"));
+            return if is_told {
+                Ok(Outcome::Strict)
+            } else {
+                Err(format!("{error}, and here is said: {notes:?}"))
+            };
+        }
         Err(_) if !notes.is_empty() => return Ok(Outcome::Refused),
         Err(error) => return Err(format!("the controller refuses it, and nothing is said here: {error}")),
     };
@@ -159,7 +166,7 @@ fn compare(case: &FluxCase, printed: &Printed) -> Result<Outcome, String> {
 fn variables<'c>(case: &'c FluxCase, kustomization: &FluxKustomization<'c>) -> Variables<'c> {
     let mut variables = Variables::default();
     let Some(post_build) = &kustomization.post_build else { return variables };
-    variables.always = post_build.always;
+    (variables.always, variables.strict) = (post_build.always, case.strict);
     let at = Span::new(0, 0, 0);
     for from in &post_build.from {
         let named = |(kind, name, _): &&(&str, &str, _)| {

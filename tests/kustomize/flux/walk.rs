@@ -242,7 +242,8 @@ impl<'w, 'a> Walk<'w, 'a> {
             variables.insert(name.clone(), value.as_str().unwrap_or_default().replace('\n', ""));
         }
         let kustomization = &with_texts(kustomization);
-        let question = Question { root: self.root, folder: &folder, kustomization, strict: false, config };
+        let strict = self.tree.refuses_unset_variables();
+        let question = Question { root: self.root, folder: &folder, kustomization, strict, config };
         let built = self.oracle.build(&question).map(|mut objects| {
             let supplied = objects.iter_mut().map(|object| supply(object, &namespace)).map(usize::from).sum();
             Rc::new(Output { objects, variables, has_open, supplied, folder })

@@ -277,8 +277,8 @@ fn compare(ours: &Printed, theirs: &Printed) -> Option<(String, String)> {
     }
 }
 
-/// Whether two readings differ in line ends alone, and the text has a folded block: one with deeper lines has more line ends each time that
-/// kustomize prints it (`findings/kustomize-folded-blocks-grow.sh`).
+/// Whether two readings differ in line ends alone, and the text has a folded block: one with deeper lines has a line end more once
+/// kustomize has printed it (`findings/kustomize-folded-blocks-change.sh`).
 fn is_folded_anew(text: &str, difference: &str) -> bool {
     let joined = |text: &str| text.replace("\\n", "");
     let sides = difference

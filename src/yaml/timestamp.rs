@@ -1,7 +1,7 @@
 //! Times that are written without quotes.
 
 /// What the YAML library of kustomize (go-yaml 3) takes for a time, as kustomize prints it: a date, or a date and a time of day.
-pub(crate) fn time(text: &str) -> Option<String> {
+pub(crate) fn timestamp(text: &str) -> Option<String> {
     let first = text.as_bytes();
     if first.len() < 8 || first[4] != b'-' || !first[0].is_ascii_digit() {
         return None;
@@ -85,7 +85,7 @@ mod tests {
             ("2020-01-31-x", None),
             ("1.2.3-4", None),
         ] {
-            assert_eq!(time(text).as_deref(), printed, "{text}");
+            assert_eq!(timestamp(text).as_deref(), printed, "{text}");
         }
     }
 }
