@@ -4,6 +4,7 @@ mod builds;
 mod contents;
 mod fingerprint;
 mod groups;
+mod literal;
 mod proof;
 mod relations;
 mod release;
@@ -89,6 +90,7 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
                     let invalid = schema::of_sources(&rendered, criteria);
                     of_sources.extend(schema::diagnostics(invalid, criteria));
                     of_sources.extend(groups::others(&tree));
+                    of_sources.extend(literal::notes(&rendered));
                     (of_sources, release::parts(&rendered))
                 },
                 || (builds::of(&rendered, &unread, &tree), judged(&rendered)),

@@ -28,6 +28,8 @@ pub const OTHER_HELM_RELEASE: &str = "other-helm-release";
 pub const BUILD_FAILS: &str = "build-fails";
 /// The API server refuses an object for its schema.
 pub const SCHEMA: &str = "schema";
+/// A variable stays as it is written.
+pub const LITERAL_VARIABLE: &str = "literal-variable";
 /// A patch is for nothing.
 pub const PATCH_LOST: &str = "patch-lost";
 /// Something could not be rendered, and so was not judged.
@@ -40,7 +42,7 @@ pub const DUPLICATE_SOURCE: &str = "duplicate-source";
 pub const UNUSED_HELM_REPOSITORY: &str = "unused-helm-repository";
 
 /// The rules about reading and rendering, of which admission knows nothing.
-static READING: [RuleInfo; 9] = [
+static READING: [RuleInfo; 10] = [
     RuleInfo {
         id: UNREADABLE,
         grade: Grade::Error,
@@ -88,6 +90,15 @@ static READING: [RuleInfo; 9] = [
         summary: "What is called HelmRelease is of the API group helm.toolkit.fluxcd.io.",
         why: "another group is another API: no controller of Flux 2 reads the object, and no rule of chartgate is about it.",
         help: "set apiVersion: helm.toolkit.fluxcd.io/v2; a HelmRelease of the Helm Operator (helm.fluxcd.io) has other fields, too.",
+        policy: None,
+    },
+    RuleInfo {
+        id: LITERAL_VARIABLE,
+        grade: Grade::Note,
+        summary: "A variable (`${…}`) is replaced by the `spec.postBuild` of the Flux Kustomization that applies the object.",
+        why: "without a postBuild that names variables, or with kustomize.toolkit.fluxcd.io/substitute: disabled, Flux applies the text \
+              as it is written.",
+        help: "set spec.postBuild of the Kustomization, or write the value itself.",
         policy: None,
     },
     RuleInfo {

@@ -321,6 +321,42 @@ fn a_variable_without_a_value_fails_from_flux_2_9_on() {
 }
 
 #[test]
+fn a_variable_that_nobody_replaces_stays_and_is_judged_as_it_is() {
+    let flux = |more: &str| {
+        format!(
+            "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: apps, namespace: flux-system}}\n\
+             spec:\n  path: ./apps\n  sourceRef: {{kind: GitRepository, name: flux-system}}\n{more}"
+        )
+    };
+    let chart = "  chart:\n    spec:\n      chart: x\n      version: ${VERSION}\n      interval: ${INTERVAL}\n      sourceRef: {kind: \
+                 HelmRepository, name: y}\n  values: {a: \"${A}\"}\n";
+    let scene = Scene::new(&[("flux.yaml", &flux("")), ("apps/release.yaml", &release(chart))]);
+    let told = || {
+        let out = scene.check(&["--verbose"]).out;
+        let is_finding =
+            |line: &&str| ["error[", "warning[", "note["].iter().any(|start| line.starts_with(start));
+        out.lines().filter(is_finding).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let note = |field, text| {
+        format!(
+            "note[literal-variable]: spec.chart.spec.{field} stays \"{text}\": nothing replaces the variable"
+        )
+    };
+    let stays = [
+        note("version", "${VERSION}"),
+        "error[schema]: spec.chart.spec.interval is \"${INTERVAL}\", which does not match ^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$".to_owned(),
+        note("interval", "${INTERVAL}"),
+    ];
+    assert_eq!(told(), stays);
+    // What a Secret brings may hold any.
+    scene.write("flux.yaml", flux("  postBuild: {substituteFrom: [{kind: Secret, name: s}]}\n"));
+    assert_eq!(told(), [] as [&str; 0]);
+    let disabled = "metadata:\n  annotations: {kustomize.toolkit.fluxcd.io/substitute: disabled}\n";
+    scene.write("apps/release.yaml", release(chart).replace("metadata:\n", disabled));
+    assert_eq!(told(), stays);
+}
+
+#[test]
 fn a_patch_whose_target_selects_nothing_is_a_warning() {
     let target = |target: &str| format!("patches:\n- target: {{{target}}}\n  path: patch.yaml\n");
     let lost = "prod/kustomization.yaml:3:11: warning[patch-lost]: the patch is for no object: ";

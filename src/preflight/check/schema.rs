@@ -9,7 +9,7 @@ use super::{Criteria, plain};
 use crate::json::Kind as Type;
 use crate::policy::{field_path, quoted};
 use crate::render::ends::{End, EndKind, Kind, Object, Rendered};
-use crate::render::flux::is_opaque;
+use crate::render::flux::{is_opaque, is_opaque_literal};
 use crate::report::rule::{NOT_JUDGED, SCHEMA};
 use crate::report::{Diagnostic, Grade};
 use crate::structural::{Catalog, Fault, Problem};
@@ -35,7 +35,8 @@ pub(super) fn faults<'r, 'a>(
     // What no Flux Kustomization leads to may be a base, of which something that is not here sets the rest.
     let is_part = is_part(end, object) || end.kind == EndKind::Folder && has_flux;
     let schema = criteria.catalog.schema(object.kind.name(), object.version());
-    let faults = schema.map(|schema| schema.faults(&object.node, &|text| !is_opaque(text)));
+    let is_known = |text: &str| if object.is_literal { !is_opaque_literal(text) } else { !is_opaque(text) };
+    let faults = schema.map(|schema| schema.faults(&object.node, &is_known));
     let faults = faults.into_iter().flatten();
     let faults = faults.filter(move |fault| !(is_part && fault.problem.is_about_absence()));
     faults.map(move |fault| Invalid { fault, object, end })

@@ -16,6 +16,8 @@ pub struct Object<'a> {
     pub layers: Vec<Layer>,
     /// Where a patch, or a target, names the version by which it found the object.
     pub found_by: Vec<Span>,
+    /// Whether Flux replaces no variables in it, so that they stay as they are written.
+    pub is_literal: bool,
 }
 
 /// The kinds that decide about charts.
@@ -53,14 +55,21 @@ const KINDS: [(&str, &str, Kind); 7] = [
 impl<'a> Object<'a> {
     /// The object in a node, if it is of a kind that is judged.
     pub fn of(node: &Node<'a>) -> Option<Self> {
-        let (layers, found_by) = (Vec::new(), Vec::new());
-        Some(Self { kind: Kind::of(node)?, node: node.clone(), document: node.at, layers, found_by })
+        let (layers, found_by, is_literal) = (Vec::new(), Vec::new(), false);
+        Some(Self {
+            kind: Kind::of(node)?,
+            node: node.clone(),
+            document: node.at,
+            layers,
+            found_by,
+            is_literal,
+        })
     }
 
     /// A printed object, if it is of a kind that is judged.
     pub(super) fn printed(resource: Resource<'a>) -> Option<Self> {
-        let Resource { node, document, layers, found_by, .. } = resource;
-        Some(Self { kind: Kind::of(&node)?, node, document, layers, found_by })
+        let Resource { node, document, layers, found_by, is_literal, .. } = resource;
+        Some(Self { kind: Kind::of(&node)?, node, document, layers, found_by, is_literal })
     }
 
     /// Its name; empty where it has none.

@@ -55,7 +55,8 @@ impl<'a> FluxKustomization<'a> {
         }
         let mut resources = printed(build, &mut notes);
         for resource in &mut resources {
-            if variables.count() {
+            resource.is_literal = !variables.are_replaced_in(&resource.node);
+            if !resource.is_literal {
                 resource.node = variables.substitute(&resource.node, &may_do, &mut notes);
             }
             self.set_common_metadata(resource);

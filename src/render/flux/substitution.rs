@@ -38,9 +38,18 @@ const OPAQUE: [(&str, &str); 4] = [("${", "}"), ("<<", ">>"), ("{{", "}}"), ("EN
 
 /// Whether a text is not what the cluster will see, because a part of it is known there only. What such a text says cannot be judged.
 pub fn is_opaque(text: &str) -> bool {
+    is_one_of(text, &OPAQUE)
+}
+
+/// The same for a text in which Flux replaces no variables, so that `${…}` stands for itself.
+pub fn is_opaque_literal(text: &str) -> bool {
+    is_one_of(text, &OPAQUE[1..])
+}
+
+fn is_one_of(text: &str, opaque: &[(&str, &str)]) -> bool {
     // A name, which most of what is asked about is, has none of these.
     text.bytes().any(|byte| matches!(byte, b'$' | b'<' | b'{' | b'['))
-        && OPAQUE.iter().any(|(start, end)| text.find(start).is_some_and(|at| text[at..].contains(end)))
+        && opaque.iter().any(|(start, end)| text.find(start).is_some_and(|at| text[at..].contains(end)))
 }
 
 // === impl Variables ===
@@ -71,6 +80,14 @@ impl<'a> Variables<'a> {
         }
     }
 
+    /// Whether variables are replaced in an object, which may ask to be left alone.
+    pub fn are_replaced_in(&self, object: &Node<'_>) -> bool {
+        let is_disabled = ["labels", "annotations"]
+            .iter()
+            .any(|field| object.text_of(&["metadata", field, SUBSTITUTE]) == Some("disabled"));
+        self.count() && !is_disabled
+    }
+
     /// Replaces the variables in an object. Every value stays where it stands. `may_do` is asked whether so much more may be done, in thousands of
     /// bytes and characters.
     pub fn substitute<'n>(
@@ -79,10 +96,7 @@ impl<'a> Variables<'a> {
         may_do: &dyn Fn(usize) -> bool,
         notes: &mut Vec<Note>,
     ) -> Node<'n> {
-        let is_disabled = ["labels", "annotations"]
-            .iter()
-            .any(|field| object.text_of(&["metadata", field, SUBSTITUTE]) == Some("disabled"));
-        if is_disabled || !self.count() {
+        if !self.are_replaced_in(object) {
             return object.clone();
         }
         // The descriptions in the definitions of Flux up to 2.8 hold variables. Those of 2.9, which come with the controller that would refuse

@@ -46,6 +46,8 @@ pub struct Resource<'a> {
     pub previous: Vec<Previous<'a>>,
     /// Where a patch, or a target, names the version by which it found the object: the scalar, an `apiVersion` or a `version`.
     pub found_by: Vec<Span>,
+    /// Whether it was applied without its variables being replaced, so that they stay as they are written.
+    pub is_literal: bool,
 }
 
 /// Something that an object went through.
@@ -101,7 +103,8 @@ pub struct Id<'r> {
 impl<'a> Resource<'a> {
     /// An object as it stands in a document.
     pub fn of(node: Node<'a>, document: Span) -> Self {
-        Self { node, document, layers: Vec::new(), previous: Vec::new(), found_by: Vec::new() }
+        let (layers, previous, found_by) = (Vec::new(), Vec::new(), Vec::new());
+        Self { node, document, layers, previous, found_by, is_literal: false }
     }
 
     /// What it is called now.
