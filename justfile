@@ -68,6 +68,10 @@ bench-cluster *args:
 bench-check *args:
     cargo bench --locked --bench check {{ args }}
 
+# Whether the time of a check grows no faster than its files
+bench-growth *args:
+    cargo bench --locked --bench growth {{ args }}
+
 # Everything that must hold before a change is merged
 ci:
     bash .ci/run

@@ -6,6 +6,7 @@ mod relevance;
 pub(super) use named::Named;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
@@ -103,6 +104,9 @@ pub enum Why {
     /// It has no length, and does not end where a manifest would.
     #[error("has more than {MAX_BYTES} bytes, which no manifest has")]
     Endless,
+    /// A link whose target is not there.
+    #[error("is a link to what is not there")]
+    Dangling,
     /// A pipe, a socket or a device in a folder: to open one may wait forever.
     #[error("is no regular file")]
     Special,
@@ -190,7 +194,7 @@ fn walk(given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<
             // An error is a folder that may not be read, or a link that leads in a circle, which was read already.
             match entry {
                 Ok(entry) => visit(&entry, (shown, absolute), top, found, progress),
-                Err(error) => refused(error, found),
+                Err(error) => refused(error, (shown, absolute), found),
             }
             WalkState::Continue
         })
@@ -214,16 +218,10 @@ fn visit(
         found.folders.push(key);
         return;
     }
-    let is_kustomization = KUSTOMIZATIONS.iter().any(|name| entry.file_name() == *name);
-    let is_manifest =
-        path.extension().is_some_and(|it| ["yaml", "yml", "json"].iter().any(|known| it == *known));
-    if !(is_manifest || is_kustomization) {
+    if !is_called_as_read(path) {
         return;
     }
-    let below = path.strip_prefix(absolute).unwrap_or(path);
-    // `.` is how one says "here"; nobody wants to read it in front of every path.
-    let shown = if shown == Path::new(".") { below.to_owned() } else { shown.join(below) };
-    let shown = shown.display().to_string();
+    let shown = shown_as(path, (shown, absolute));
     progress(&shown);
     if entry.file_type().is_some_and(|kind| kind.is_file()) {
         take(path, shown, top, found);
@@ -232,7 +230,22 @@ fn visit(
     }
 }
 
-fn refused(error: ignore::Error, found: &Mutex<Collected>) {
+/// Whether a file is called as manifests or kustomize's own files are.
+fn is_called_as_read(path: &Path) -> bool {
+    let is_kustomization = KUSTOMIZATIONS.iter().any(|name| path.file_name().is_some_and(|it| it == *name));
+    let is_one_of = |extension: &OsStr| ["yaml", "yml", "json"].iter().any(|known| extension == *known);
+    is_kustomization || path.extension().is_some_and(is_one_of)
+}
+
+/// A path below one that was asked for, as the user would type it.
+fn shown_as(path: &Path, (shown, absolute): (&Path, &Path)) -> String {
+    let below = path.strip_prefix(absolute).unwrap_or(path);
+    // `.` is how one says "here"; nobody wants to read it in front of every path.
+    let shown = if shown == Path::new(".") { below.to_owned() } else { shown.join(below) };
+    shown.display().to_string()
+}
+
+fn refused(error: ignore::Error, given: (&Path, &Path), found: &Mutex<Collected>) {
     let mut path = None;
     let mut inner = error;
     loop {
@@ -243,8 +256,14 @@ fn refused(error: ignore::Error, found: &Mutex<Collected>) {
             }
             ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => *err,
             ignore::Error::Io(source) => {
-                let path = path.map(|path| path.display().to_string()).unwrap_or_default();
-                let unreadable = Unreadable { path, why: Why::Io(source) };
+                let path = path.unwrap_or_default();
+                let is_dangling = source.kind() == io::ErrorKind::NotFound && path.is_symlink();
+                // Other files that are called so are not read either.
+                if is_dangling && !is_called_as_read(&path) {
+                    return;
+                }
+                let why = if is_dangling { Why::Dangling } else { Why::Io(source) };
+                let unreadable = Unreadable { path: shown_as(&path, given), why };
                 found.lock().expect("no reader panics").unreadable.push(unreadable);
                 return;
             }

@@ -35,9 +35,9 @@ impl<'a> Files<'a> {
         named.present.iter().for_each(|path| tree.add_unread(path));
     }
 
-    /// The whole tree with other texts in some files.
+    /// The whole tree with other texts in some files, of which all is read.
     pub(super) fn tree_with(collected: &'a Collected, texts: &BTreeMap<u32, &'a str>) -> Tree<'a> {
-        let mut tree = Tree::of_what_decides();
+        let mut tree = Tree::default();
         let mut number = 0;
         tree.extend(collected.files().map(|source| {
             let text = texts.get(&number).copied().unwrap_or(&source.text);

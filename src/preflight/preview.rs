@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     admission::{self, BadReview, Endpoint},
     policy::{Facts, HELM_GROUP, Settings},
+    yaml::{self, Lines, Position},
 };
 
 /// What the webhook would answer to a document.
@@ -36,10 +37,18 @@ pub enum Verdict {
     },
 }
 
-/// The documents of a YAML or JSON text, without the empty ones. The error names line and column.
+/// The documents of a YAML or JSON text, without the empty ones, as kubectl reads them. The error names line and column.
 pub fn documents(text: &str) -> Result<Vec<Value>, String> {
-    let all: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
-    Ok(all.into_iter().filter(|document| !document.is_null()).collect())
+    let documents = yaml::documents(text, 0).into_iter().map(|document| {
+        let document = document.map_err(|error| {
+            let Position { line, column } = Lines::of(text).position(error.offset);
+            format!("line {line} column {column}: {error}")
+        })?;
+        let mut json = Vec::new();
+        document.write_json(&mut json);
+        Ok(serde_json::from_slice(&json).expect("a tree is written as JSON"))
+    });
+    documents.collect()
 }
 
 /// Asks the webhook's own code about a HelmRelease, as if it were created, or about a captured AdmissionReview.

@@ -67,8 +67,8 @@ pub(super) fn beginning(text: &str, at: usize, is_explicit: bool, is_first: bool
         return (!is_first).then(|| behind_the_end(at));
     }
     let lines = text.get(at..)?.lines().skip(1);
-    let says_nothing = |line: &&str| matches!(line.trim_start().as_bytes().first(), None | Some(b'#'));
-    let is_ended = lines.skip_while(says_nothing).next().is_some_and(|line| line.starts_with("..."));
+    let says_something = |line: &&str| !matches!(line.trim_start().as_bytes().first(), None | Some(b'#'));
+    let is_ended = lines.into_iter().find(says_something).is_some_and(|line| line.starts_with("..."));
     (is_ended && !is_first).then(|| ended_too_soon(at))
 }
 

@@ -287,7 +287,7 @@ impl<'a> Events<'a> {
     /// What the parser says, or in better words what it stumbled over.
     fn syntax(&self, error: &ScanError) -> Error {
         let offset = error.marker().byte_offset().unwrap_or(self.text.len()).min(self.text.len());
-        if matches!(error.kind(), ErrorKind::DirectiveDisallowed { .. }) {
+        if matches!(error.kind(), ErrorKind::DirectiveDisallowed) {
             return dialect::directive(offset);
         }
         if !self.is_within && self.begun > 0 {

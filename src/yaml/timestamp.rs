@@ -29,14 +29,13 @@ pub(crate) fn timestamp(text: &str) -> Option<String> {
 
 /// A time of day with what separates it from the date: after `T` or `t` it has a zone, after a blank it has none.
 fn time_of_day(text: &str) -> Option<String> {
-    let (time, zone) = match text.strip_prefix(' ') {
-        Some(time) => (time, "Z".to_owned()),
-        None => {
-            let time = text.get(1..)?;
-            let (time, zone) = time.split_at(time.find(['Z', '+', '-'])?);
-            let is_utc = matches!(zone, "Z" | "+00:00" | "-00:00");
-            (time, if is_utc { "Z".to_owned() } else { offset(zone)? })
-        }
+    let (time, zone) = if let Some(time) = text.strip_prefix(' ') {
+        (time, "Z".to_owned())
+    } else {
+        let time = text.get(1..)?;
+        let (time, zone) = time.split_at(time.find(['Z', '+', '-'])?);
+        let is_utc = matches!(zone, "Z" | "+00:00" | "-00:00");
+        (time, if is_utc { "Z".to_owned() } else { offset(zone)? })
     };
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
     if !(1..=9).contains(&fraction.len()) || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {

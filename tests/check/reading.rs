@@ -154,6 +154,18 @@ fn nothing_in_a_file_becomes_a_command_of_a_runner() {
 /// Opening a pipe waits for a writer, and a device may never end.
 #[cfg(unix)]
 #[test]
+fn a_link_to_nothing_is_told_by_the_path_that_the_user_knows() {
+    let scene = Scene::new(&[("good.yaml", &release(CHART_REF))]);
+    for link in ["link.yaml", "link", "folder"] {
+        std::os::unix::fs::symlink("nothing", scene.path().join(link)).expect("it is new");
+    }
+    assert_eq!(
+        scene.lines(&[]),
+        ["link.yaml:1:1: error[unreadable]: the file is a link to what is not there"]
+    );
+}
+
+#[test]
 fn a_pipe_or_a_device_is_not_waited_for() {
     use std::os::unix::net::UnixListener;
     use std::process::Command;

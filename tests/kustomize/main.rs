@@ -7,6 +7,7 @@
 #![allow(clippy::format_collect, reason = "it is short, and a test may be slow")]
 
 mod corpus;
+mod fixing;
 mod flux;
 mod generated;
 mod generator;

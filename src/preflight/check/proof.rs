@@ -21,8 +21,10 @@ const ROUNDS: usize = 8;
 struct Outcome {
     /// What a person would call it.
     name: String,
-    /// Why it cannot be built, or what it loses.
+    /// Why it cannot be built.
     failures: Vec<String>,
+    /// What is for nothing in it.
+    lost: Vec<String>,
     objects: Vec<(Object, Value)>,
     /// The files that it is made of.
     files: BTreeSet<u32>,
@@ -88,7 +90,9 @@ fn outcome(end: &End<'_>) -> Outcome {
         object.node.write_json(&mut json);
         (object_of(&object.node), serde_json::from_slice(&json).unwrap_or_default())
     });
-    let failures = end.notes.iter().filter(|note| note.reason.is_failure() || note.reason == Reason::Lost);
+    let told = |is_one: fn(Reason) -> bool| {
+        end.notes.iter().filter(|note| is_one(note.reason)).map(|note| note.message.clone()).collect()
+    };
     let of_objects = end.objects.iter().flat_map(|object| {
         let layers = object.layers.iter().map(|layer| layer.at);
         layers.chain(object.found_by.iter().copied()).chain([object.document])
@@ -100,7 +104,8 @@ fn outcome(end: &End<'_>) -> Outcome {
             .first()
             .and_then(|way| way.steps.last())
             .map_or(end.path.clone(), |step| step.name.clone()),
-        failures: failures.map(|note| note.message.clone()).collect(),
+        failures: told(Reason::is_failure),
+        lost: told(|reason| reason == Reason::Lost),
         objects: objects.collect(),
         files: places.map(Span::file).collect(),
     }
@@ -147,13 +152,15 @@ fn becomes(
     after: &Outcome,
     allowed: &BTreeMap<(&str, &str, &str), BTreeSet<&str>>,
 ) -> Option<String> {
-    if after.failures.len() > before.failures.len() {
-        let new = after.failures.iter().find(|failure| !before.failures.contains(failure));
-        return Some(new.or(after.failures.last())?.clone());
+    if let Some(more) = more(&before.failures, &after.failures) {
+        return Some(more);
     }
     // What was not built before says nothing about how it would have been.
     if !before.failures.is_empty() {
         return None;
+    }
+    if let Some(more) = more(&before.lost, &after.lost) {
+        return Some(more);
     }
     if before.objects.len() != after.objects.len() {
         return Some(format!("{} objects in place of {}", after.objects.len(), before.objects.len()));
@@ -163,6 +170,15 @@ fn becomes(
         let field = differs(old, new, &mut String::new(), allowed)?;
         Some(format!("{} of {object} would be another one", if field.is_empty() { "all" } else { &field }))
     })
+}
+
+/// What is told of something after that was not told before, if more is.
+fn more(before: &[String], after: &[String]) -> Option<String> {
+    if after.len() <= before.len() {
+        return None;
+    }
+    let new = after.iter().find(|message| !before.contains(message));
+    new.or(after.last()).cloned()
 }
 
 /// The first field that says something else, and is none of those that may.

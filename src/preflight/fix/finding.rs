@@ -4,7 +4,7 @@ use json_patch::{AddOperation, PatchOperation, jsonptr::PointerBuf};
 
 use super::{Refusal, api_version, edits};
 use crate::helmrelease::at;
-use crate::json::pointer::segments;
+use crate::json::pointer::{escaped, segments};
 use crate::policy::{Finding, Installed, SOURCE_GROUP, Settings};
 use crate::report::{Excerpts, SuggestedFix};
 use crate::yaml::{Node, Span};
@@ -63,7 +63,10 @@ pub fn to_version(scope: &Scope<'_, '_>, version: &str) -> Option<Result<Suggest
         return None;
     }
     let what = format!("set apiVersion to {version}");
-    let fields = vec![at::API_VERSION.to_owned(), at::ANNOTATIONS.to_owned()];
+    // Those that hold the version change with it.
+    let annotations =
+        scope.settings.annotations.keys().map(|key| format!("{}/{}", at::ANNOTATIONS, escaped(key)));
+    let fields = std::iter::once(at::API_VERSION.to_owned()).chain(annotations).collect();
     match api_version(scope, version) {
         Ok(edits) if edits.is_empty() => None,
         edits => Some(edits.map(|edits| SuggestedFix { what, edits, fields })),

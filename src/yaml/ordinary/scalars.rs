@@ -28,9 +28,11 @@ pub(super) fn has_tabs(text: &str) -> Option<bool> {
             is_tab |= u8::from(byte == b'\t');
             all |= byte;
         }
-        (odd, tabs, wide) = (odd | (is_odd != 0), tabs | (is_tab != 0), wide | (all >= 0x80));
+        (odd, tabs, wide) = (odd || is_odd != 0, tabs || is_tab != 0, wide || all >= 0x80);
     };
-    blocks.iter().for_each(|block| look(block));
+    for block in blocks {
+        look(block);
+    }
     look(rest);
     let follows =
         |first: u8, odd: fn(&[u8]) -> bool| memchr_iter(first, bytes).any(|at| odd(&bytes[at + 1..]));
