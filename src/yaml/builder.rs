@@ -1,8 +1,8 @@
 //! From what a reader tells of, to trees.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use memchr::memmem;
 
 use super::passed::Passing;
@@ -63,12 +63,12 @@ enum Open<'a> {
 struct Rare<'a> {
     /// What its merge keys bring.
     merged: Vec<Node<'a>>,
-    seen: Seen,
+    seen: Seen<'a>,
 }
 
 /// The keys of a map that is being read, once they are many.
 #[derive(Default)]
-struct Seen(HashMap<String, usize>);
+struct Seen<'a>(HashMap<Str<'a>, usize>);
 
 /// Makes a tree of what is read, front to back.
 pub(super) struct Builder<'a> {
@@ -113,7 +113,7 @@ impl<'a> Builder<'a> {
             stack: Vec::with_capacity(8),
             items: Vec::new(),
             entries: Vec::with_capacity(32),
-            anchors: HashMap::new(),
+            anchors: HashMap::default(),
             root: None,
             expanded: 0,
         }
@@ -418,11 +418,11 @@ impl Extent {
 
 // === impl Seen ===
 
-impl Seen {
+impl<'a> Seen<'a> {
     /// The place of a key that is there already.
-    fn before(&mut self, key: &str, entries: &[Entry<'_>]) -> Option<usize> {
+    fn before(&mut self, key: &str, entries: &[Entry<'a>]) -> Option<usize> {
         for entry in &entries[self.0.len()..] {
-            self.0.insert(entry.key.text.to_string(), entry.key.at.start() as usize);
+            self.0.insert(entry.key.text.clone(), entry.key.at.start() as usize);
         }
         self.0.get(key).copied()
     }

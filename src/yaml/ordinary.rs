@@ -9,8 +9,8 @@ mod scalars;
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
+use foldhash::HashMap;
 use memchr::memchr;
 
 use super::builder::Builder;
@@ -101,7 +101,7 @@ pub(super) fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Node<'
         line: 0,
         levels: Vec::with_capacity(8),
         pending: Some(Pending::DOCUMENT),
-        anchors: HashMap::new(),
+        anchors: HashMap::default(),
         anchored: 0,
         builder: Builder::of(text, has_variables(text), reading),
     };

@@ -1,6 +1,6 @@
 //! What is passed over has to be YAML all the same: a key is a text, and is there once.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::{Role, Span, Str};
 
@@ -41,7 +41,7 @@ impl<'a> Passing<'a> {
     /// Opens a list or a map.
     pub(super) fn begin(&mut self, is_map: bool) {
         let awaits = if is_map { Awaits::Key } else { Awaits::Item };
-        self.open.push(Passed { awaits, start: self.keys.len(), many: HashMap::new() });
+        self.open.push(Passed { awaits, start: self.keys.len(), many: HashMap::default() });
     }
 
     /// Closes the innermost collection, if one is open.
