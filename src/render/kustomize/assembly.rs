@@ -17,7 +17,7 @@ use crate::render::tree::{Note, Reason};
 use crate::yaml::Span;
 
 /// How many layers of an object count as much as another one: each is a few bytes.
-const LAYERS: usize = 64;
+const LAYERS: usize = 36;
 
 /// How deep components may name components.
 const MAX_DEPTH: usize = 100;

@@ -6,6 +6,9 @@ use super::labels::LabelSelector;
 use super::resource::{Id, Resource};
 use crate::yaml::{Node, Span, Str};
 
+/// How many bytes a compiled expression may take. One that Go's library takes, which allows a thousand repetitions, takes a tenth of it.
+const MAX_PATTERN: usize = 256 * 1024;
+
 /// The objects that something is for: all that is said must hold.
 #[derive(Debug, Clone)]
 pub struct Target<'a> {
@@ -121,7 +124,8 @@ impl<'a> Pattern<'a> {
             None
         } else {
             // Names of objects are ASCII; to know all of Unicode makes an expression ten times as expensive.
-            let whole = RegexBuilder::new(&format!("^(?:{text})$")).unicode(false).build();
+            let mut builder = RegexBuilder::new(&format!("^(?:{text})$"));
+            let whole = builder.unicode(false).size_limit(MAX_PATTERN).build();
             Some(whole.map_err(|_| format!("{text:?} is no regular expression"))?)
         };
         Ok(Self { text, regex })
@@ -163,5 +167,8 @@ mod tests {
                 && !matches("a.b", "a.bc")
         );
         assert_eq!(Pattern::parse("a(").unwrap_err(), "\"a(\" is no regular expression");
+        assert!(Pattern::parse("a{1000}").is_ok());
+        // Go allows no more than a thousand repetitions either.
+        assert!(Pattern::parse("(a{200}){200}").is_err());
     }
 }
