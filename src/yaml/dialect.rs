@@ -179,6 +179,12 @@ pub(super) fn in_flow(written: &str, is_key: bool, at: usize) -> Option<Error> {
         let message = "no value in braces or brackets: null for kubectl and \"\" for kustomize; write one";
         return Some(Error::for_go(at, message));
     }
+    if written.starts_with(':') {
+        let message = format!(
+            "a : at the start of {written:?}, in braces or brackets: kubectl and kustomize refuse it"
+        );
+        return Some(Error::for_go(at, message));
+    }
     let mark = memchr(b'?', written.as_bytes())?;
     let message = format!(
         "a ? in {written:?}, in braces or brackets: kubectl and kustomize refuse it; put it in quotes"

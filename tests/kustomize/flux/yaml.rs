@@ -18,7 +18,7 @@ use crate::oracle::{Printed, difference, json};
 /// How many texts are read, unless `CHARTGATE_YAML_TEXTS` says otherwise. `CHARTGATE_SEED` takes others.
 const TEXTS: u64 = 50_000;
 
-/// What the changes start from, besides small files of the corpus where it is there.
+/// What the changes start from, besides small files of the corpus.
 const SEEDS: &[&str] = &[
     "apiVersion: v1\nkind: A\nmetadata:\n  name: a\n  labels: &l\n    app: web\nspec:\n  a: 1\n  b: [x, 'y', \"z\"]\n  c: {d: e, f: g}\n  h: &h\n    - i\n    - j: k\n      l: m\n  o: *h\n  p: |\n    q\n     r\n\n    s\n  t: >-\n    u\n    v\n  w: x y\n    z\n  <<: *l\n",
     "# a\n---\napiVersion: v1\nkind: A\nmetadata: {name: a}\nspec: {a: 1.5, b: true, c: ~, d: -7}\n---\napiVersion: v1\nkind: A\nmetadata: {name: b}\nspec:\n- a\n-\n  b: c\n- - d\n  - e\n",
@@ -228,6 +228,7 @@ const REPORTED: &[&str] = &[
     "a key without a name",
     "a second merge key",
     "a ? in",
+    "a : at the start of",
     "the number ",
     "a tab where a block",
     "a byte order mark",
@@ -323,15 +324,20 @@ fn kind_of(error: &str) -> String {
     error.chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).take(90).collect()
 }
 
-fn seeds() -> Vec<String> {
+/// The texts to start from; `None` without a corpus. These few alone are changed into little else than what nobody writes, of which some is still read in
+/// another way.
+fn seeds() -> Option<Vec<String>> {
     let mut seeds: Vec<String> = SEEDS.iter().map(|seed| (*seed).to_owned()).collect();
     let corpus = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus"));
+    if !corpus.is_dir() {
+        return None;
+    }
     let mut files = Vec::new();
     collect(corpus, &mut files);
     files.sort();
     let texts = files.iter().step_by(80).filter_map(|path| fs::read_to_string(path).ok());
     seeds.extend(texts.filter(|text| text.len() < 1_500 && text.contains("metadata:")));
-    seeds
+    Some(seeds)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -347,13 +353,16 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 #[test]
 fn files_of_objects_are_read_as_kubectl_and_kustomize_do() {
+    let Some(seeds) = seeds() else {
+        eprintln!("skipped: no corpus");
+        return;
+    };
     let Some(first) = Oracle::find() else { return };
     let Some(second) = Oracle::find() else { return };
     let number = |name: &str, default| {
         std::env::var(name).map_or(default, |number| number.parse().expect("it is set to a number"))
     };
     let (count, first_seed) = (number("CHARTGATE_YAML_TEXTS", TEXTS), number("CHARTGATE_SEED", 0) << 32);
-    let seeds = seeds();
     let work = |mut oracle: Oracle, start: u64| {
         let mut differences: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
         let mut refused = [0, 0];
