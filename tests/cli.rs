@@ -141,6 +141,16 @@ fn preview_refuses_what_it_cannot_judge_with_exit_code_2() {
 }
 
 #[test]
+fn preview_reads_an_integer_that_no_float_holds_as_kubectl_does() {
+    let release = format!(
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: a, namespace: b}}\nspec:\n  interval: 5m\n  chartRef: \
+         {{kind: OCIRepository, name: x, namespace: b}}\n  values: {{a: {}}}\n",
+        "9".repeat(400)
+    );
+    chartgate(&["preview"]).write_stdin(release).assert().code(0);
+}
+
+#[test]
 fn preview_judges_by_the_flux_that_it_is_told_of() {
     let old = BOTH.replace("/v2", "/v2beta2").replace("  chart: {", "  other: {");
     let old = old.replace("version: v2}", "version: v2beta2}");

@@ -446,6 +446,10 @@ pub(crate) fn number(text: &str) -> Option<Cow<'_, str>> {
     }
     if unsigned.bytes().all(|byte| byte.is_ascii_digit()) && !unsigned.is_empty() {
         let is_octal = unsigned.len() > 1 && unsigned.starts_with('0');
+        // Go makes a float of one that is too long, and a text where no float holds it, which none of 308 digits is.
+        if digits.len() > 308 && digits.parse().is_ok_and(f64::is_infinite) {
+            return None;
+        }
         if !is_octal {
             return Some(if first == b'+' { Cow::Owned(unsigned.to_owned()) } else { digits });
         }

@@ -36,6 +36,9 @@ fn numbers_become_numbers_that_json_has() {
     let text = "[0x1F, 0o17, 010, 08, .5, 1., -.5e3, +3, 1e400, 1.2.3, 1_000, 0b11, e5, v2]";
     let json = r#"[31,15,8,8.0,0.5,1.0,-500.0,3,"1e400","1.2.3",1000,3,"e5","v2"]"#;
     assert_eq!(read(text), [json]);
+    for (count, kind) in [(308, Kind::Number), (309, Kind::String)] {
+        assert_eq!(one(&"9".repeat(count)).kind(), kind, "{count}");
+    }
     let kinds: Vec<_> = one("[1.5, 1.2.3, !!str 5, !!int '5']").items().iter().map(Node::kind).collect();
     assert_eq!(kinds, [Kind::Number, Kind::String, Kind::String, Kind::Number]);
 }
