@@ -178,9 +178,8 @@ fn common(given: &[Given]) -> PathBuf {
 }
 
 fn walk(given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<'_>) {
-    let Given { shown, absolute, .. } = given;
-    let inside = absolute.clone();
-    let walker = WalkBuilder::new(absolute)
+    let inside = given.absolute.clone();
+    let walker = WalkBuilder::new(&given.absolute)
         .follow_links(true)
         // What source-controller leaves out of an artifact no cluster sees. The syntax and the precedence are those of .gitignore.
         .add_custom_ignore_filename(".sourceignore")
@@ -193,21 +192,15 @@ fn walk(given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<
         Box::new(|entry| {
             // An error is a folder that may not be read, or a link that leads in a circle, which was read already.
             match entry {
-                Ok(entry) => visit(&entry, (shown, absolute), top, found, progress),
-                Err(error) => refused(error, (shown, absolute), found),
+                Ok(entry) => visit(&entry, given, top, found, progress),
+                Err(error) => refused(error, given, found),
             }
             WalkState::Continue
         })
     });
 }
 
-fn visit(
-    entry: &DirEntry,
-    (shown, absolute): (&Path, &Path),
-    top: &Path,
-    found: &Mutex<Collected>,
-    progress: Progress<'_>,
-) {
+fn visit(entry: &DirEntry, given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<'_>) {
     let path = entry.path();
     if entry.file_type().is_some_and(|kind| kind.is_dir()) {
         let (key, is_repository) = (key_of(path, top), path.join(".git").exists());
@@ -221,7 +214,7 @@ fn visit(
     if !is_called_as_read(path) {
         return;
     }
-    let shown = shown_as(path, (shown, absolute));
+    let shown = given.shown(path);
     progress(&shown);
     if entry.file_type().is_some_and(|kind| kind.is_file()) {
         take(path, shown, top, found);
@@ -237,15 +230,7 @@ fn is_called_as_read(path: &Path) -> bool {
     is_kustomization || path.extension().is_some_and(is_one_of)
 }
 
-/// A path below one that was asked for, as the user would type it.
-fn shown_as(path: &Path, (shown, absolute): (&Path, &Path)) -> String {
-    let below = path.strip_prefix(absolute).unwrap_or(path);
-    // `.` is how one says "here"; nobody wants to read it in front of every path.
-    let shown = if shown == Path::new(".") { below.to_owned() } else { shown.join(below) };
-    shown.display().to_string()
-}
-
-fn refused(error: ignore::Error, given: (&Path, &Path), found: &Mutex<Collected>) {
+fn refused(error: ignore::Error, given: &Given, found: &Mutex<Collected>) {
     let mut path = None;
     let mut inner = error;
     loop {
@@ -263,7 +248,7 @@ fn refused(error: ignore::Error, given: (&Path, &Path), found: &Mutex<Collected>
                     return;
                 }
                 let why = if is_dangling { Why::Dangling } else { Why::Io(source) };
-                let unreadable = Unreadable { path: shown_as(&path, given), why };
+                let unreadable = Unreadable { path: given.shown(&path), why };
                 found.lock().expect("no reader panics").unreadable.push(unreadable);
                 return;
             }
@@ -352,6 +337,18 @@ fn key_of(path: &Path, top: &Path) -> String {
         }
     }
     key
+}
+
+// === impl Given ===
+
+impl Given {
+    /// A path in it, as the user would type that.
+    fn shown(&self, path: &Path) -> String {
+        let below = path.strip_prefix(&self.absolute).unwrap_or(path);
+        // `.` is how one says "here"; nobody wants to read it in front of every path.
+        let shown = if self.shown == Path::new(".") { below.to_owned() } else { self.shown.join(below) };
+        shown.display().to_string()
+    }
 }
 
 // === impl Source ===

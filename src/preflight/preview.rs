@@ -44,9 +44,7 @@ pub fn documents(text: &str) -> Result<Vec<Value>, String> {
             let Position { line, column } = Lines::of(text).position(error.offset);
             format!("line {line} column {column}: {error}")
         })?;
-        let mut json = Vec::new();
-        document.write_json(&mut json);
-        Ok(serde_json::from_slice(&json).expect("a tree is written as JSON"))
+        Ok(document.to_json())
     });
     documents.collect()
 }

@@ -16,4 +16,4 @@ pub use building::Printed;
 pub(crate) use folders::{Folders, listed};
 pub use kustomization::{FluxKustomization, Patches, PostBuild, Source, SubstituteFrom};
 pub use operator::{is_flux_instance, is_resource_set, resources_of, sync_of};
-pub use substitution::{Variables, is_opaque, is_opaque_literal};
+pub use substitution::{Variables, has_variable, is_opaque, is_opaque_literal};

@@ -101,7 +101,7 @@ pub(super) enum Stop {
 // === impl Builder ===
 
 impl<'a> Builder<'a> {
-    /// One that was told nothing yet of a document in a text, and whether variables may be in it.
+    /// One that has read nothing yet of a document; `has_variables` is whether there is a `${` in the text.
     pub(super) fn of(text: &'a str, has_variables: bool, reading: Reading) -> Self {
         Self {
             text,
@@ -130,7 +130,7 @@ impl<'a> Builder<'a> {
     /// Takes a scalar; an anchor of zero is none.
     pub(super) fn scalar(&mut self, text: Str<'a>, plain: bool, at: Span, anchor: usize) -> Result<(), Stop> {
         if plain && matches!(text.as_bytes(), [b'.' | b'+' | b'-', ..]) {
-            dialect::endless(&text, at).map_or(Ok(()), |error| Err(Stop::Fault(error)))?;
+            refuse(dialect::endless(&text, at))?;
         }
         if self.is_passing() {
             self.passed_anchor |= anchor != 0;
@@ -139,7 +139,7 @@ impl<'a> Builder<'a> {
                 self.leaves.push(Leaf { role, text: text.clone(), at });
             }
             if self.passing.awaits_key() && self.reading.twice == Twice::Refused {
-                dialect::key(&text, plain, false, at).map_or(Ok(()), |error| Err(Stop::Fault(error)))?;
+                refuse(dialect::key(&text, plain, false, at))?;
             }
             return self.pass_value(Some(text), at);
         }
@@ -368,8 +368,7 @@ impl<'a> Builder<'a> {
                     };
                     // A kustomization file is read by another library, for which every scalar is a text as a key.
                     if self.reading.twice == Twice::Refused {
-                        let wrong = dialect::key(&text, plain, is_field, at);
-                        wrong.map_or(Ok(()), |error| Err(Stop::Fault(error)))?;
+                        refuse(dialect::key(&text, plain, is_field, at))?;
                     }
                     *is_merge = plain && text == "<<";
                     let entries = &self.entries[*start..];
@@ -440,4 +439,9 @@ fn not_mergeable(node: &Node<'_>) -> Option<Span> {
 
 fn fault(at: Span, message: impl Into<String>) -> Stop {
     Stop::Fault(Error::at(at.start() as usize, message))
+}
+
+/// Stops at an error, if there is one.
+pub(super) fn refuse(error: Option<Error>) -> Result<(), Stop> {
+    error.map_or(Ok(()), |error| Err(Stop::Fault(error)))
 }

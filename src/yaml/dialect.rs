@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use granit_parser::Tag;
 use memchr::{memchr, memchr_iter, memchr2, memmem};
 
-use super::node::{is_endless, number};
+use super::node::{is_endless, is_null, number};
 use super::timestamp::timestamp;
 use super::{Error, Span};
 
@@ -287,10 +287,6 @@ fn is_more_than_a_text(text: &str) -> bool {
         Some(b'~' | b'n' | b'N') => is_null(text),
         _ => false,
     }
-}
-
-fn is_null(text: &str) -> bool {
-    matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
 fn is_boolean(text: &str) -> bool {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span as Marks, StrInput, StructureStyle};
 
 use super::Span;
+use super::node::is_null;
 
 /// The documents of a text as they are written.
 #[derive(Debug)]
@@ -188,7 +189,7 @@ impl<'a> Written<'a> {
 
     fn is_null(&self) -> bool {
         let Form::Scalar(text, Style::Plain) = &self.form else { return false };
-        !self.tagged && matches!(&**text, "" | "~" | "null" | "Null" | "NULL")
+        !self.tagged && is_null(text)
     }
 }
 

@@ -300,6 +300,13 @@ impl<'a> Node<'a> {
         Node { value, at, over: None }
     }
 
+    /// The value as JSON.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut json = Vec::new();
+        self.write_json(&mut json);
+        serde_json::from_slice(&json).expect("a tree is written as JSON, with numbers that JSON has")
+    }
+
     /// Appends the value as JSON.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match &self.value {
@@ -350,7 +357,7 @@ impl Scalar<'_> {
             return Kind::String;
         }
         match &*self.text {
-            "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
+            text if is_null(text) => Kind::Null,
             text if boolean(text).is_some() => Kind::Boolean,
             text if is_endless(text) || number(text).is_some() => Kind::Number,
             _ => Kind::String,
@@ -397,6 +404,11 @@ impl PartialEq for Key<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }
+}
+
+/// Whether YAML takes a text for nothing.
+pub(super) fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
 /// The boolean that YAML 1.1 takes a text for, as JSON has it.

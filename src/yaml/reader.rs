@@ -8,7 +8,7 @@ use granit_parser::{
 use memchr::{memchr, memmem};
 use thiserror::Error as ThisError;
 
-use super::builder::{Builder, Stop};
+use super::builder::{Builder, Stop, refuse};
 use super::{Lines, Node, Scalar, Span, Value, dialect, ordinary, spelling};
 
 /// The text is no YAML, or none that Kubernetes takes.
@@ -203,18 +203,19 @@ impl<'a> Events<'a> {
             let (event, marks) = next.map_err(|error| Stop::Fault(self.syntax(&error)))?;
             match event {
                 Event::StreamEnd => {
-                    let is_empty = self.begun == 0;
-                    self.begun += 1;
-                    refuse(if is_empty { dialect::before_all(self.text) } else { None })?;
+                    if self.begun == 0 {
+                        refuse(dialect::before_all(self.text))?;
+                    }
                     return Ok(None);
                 }
                 Event::DocumentStart(is_explicit, _) => {
-                    self.start = self.span(marks).start() as usize;
-                    let before = &self.text[..if self.begun == 0 { self.start } else { 0 }];
+                    let (at, is_first) = (self.span(marks), self.begun == 0);
+                    (self.start, self.behind) = (at.start() as usize, at.end() as usize);
                     (self.begun, self.is_within, self.flow) = (self.begun + 1, true, 0);
-                    self.behind = self.span(marks).end() as usize;
-                    refuse(dialect::before_all(before))?;
-                    refuse(dialect::beginning(self.text, self.start, is_explicit, self.begun == 1))?;
+                    if is_first {
+                        refuse(dialect::before_all(&self.text[..self.start]))?;
+                    }
+                    refuse(dialect::beginning(self.text, self.start, is_explicit, is_first))?;
                 }
                 Event::DocumentEnd => {
                     self.is_within = false;
@@ -317,10 +318,6 @@ impl<'a> Events<'a> {
 /// Whether there is a `${` in a text.
 pub(super) fn has_variables(text: &str) -> bool {
     memmem::find(text.as_bytes(), b"${").is_some()
-}
-
-fn refuse(error: Option<Error>) -> Result<(), Stop> {
-    error.map_or(Ok(()), |error| Err(Stop::Fault(error)))
 }
 
 fn null(at: Span) -> Node<'static> {

@@ -1,14 +1,6 @@
-//! What a stranger's repository may make a check do is bounded, and what only looks harmless is told.
+//! What a stranger's repository may make a check do is bounded, and what only looks harmless is reported.
 
-use super::scene::{CHART, CHART_REF, Scene, release};
-
-/// A Flux Kustomization of the folder `apps` with a variable.
-fn flux(value: &str) -> String {
-    format!(
-        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: apps, namespace: flux-system}}\n\
-         spec:\n  path: ./apps\n  postBuild: {{substitute: {{B: {value}}}}}\n  sourceRef: {{kind: GitRepository, name: flux-system}}\n"
-    )
-}
+use super::scene::{CHART, CHART_REF, Scene, flux, release};
 
 #[test]
 fn of_many_faulty_documents_no_more_than_a_hundred_are_told() {
@@ -31,7 +23,7 @@ fn what_variables_make_of_a_text_is_no_longer_than_an_object_may_be() {
         [("${B}".repeat(2_000), "c".repeat(10_000)), ("${B##*x*x*y}".to_owned(), "x".repeat(20_000))]
     {
         let scene = Scene::new(&[
-            ("flux.yaml", &flux(&value)),
+            ("flux.yaml", &flux(&format!("  postBuild: {{substitute: {{B: {value}}}}}\n"))),
             ("apps/release.yaml", &release(&format!("{CHART}  releaseName: {text}\n"))),
         ]);
         assert_eq!(scene.lines(&[]), [format!("apps/release.yaml:14:16: error[unreadable]: {too_much}")]);
@@ -42,7 +34,7 @@ fn what_variables_make_of_a_text_is_no_longer_than_an_object_may_be() {
 fn many_texts_that_variables_make_longer_are_too_much_together() {
     let values = "    - ${B}${B}${B}${B}${B}${B}${B}${B}${B}${B}\n".repeat(2_000);
     let scene = Scene::new(&[
-        ("flux.yaml", &flux(&"c".repeat(100_000))),
+        ("flux.yaml", &flux(&format!("  postBuild: {{substitute: {{B: {}}}}}\n", "c".repeat(100_000)))),
         ("apps/release.yaml", &release(&format!("{CHART}  values:\n    many:\n{values}"))),
     ]);
     let lines = scene.lines(&[]);

@@ -1,7 +1,7 @@
 //! What kustomize and Flux refuse to build is an error at the line that causes it. That they refuse it, and nothing else, is what the tests in
 //! `tests/kustomize` ask the real ones.
 
-use super::scene::{CHART, CHART_REF, SOURCE, Scene, release};
+use super::scene::{CHART, CHART_REF, SOURCE, Scene, flux, release};
 
 const BASE: &str = "resources: [release.yaml, source.yaml]\n";
 
@@ -220,10 +220,8 @@ fn what_a_kustomization_names_is_read_whatever_it_is_called() {
 
 #[test]
 fn a_folder_that_no_cluster_is_given_is_a_warning() {
-    let flux = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\n\
-                spec:\n  path: ./apps\n  sourceRef: {kind: GitRepository, name: flux-system}\n";
     let scene = Scene::new(&[
-        ("clusters/flux.yaml", flux),
+        ("clusters/flux.yaml", &flux("")),
         ("apps/release.yaml", &release(CHART)),
         ("drafts/kustomization.yaml", "resources: [gone.yaml]\n"),
     ]);
@@ -261,14 +259,9 @@ fn the_path_of_a_flux_kustomization_has_to_be_a_folder_of_its_source() {
 
 #[test]
 fn a_variable_that_flux_cannot_replace_fails_at_its_line_also_in_values() {
-    let flux = |substitute: &str| {
-        format!(
-            "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: apps, namespace: flux-system}}\n\
-             spec:\n  path: ./apps\n  postBuild: {{substitute: {substitute}}}\n  sourceRef: {{kind: GitRepository, name: flux-system}}\n"
-        )
-    };
+    let substituting = |variables: &str| flux(&format!("  postBuild: {{substitute: {variables}}}\n"));
     let scene = Scene::new(&[
-        ("flux.yaml", &flux("{A: 'x: y'}")),
+        ("flux.yaml", &substituting("{A: 'x: y'}")),
         (
             "apps/release.yaml",
             &release(&format!(
@@ -287,18 +280,14 @@ fn a_variable_that_flux_cannot_replace_fails_at_its_line_also_in_values() {
         ]
     );
     // Without variables nothing is replaced.
-    scene.write("flux.yaml", flux("{}"));
+    scene.write("flux.yaml", substituting("{}"));
     assert_eq!(scene.lines(&[]), [] as [&str; 0]);
 }
 
 #[test]
 fn a_variable_without_a_value_fails_from_flux_2_9_on() {
     let scene = Scene::new(&[
-        (
-            "flux.yaml",
-            "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps, namespace: flux-system}\nspec:\n  \
-             path: ./apps\n  postBuild: {substitute: {A: b}}\n  sourceRef: {kind: GitRepository, name: flux-system}\n",
-        ),
+        ("flux.yaml", &flux("  postBuild: {substitute: {A: b}}\n")),
         (
             "apps/release.yaml",
             &release(&format!(
@@ -322,12 +311,6 @@ fn a_variable_without_a_value_fails_from_flux_2_9_on() {
 
 #[test]
 fn a_variable_that_nobody_replaces_stays_and_is_judged_as_it_is() {
-    let flux = |more: &str| {
-        format!(
-            "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: apps, namespace: flux-system}}\n\
-             spec:\n  path: ./apps\n  sourceRef: {{kind: GitRepository, name: flux-system}}\n{more}"
-        )
-    };
     let chart = "  chart:\n    spec:\n      chart: x\n      version: ${VERSION}\n      interval: ${INTERVAL}\n      sourceRef: {kind: \
                  HelmRepository, name: y}\n  values: {a: \"${A}\"}\n";
     let scene = Scene::new(&[("flux.yaml", &flux("")), ("apps/release.yaml", &release(chart))]);

@@ -87,6 +87,14 @@ pub(crate) fn release(spec: &str) -> String {
     )
 }
 
+/// A Flux Kustomization of the folder `apps`, with more below `spec`.
+pub(crate) fn flux(more: &str) -> String {
+    format!(
+        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: apps, namespace: flux-system}}\n\
+         spec:\n  path: ./apps\n  sourceRef: {{kind: GitRepository, name: flux-system}}\n{more}"
+    )
+}
+
 /// `spec.chart`, whole.
 pub(crate) const CHART: &str = "  chart:\n    spec:\n      chart: podinfo\n      sourceRef:\n        kind: HelmRepository\n        name: podinfo\n";
 

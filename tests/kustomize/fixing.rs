@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::corpus::files;
 use crate::generator::{Chance, case};
 use crate::go_tools::announce;
 use crate::oracle::{Oracle, Printed, by_name, difference};
@@ -37,25 +38,11 @@ fn write(seed: u64, root: &Path) -> String {
 
 /// Whether a file of a case was changed.
 fn fix(root: &Path) -> bool {
-    let before = texts(root);
+    let before = files(root);
     let mut check = Command::new(env!("CARGO_BIN_EXE_chartgate"));
     check.args(["check", "--fix", "--allow-empty", "."]).current_dir(root);
     check.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("it starts");
-    before != texts(root)
-}
-
-fn texts(folder: &Path) -> Vec<(std::path::PathBuf, String)> {
-    let mut all = Vec::new();
-    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if path.is_dir() {
-            all.extend(texts(&path));
-        } else {
-            let text = fs::read_to_string(&path).unwrap();
-            all.push((path, text));
-        }
-    }
-    all.sort();
-    all
+    before != files(root)
 }
 
 /// What is printed, with the versions of now.

@@ -75,9 +75,7 @@ impl Oracle {
 
 /// An object as JSON, as it would be sent to the API server.
 pub(crate) fn json(resource: &Resource<'_>) -> Value {
-    let mut json = Vec::new();
-    resource.node.write_json(&mut json);
-    serde_json::from_slice(&json).expect("a tree is written as JSON")
+    resource.node.to_json()
 }
 
 /// Objects by what they are called.

@@ -4,8 +4,10 @@ use rayon::prelude::*;
 
 use super::plain;
 use super::release::{object_of, ways};
+use crate::json::pointer::escaped;
 use crate::policy::{field_path, quoted};
 use crate::render::ends::{End, Object, Rendered};
+use crate::render::flux::has_variable;
 use crate::report::rule::LITERAL_VARIABLE;
 use crate::report::{Diagnostic, Grade};
 use crate::yaml::{Node, Span};
@@ -40,22 +42,21 @@ pub(super) fn notes(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
     found.chunk_by(|one, other| one.at == other.at).map(diagnostic).collect()
 }
 
-/// Tells each text with a variable, with its place and its field as a JSON Pointer.
-fn visit<'n>(node: &'n Node<'_>, pointer: &mut String, tell: &mut dyn FnMut(Span, &str, &'n str)) {
+/// Reports each text with a variable, with its place and its field as a JSON Pointer.
+fn visit<'n>(node: &'n Node<'_>, pointer: &mut String, report: &mut dyn FnMut(Span, &str, &'n str)) {
     if OF_OTHERS.contains(&pointer.as_str()) {
         return;
     }
-    if let Some(text) = node.text().filter(|text| text.find("${").is_some_and(|at| text[at..].contains('}')))
-    {
-        tell(node.at, pointer, text);
+    if let Some(text) = node.text().filter(|text| has_variable(text)) {
+        report(node.at, pointer, text);
     }
     let entries = node.entries().iter().map(|entry| (entry.key.text.to_string(), &entry.value));
     let items = node.items().iter().enumerate().map(|(index, item)| (index.to_string(), item));
     for (segment, value) in entries.chain(items) {
         let length = pointer.len();
         pointer.push('/');
-        pointer.push_str(&segment);
-        visit(value, pointer, tell);
+        pointer.push_str(&escaped(&segment));
+        visit(value, pointer, report);
         pointer.truncate(length);
     }
 }

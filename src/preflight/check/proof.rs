@@ -85,11 +85,7 @@ fn outcomes(collected: &Collected, texts: &BTreeMap<u32, &str>) -> Vec<Outcome> 
 }
 
 fn outcome(end: &End<'_>) -> Outcome {
-    let objects = end.objects.iter().map(|object| {
-        let mut json = Vec::new();
-        object.node.write_json(&mut json);
-        (object_of(&object.node), serde_json::from_slice(&json).unwrap_or_default())
-    });
+    let objects = end.objects.iter().map(|object| (object_of(&object.node), object.node.to_json()));
     let told = |is_one: fn(Reason) -> bool| {
         end.notes.iter().filter(|note| is_one(note.reason)).map(|note| note.message.clone()).collect()
     };
@@ -172,7 +168,7 @@ fn becomes(
     })
 }
 
-/// What is told of something after that was not told before, if more is.
+/// A message that is there after and was not before, if there are more of them.
 fn more(before: &[String], after: &[String]) -> Option<String> {
     if after.len() <= before.len() {
         return None;

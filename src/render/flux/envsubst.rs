@@ -50,7 +50,7 @@ const MAX_DEPTH: usize = 100;
 const MAX_WORK: usize = 4_000_000;
 
 /// The library would refuse the text, and kustomize-controller everything that the Kustomization holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
+#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 pub enum Error {
     /// Something that is no substitution follows `${`.
     #[error("bad substitution")]
@@ -71,8 +71,8 @@ pub enum Error {
     #[error("it becomes longer than an object of Kubernetes may be, or a pattern takes too long")]
     TooMuch,
     /// A variable has no value, and the text gives none in its place.
-    #[error("has no value, which Flux refuses from 2.9 on (StrictPostBuildSubstitutions)")]
-    NotSet,
+    #[error("the variable {0} has no value, which Flux refuses from 2.9 on (StrictPostBuildSubstitutions)")]
+    NotSet(String),
     /// An offset or length that is outside of the value, or inside of a character.
     #[error("a substring that is none")]
     BadSubstring,
@@ -112,7 +112,9 @@ fn write<'v>(
                 }
                 let value = match variable(function.parameter) {
                     Variable::Known(value) => value,
-                    Variable::Missing if !functions::is_default(function.name) => return Err(Error::NotSet),
+                    Variable::Missing if !functions::is_default(function.name) => {
+                        return Err(Error::NotSet(function.parameter.to_owned()));
+                    }
                     Variable::Unset | Variable::Missing => "",
                     Variable::Unknown => {
                         is_opaque = true;

@@ -1,6 +1,5 @@
 //! `spec.postBuild`: kustomize-controller replaces variables in the text of each object that it prints.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::envsubst::{self, Error, Variable};
@@ -44,6 +43,11 @@ pub fn is_opaque(text: &str) -> bool {
 /// The same for a text in which Flux replaces no variables, so that `${…}` stands for itself.
 pub fn is_opaque_literal(text: &str) -> bool {
     is_one_of(text, &OPAQUE[1..])
+}
+
+/// Whether a text has a variable of Flux, `${…}`.
+pub fn has_variable(text: &str) -> bool {
+    is_one_of(text, &OPAQUE[..1])
 }
 
 fn is_one_of(text: &str, opaque: &[(&str, &str)]) -> bool {
@@ -209,20 +213,13 @@ impl Replacing<'_> {
     fn text(&mut self, text: &str, at: Span) -> Option<(String, bool)> {
         // Most texts have none.
         memchr::memchr(b'$', text.as_bytes())?;
-        let missing = RefCell::new(String::new());
-        let evaluated = envsubst::evaluate(text, &|name| {
-            let variable = self.variables.get(name);
-            if !(self.strict && variable == Variable::Unset) {
-                return variable;
-            }
-            name.clone_into(&mut missing.borrow_mut());
-            Variable::Missing
+        let evaluated = envsubst::evaluate(text, &|name| match self.variables.get(name) {
+            Variable::Unset if self.strict => Variable::Missing,
+            variable => variable,
         });
-        // What is read again is replaced once more in between.
-        let is_too_much =
-            |evaluated: &envsubst::Evaluated<'_>| evaluated.work > 0 && !(self.may_do)(evaluated.work / 500);
         match evaluated {
-            Ok(evaluated) if is_too_much(&evaluated) => {
+            // In thousands, and twice: what is read again is replaced once more in between.
+            Ok(evaluated) if !(self.may_do)(evaluated.work / 500) => {
                 self.notes.push(Note::new(at, Reason::TooMuch, TOO_MUCH));
                 None
             }
@@ -234,10 +231,8 @@ impl Replacing<'_> {
                 self.notes.push(Note::new(at, Reason::TooMuch, message));
                 None
             }
-            Err(Error::NotSet) => {
-                // The last that was asked for is the one that ended it.
-                let message = format!("the variable {} {}", missing.into_inner(), Error::NotSet);
-                self.notes.push(Note::new(at, Reason::Refused, message));
+            Err(error @ Error::NotSet(_)) => {
+                self.notes.push(Note::new(at, Reason::Refused, error.to_string()));
                 None
             }
             Err(error) => {

@@ -6,19 +6,19 @@ use super::printing::{Reading, settled, words};
 use super::resource::{Id, Resource};
 use crate::json::Kind;
 use crate::render::tree::{File, Note, Reason};
-use crate::yaml::{Node, Span};
+use crate::yaml::{Node, Span, Value};
 
 /// The objects in documents, with lists of objects taken apart. What kustomize would refuse is noted, and left out.
 pub(super) fn objects<'a>(documents: &[Node<'a>], notes: &mut Vec<Note>) -> Vec<Resource<'a>> {
     let mut objects = Vec::new();
     // Lists in lists come behind what stands beside them, as with kustomize.
     let mut queue: std::collections::VecDeque<(Node<'a>, Span)> = std::collections::VecDeque::new();
-    // One without any content is passed over.
-    let says_something =
-        |document: &&Node<'_>| !document.entries().is_empty() || !document.items().is_empty();
-    for document in
-        documents.iter().filter(|it| it.scalar().is_some() || it.is_elided() || says_something(it))
-    {
+    let is_empty = |document: &Node<'_>| match &document.value {
+        Value::Sequence(items) => items.is_empty(),
+        Value::Mapping(entries) => entries.is_empty(),
+        Value::Scalar(_) | Value::Elided { .. } => false,
+    };
+    for document in documents.iter().filter(|document| !is_empty(document)) {
         let is_list = || documents.len() == 1 && matches!(Id::of(document).kind, "List" | "ResourceList");
         match document.get("items").filter(|_| is_list()) {
             Some(items) => queue.extend(items.items().iter().map(|item| (item.clone(), item.at))),

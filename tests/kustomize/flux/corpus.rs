@@ -10,7 +10,7 @@ use chartgate::render::{File, Note, Reason, Tree};
 use serde_json::Value;
 
 use super::oracle::Oracle;
-use super::walk::{Followed, Output, Seen, Walk, as_json, expand, is_kustomization, title_of};
+use super::walk::{Followed, Output, Seen, Walk, expand, is_kustomization, title_of};
 use crate::corpus::{files, generated, reason, trees, without_hashes};
 use crate::go_tools::announce;
 use crate::oracle::{by_name, difference};
@@ -189,7 +189,7 @@ impl Tally {
                 bare(object)
             }));
         let ours = by_name(end.objects.iter().map(|object| {
-            let mut ours = bare(as_json(&object.node));
+            let mut ours = bare(object.node.to_json());
             let is_there = by_name([ours.clone()]).keys().all(|name| theirs.contains_key(name));
             if output.has_open && !is_there {
                 fill_in(&mut ours["metadata"], output);

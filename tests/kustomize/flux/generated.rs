@@ -10,7 +10,6 @@ use chartgate::yaml::{self, Entry, Key, Node, Span};
 use serde_json::{Value, json};
 
 use super::oracle::{Config, Oracle, Question};
-use super::walk::as_json;
 use crate::generator::FluxCase;
 use crate::go_tools::announce;
 use crate::oracle::{Printed, by_name, difference, json as json_of};
@@ -82,7 +81,7 @@ fn tried(seed: u64, oracle: &mut Oracle) -> (FluxCase, Printed) {
         fs::write(path, text).unwrap();
     }
     oracle.archive(scratch.path());
-    let kustomization = as_json(&object(&case.kustomization));
+    let kustomization = object(&case.kustomization).to_json();
     let config = case.config.iter().map(|(kind, name, data)| Config {
         kind,
         namespace: namespace(&kustomization).to_owned(),

@@ -8,7 +8,6 @@ use chartgate::render::flux;
 use serde_json::{Value, json};
 
 use super::oracle::{Oracle, Question};
-use super::walk::as_json;
 use crate::oracle::difference;
 
 /// What the operator makes of an instance, as far as it is not a controller (`syncTmpl` and `kustomizationTmpl` in `internal/builder/templates.go` of
@@ -67,7 +66,7 @@ fn the_sync_of_an_instance_is_patched_as_the_operator_does() {
         tree.add("flux.yaml", &instance);
         let node = tree.files()[0].documents()[0].as_ref().unwrap();
         let mut notes = Vec::new();
-        let ours = flux::sync_of(node, &tree, &mut notes).as_ref().map(as_json);
+        let ours = flux::sync_of(node, &tree, &mut notes).as_ref().map(chartgate::yaml::Node::to_json);
         assert!(notes.is_empty(), "{notes:?}");
         // What is not rendered of it says nothing about what it prints.
         for object in &mut theirs {

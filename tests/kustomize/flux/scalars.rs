@@ -3,7 +3,6 @@
 use chartgate::yaml;
 
 use super::oracle::Oracle;
-use super::walk::as_json;
 use crate::oracle::difference;
 
 /// Scalars that somebody may take for something else than the API machinery does.
@@ -137,7 +136,7 @@ fn what_is_written_without_quotes_is_read_as_kubernetes_does() {
     for scalar in SCALARS {
         let text = format!("a: {scalar}\nb: [{scalar}]\n");
         let theirs = oracle.read(&text);
-        let ours = yaml::documents(&text, 0).remove(0).map(|node| as_json(&node)).map_err(|it| it.message);
+        let ours = yaml::documents(&text, 0).remove(0).map(|node| node.to_json()).map_err(|it| it.message);
         let difference = match (&ours, &theirs) {
             (Ok(ours), Ok(theirs)) => difference(ours, theirs, ""),
             (Err(_), Err(_)) => None,

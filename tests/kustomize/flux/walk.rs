@@ -126,10 +126,10 @@ impl<'w, 'a> Walk<'w, 'a> {
         for document in file.documents().iter().flatten().flat_map(expand) {
             let is_it = |node: &Node<'_>| node.at.start() == *start;
             if FluxKustomization::is_one(document) && document.at(&["metadata", "name"]).is_some_and(is_it) {
-                return Ok(as_json(document));
+                return Ok(document.to_json());
             }
             if flux::is_flux_instance(document) {
-                return sync(&as_json(document)).ok_or_else(|| "a FluxInstance without a sync".to_owned());
+                return sync(&document.to_json()).ok_or_else(|| "a FluxInstance without a sync".to_owned());
             }
         }
         Err("it is inside of a ResourceSet".to_owned())
@@ -360,12 +360,6 @@ fn variables_in(text: &str) -> impl Iterator<Item = &str> {
         let is_name = !rest[..end].is_empty() && !rest.starts_with(|it: char| it.is_ascii_digit());
         is_name.then_some(&rest[..end])
     })
-}
-
-pub(super) fn as_json(node: &Node<'_>) -> Value {
-    let mut json = Vec::new();
-    node.write_json(&mut json);
-    serde_json::from_slice(&json).expect("a tree is written as JSON")
 }
 
 /// The objects in a document: itself, or the items of a list.

@@ -191,13 +191,8 @@ fn text(seed: u64, seeds: &[String]) -> String {
 fn as_kubectl(text: &str) -> Printed {
     // It ends the last line, whether the file does or not.
     let ended = if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
-    let documents = yaml::documents(&ended, 0).into_iter().map(|document| {
-        let mut json = Vec::new();
-        document.map_err(|error| error.message)?.write_json(&mut json);
-        Ok(serde_json::from_slice(&json).expect("a tree is written as JSON"))
-    });
-    let documents: Vec<Result<Value, String>> = documents.collect();
-    documents.into_iter().collect()
+    let documents = yaml::documents(&ended, 0).into_iter();
+    documents.map(|document| document.map(|node| node.to_json()).map_err(|error| error.message)).collect()
 }
 
 /// What is rendered here of a folder whose only resource is the text.
@@ -206,7 +201,7 @@ fn as_kustomize(text: &str) -> Printed {
     tree.add("kustomization.yaml", "resources: [objects.yaml]");
     tree.add("objects.yaml", text);
     let build = Kustomize::of(&tree).folder("").expect("it has a kustomization");
-    // A file that is no YAML is told by itself.
+    // A file that is no YAML is reported by itself.
     if let Some(error) = tree.files()[1].documents().iter().find_map(|document| document.as_ref().err()) {
         return Err(error.message.clone());
     }
@@ -252,11 +247,11 @@ const REPORTED: &[&str] = &[
     "wrongly indented line in block scalar",
 ];
 
-/// That both read a text, and not the same. What kubectl reads where a merge key stands behind another key is not compared: what it brings counts then,
-/// and for kustomize what stands there (`findings/merge-key-behind-a-key.sh`).
+/// The kind of difference where both read a text, and not the same. What kubectl reads where a merge key stands behind another key is not compared: what the
+/// merge key brings counts then, and for kustomize what stands there (`findings/merge-key-behind-a-key.sh`).
 const VALUE: &str = "another value";
 
-/// How two readings differ, if they do and nothing is said of it: the kind of difference, and what it is.
+/// How two readings differ, if they do and no error reports it: the kind of difference, and the difference.
 fn compare(ours: &Printed, theirs: &Printed) -> Option<(String, String)> {
     match (ours, theirs) {
         (Err(_), Err(_)) => None,
@@ -293,18 +288,12 @@ fn with_scalars_for_keys(value: Value) -> Value {
         Value::Array(items) => items.into_iter().map(with_scalars_for_keys).collect(),
         Value::Object(entries) => {
             let entries = entries.into_iter().map(|(key, value)| {
-                let as_value = yaml::documents(&key, 0).into_iter().flatten().next();
-                let key = as_value
-                    .filter(|value| value.entries().is_empty() && value.items().is_empty())
-                    .map(|value| {
-                        let mut json = Vec::new();
-                        value.write_json(&mut json);
-                        match serde_json::from_slice(&json) {
-                            Ok(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string(),
-                            _ => key.clone(),
-                        }
-                    })
-                    .unwrap_or(key);
+                let as_value =
+                    yaml::documents(&key, 0).into_iter().flatten().next().map(|node| node.to_json());
+                let key = match as_value {
+                    Some(scalar @ (Value::Bool(_) | Value::Number(_))) => scalar.to_string(),
+                    _ => key,
+                };
                 (key, with_scalars_for_keys(value))
             });
             Value::Object(entries.collect())
