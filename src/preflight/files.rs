@@ -32,7 +32,7 @@ impl<'a> Files<'a> {
     /// Adds what kustomizations name besides.
     pub(super) fn complete(tree: &mut Tree<'a>, named: &'a Named) {
         tree.extend(named.sources.iter().map(|source| (source.key(), &*source.text, source.counts)));
-        named.present.iter().for_each(|path| tree.add_unread(path));
+        named.present.iter().for_each(|(path, text)| tree.add_other(path, text.as_deref()));
     }
 
     /// The whole tree with other texts in some files, of which all is read.
@@ -46,7 +46,7 @@ impl<'a> Files<'a> {
         }));
         collected.folders.iter().for_each(|folder| tree.add_folder(folder));
         if let Some(named) = collected.named.get() {
-            named.present.iter().for_each(|path| tree.add_unread(path));
+            named.present.iter().for_each(|(path, text)| tree.add_other(path, text.as_deref()));
         }
         tree
     }

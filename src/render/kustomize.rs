@@ -30,6 +30,7 @@ mod assembly;
 mod configurations;
 mod documents;
 mod engine;
+mod generators;
 mod inline;
 mod json6902;
 mod kustomization;
@@ -52,10 +53,10 @@ pub(super) use engine::TOO_MUCH;
 pub(crate) use engine::in_tree;
 pub use engine::{Build, Kustomize};
 pub use kustomization::{
-    Generator, Kustomization, Labels, Options, Patch, PatchSource, Replacement, ReplacementSource,
-    ReplacementTarget, Skipped, SourceId, Text,
+    Change, Generator, GeneratorOptions, Kustomization, Labels, Options, Patch, PatchSource, Replacement,
+    ReplacementSource, ReplacementTarget, Skipped, SourceId, Text,
 };
 pub use names::Names;
-pub use resource::{By, Id, Layer, Previous, Resource};
+pub use resource::{By, Generated, Id, Layer, Previous, Resource};
 pub use spelling::canonical;
 pub use target::{Pattern, Target};

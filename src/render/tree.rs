@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 use memchr::memmem;
 
 use crate::yaml::{self, Asked, Error, Node, Reading, Span, Twice, Value};
@@ -66,8 +66,8 @@ pub struct Tree<'a> {
     kustomizations: HashMap<&'a str, usize>,
     /// Folders that are there, also those without a file that is read.
     folders: Vec<&'a str>,
-    /// The paths of files that are there and were not read.
-    unread: HashSet<&'a str>,
+    /// The files that are no manifests and are there, with what is in those that were read.
+    others: HashMap<&'a str, Option<&'a str>>,
     /// The files in the order of their paths, once somebody asks.
     sorted: OnceLock<Vec<usize>>,
 }
@@ -217,14 +217,22 @@ impl<'a> Tree<'a> {
         &self.folders
     }
 
-    /// Tells that a file is there that is not read.
-    pub fn add_unread(&mut self, path: &'a str) {
-        self.unread.insert(path);
+    /// Adds a file that is no manifest, with what is in it if that was read.
+    pub fn add_other(&mut self, path: &'a str, text: Option<&'a str>) {
+        self.others.insert(path, text);
     }
 
     /// Whether a file is there, read or not.
     pub fn exists(&self, path: &str) -> bool {
-        self.by_path.contains_key(path) || self.unread.contains(path)
+        self.by_path.contains_key(path) || self.others.contains_key(path)
+    }
+
+    /// What is in a file, if all of it was kept.
+    pub fn content(&self, path: &str) -> Option<&'a str> {
+        match self.file(path) {
+            Some(file) => (file.counts != Counts::ByNames).then_some(file.text),
+            None => self.others.get(path).copied().flatten(),
+        }
     }
 
     /// The kustomization files of all folders that have one.

@@ -340,6 +340,37 @@ fn a_variable_that_nobody_replaces_stays_and_is_judged_as_it_is() {
 }
 
 #[test]
+fn a_generated_config_map_without_a_hash_brings_variables() {
+    let post_build = "  postBuild: {substituteFrom: [{kind: ConfigMap, name: settings}]}\n";
+    let scene = Scene::new(&[
+        ("clusters/apps.yaml", &flux(post_build)),
+        ("clusters/all.env", "KIND=OCIRepository\n"),
+        ("apps/release.yaml", &release("  chartRef: {kind: \"${KIND}\", name: podinfo}\n")),
+        ("apps/source.yaml", SOURCE),
+    ]);
+    let generated = |namespace, options: &str, data: &str| {
+        let generator = format!("{{name: settings, namespace: {namespace}, options: {options}, {data}}}");
+        scene.write(
+            "clusters/kustomization.yaml",
+            format!("resources: [apps.yaml]\nconfigMapGenerator: [{generator}]\n"),
+        );
+        scene.lines(&[])
+    };
+    let (namespace, bare) = ("flux-system", "{disableNameSuffixHash: true}");
+    let wrong = "literals: [KIND=HelmRepository]";
+    let refused = [
+        "apps/release.yaml:8:20: error[chart-ref-kind]: spec.chartRef.kind \"HelmRepository\" is not allowed by Flux 2.10",
+    ];
+    assert_eq!(generated(namespace, bare, wrong), refused);
+    assert_eq!(generated(namespace, bare, "envs: [all.env]"), [] as [&str; 0]);
+    // With a hash it is called otherwise; what a file has that is no manifest, nobody reads; and a ConfigMap elsewhere is another one.
+    assert_eq!(generated(namespace, "{}", wrong), [] as [&str; 0]);
+    assert_eq!(generated("other", bare, wrong), [] as [&str; 0]);
+    scene.write("clusters/more.txt", "x");
+    assert_eq!(generated(namespace, bare, &format!("{wrong}, files: [more.txt]")), [] as [&str; 0]);
+}
+
+#[test]
 fn a_patch_whose_target_selects_nothing_is_a_warning() {
     let target = |target: &str| format!("patches:\n- target: {{{target}}}\n  path: patch.yaml\n");
     let lost = "prod/kustomization.yaml:3:11: warning[patch-lost]: the patch is for no object: ";

@@ -1,6 +1,7 @@
 //! Kustomizations that nobody wrote: every field that is rendered, in every combination that chance brings.
 
 mod flux;
+mod generators;
 mod patches;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,10 @@ pub(crate) struct Chance(pub(crate) u64);
 
 struct Generator {
     chance: Chance,
+    /// Decides about what is generated, so that nothing else depends on that.
+    of_generators: Chance,
+    /// What is generated.
+    made: Vec<Named>,
     case: Case,
     /// What there is to patch: group and version, kind, name, namespace.
     objects: Vec<Named>,
@@ -89,8 +94,7 @@ const NAMESPACES: &[&str] = &["", "", "one", "two", "default"];
 /// A case for a seed.
 pub(crate) fn case(seed: u64) -> Case {
     let case = Case { files: BTreeMap::new(), end: "top", features: Vec::new() };
-    let mut generator =
-        Generator { chance: Chance(seed), case, objects: Vec::new(), next_file: 0, is_below: false };
+    let mut generator = Generator::new(seed, case);
     generator.tree();
     generator.case
 }
@@ -122,6 +126,18 @@ impl Chance {
 // === impl Generator ===
 
 impl Generator {
+    fn new(seed: u64, case: Case) -> Self {
+        Self {
+            chance: Chance(seed),
+            of_generators: Chance(!seed),
+            made: Vec::new(),
+            case,
+            objects: Vec::new(),
+            next_file: 0,
+            is_below: false,
+        }
+    }
+
     fn tree(&mut self) {
         let mut base = Vec::new();
         if self.chance.percent(30) {
@@ -320,6 +336,7 @@ impl Generator {
         for _ in 0..self.chance.below(3) {
             patches.push_str(&self.patch(folder));
         }
+        self.generators(folder, &mut text, &mut patches);
         if !patches.is_empty() {
             writeln!(text, "patches:\n{}", patches.trim_end()).unwrap();
         }

@@ -1,7 +1,7 @@
 //! What kustomizations name and the walk passes over: hidden files, files that git ignores, those without an extension of YAML. kustomize
 //! reads them all the same.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use rayon::prelude::*;
 
@@ -17,8 +17,9 @@ pub(crate) struct Named {
     pub(crate) sources: Vec<Source>,
     /// Those that cannot be.
     pub(crate) unreadable: Vec<Unreadable>,
-    /// The files that generators name and that are there, as keys. Nobody asks for what is in them.
-    pub(crate) present: BTreeSet<String>,
+    /// The files that generators name and that are there, as keys, and what is in those that hold variables. Nobody asks for what is in the
+    /// others.
+    pub(crate) present: BTreeMap<String, Option<String>>,
 }
 
 /// What somebody finds at a path that is named.
@@ -27,8 +28,19 @@ enum There {
     Read(Source),
     /// A file that cannot be read.
     Unreadable(Unreadable),
-    /// A file that is there, and that is enough.
-    Present(String),
+    /// A file that is no manifest, with what is in it if anybody asks for that.
+    Present(String, Option<String>),
+}
+
+/// What somebody wants to know of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Wanted {
+    /// The objects in it.
+    Objects,
+    /// The variables in it.
+    Variables,
+    /// Whether it is there.
+    Presence,
 }
 
 /// A path that a kustomization names and nobody has read.
@@ -36,14 +48,13 @@ struct Path {
     key: String,
     /// As the user would type it.
     shown: String,
-    /// Whether what is in the file is asked for.
-    is_content: bool,
+    wanted: Wanted,
 }
 
 /// Reads what the kustomizations of a tree name and nobody has read, and what is named there in turn.
 pub(super) fn read(top: &std::path::Path, collected: &Collected, tree: &Tree<'_>) -> Named {
     let mut named = Named::default();
-    let mut known: HashSet<String> = HashSet::new();
+    let mut known: HashSet<(String, Wanted)> = HashSet::new();
     let files: Vec<_> = tree.kustomizations().collect();
     let paths = files.par_iter().flat_map_iter(|file| {
         let document = file.documents().first().and_then(|document| document.as_ref().ok());
@@ -56,18 +67,21 @@ pub(super) fn read(top: &std::path::Path, collected: &Collected, tree: &Tree<'_>
     while !paths.is_empty() {
         let mut next = Vec::new();
         for path in paths {
-            if !known.insert(path.key.clone()) {
+            if !known.insert((path.key.clone(), path.wanted)) {
                 continue;
             }
             for there in at(top, &path) {
                 match there {
                     There::Read(source) => {
-                        known.insert(source.key().to_owned());
+                        known.insert((source.key().to_owned(), Wanted::Objects));
                         next.extend(named_in(&source).into_iter().filter(&is_new));
                         named.sources.push(source);
                     }
                     There::Unreadable(file) => named.unreadable.push(file),
-                    There::Present(path) => _ = named.present.insert(path),
+                    There::Present(path, text) => {
+                        let known = named.present.entry(path).or_default();
+                        *known = known.take().or(text);
+                    }
                 }
             }
         }
@@ -96,12 +110,13 @@ fn named_in(source: &Source) -> Vec<Path> {
 fn named_by(document: &Node<'_>, key: &str, shown: &str) -> Vec<Path> {
     let document = canonical(document);
     let all = Names::of(&document);
-    let contents = all.resources.iter().chain(&all.fragments).map(|path| (*path, true));
-    let paths = contents.chain(all.files.iter().map(|text| (&*text.text, false)));
+    let objects = all.resources.iter().chain(&all.fragments).map(|path| (*path, Wanted::Objects));
+    let variables = all.envs.iter().map(|text| (&*text.text, Wanted::Variables));
+    let others = all.files.iter().map(|text| (&*text.text, Wanted::Presence));
     let before = shown.strip_suffix(key).unwrap_or_default();
-    let named = paths.filter_map(|(path, is_content)| {
+    let named = objects.chain(variables).chain(others).filter_map(|(path, wanted)| {
         let key = in_tree(folder_of(key), path)?;
-        Some(Path { shown: format!("{before}{key}"), key, is_content })
+        Some(Path { shown: format!("{before}{key}"), key, wanted })
     });
     named.collect()
 }
@@ -112,7 +127,7 @@ fn is_there(top: &std::path::Path, path: &Path) -> bool {
 }
 
 /// What is at a path below the top: a file, or the kustomization file of a folder.
-fn at(top: &std::path::Path, Path { key: path, shown, is_content }: &Path) -> Vec<There> {
+fn at(top: &std::path::Path, Path { key: path, shown, wanted }: &Path) -> Vec<There> {
     // A link may lead out of what was asked for, and is not followed there.
     let real = |path: &str| top.join(path).canonicalize().ok().filter(|real| real.starts_with(top));
     let Some(found) = real(path) else { return Vec::new() };
@@ -121,10 +136,12 @@ fn at(top: &std::path::Path, Path { key: path, shown, is_content }: &Path) -> Ve
         let files = files.into_iter().filter(|(path, _)| real(path).is_some_and(|real| real.is_file()));
         return files.filter_map(|(path, shown)| file(top, &path, shown)).collect();
     }
-    if !is_content {
-        return vec![There::Present(path.clone())];
+    match wanted {
+        Wanted::Objects => file(top, path, shown.clone()).into_iter().collect(),
+        // One that cannot be read is there all the same; its variables are not known.
+        Wanted::Variables => vec![There::Present(path.clone(), text_at(&found).ok())],
+        Wanted::Presence => vec![There::Present(path.clone(), None)],
     }
-    file(top, path, shown.clone()).into_iter().collect()
 }
 
 fn file(top: &std::path::Path, path: &str, shown: String) -> Option<There> {

@@ -221,7 +221,7 @@ impl<'a> Instance<'a> {
         self.notes = notes;
         self.leads_to = resources.iter().filter_map(|resource| What::of(&resource.node, tree)).collect();
         self.config_maps =
-            resources.iter().filter(|it| is_config_map(it)).map(|it| it.node.clone()).collect();
+            resources.iter().filter(|it| is_whole_config_map(it)).map(|it| it.node.clone()).collect();
         self.objects = resources.into_iter().filter_map(Object::printed).collect();
     }
 
@@ -246,8 +246,9 @@ impl<'a> Instance<'a> {
     }
 }
 
-fn is_config_map(resource: &Resource<'_>) -> bool {
-    resource.node.text_of(&["kind"]) == Some("ConfigMap")
+fn is_whole_config_map(resource: &Resource<'_>) -> bool {
+    !resource.generated.is_partial
+        && resource.node.text_of(&["kind"]) == Some("ConfigMap")
         && resource.node.text_of(&["apiVersion"]) == Some("v1")
 }
 

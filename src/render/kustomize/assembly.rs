@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::configurations;
 use super::documents;
-use super::engine::{Build, COMPONENT, Kustomize, Named, Read, TOO_MUCH, To, in_tree};
-use super::kustomization::{Generator, Kustomization, Patch, Text};
+use super::engine::{Build, COMPONENT, Kustomize, Named, Read, TOO_MUCH, To};
+use super::generators;
+use super::kustomization::{Kustomization, Patch, Text};
 use super::metadata;
 use super::patches;
 use super::replacements;
 use super::resource::{By, Id, Layer, Resource};
-use super::target::Pattern;
 use crate::render::tree::{Note, Reason};
 use crate::yaml::Span;
 
@@ -24,9 +24,6 @@ const MAX_DEPTH: usize = 100;
 
 /// The fields that are not rendered and make objects of any kind, or give them other names, which a patch or a replacement may be about.
 const MAKES_OBJECTS: &[&str] = &["generators", "helmCharts", "helmChartInflationGenerator", "transformers"];
-
-/// The kinds of objects that `configMapGenerator` and `secretGenerator` make.
-const GENERATED: &[&str] = &["ConfigMap", "Secret"];
 
 /// The kinds whose replicas `replicas` sets.
 const SCALED: &[&str] = &["Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"];
@@ -86,46 +83,13 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         let configurations = &read.kustomization.configurations;
         configurations::note(self.kustomize.tree, folder, configurations, &mut self.build.notes);
         self.gather(folder, read);
+        for generator in &read.kustomization.generators {
+            generators::apply(self, folder, generator, &read.kustomization.generator_options);
+        }
         for named in &read.components {
             self.apply_component(folder, named, depth);
         }
-        let generators = &read.kustomization.generators;
-        for (index, generator) in generators.iter().enumerate() {
-            self.check_generator(folder, generator, &generators[..index]);
-        }
-        self.build.generates |= !generators.is_empty();
         self.transform(folder, read);
-    }
-
-    /// Notes what kustomize refuses about a generator. Its output is not rendered.
-    fn check_generator(&mut self, folder: &str, generator: &Generator<'a>, earlier: &[Generator<'a>]) {
-        for file in &generator.files {
-            let path = in_tree(folder, &file.text);
-            if path.is_some_and(|path| !self.kustomize.tree.exists(&path)) {
-                self.note(file.at, Reason::Missing, format!("{} is not there", file.text));
-            }
-        }
-        let kind = generator.kind;
-        let Some(id) = generator.id() else {
-            return self.note(
-                generator.at,
-                Reason::Refused,
-                format!("a {kind} that is generated without a name"),
-            );
-        };
-        let made = earlier.iter().filter_map(Generator::id);
-        let mut there = self.build.resources.iter().map(Resource::id).chain(made);
-        let is_there = there.any(|other| other.is_same(&id));
-        if is_there && !generator.changes {
-            let message = format!("{id} is there already, so its generator takes behavior: merge or replace");
-            self.note(generator.at, Reason::Refused, message);
-        } else if !is_there && generator.changes && !self.build.generates {
-            self.note_absence(
-                Some(kind),
-                generator.at,
-                format!("there is no {id} that the generator can change"),
-            );
-        }
     }
 
     /// Notes the names in `replicas` that no object has whose replicas kustomize knows.
@@ -134,7 +98,7 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
             let is_it = |id: Id<'_>| SCALED.contains(&id.kind) && *id.name == *name.text;
             if !self.build.resources.iter().any(|resource| resource.ids().any(is_it)) {
                 let message = format!("there is no object {:?} whose replicas can be set", name.text);
-                self.note_absence(Some("Deployment"), name.at, message);
+                self.note_absence(name.at, message);
             }
         }
     }
@@ -143,15 +107,9 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         self.build.notes.push(Note::new(at, reason, message.into()));
     }
 
-    /// Whether an object of a kind, or of any, may be one that a generator makes.
-    fn may_generate(&self, kind: Option<&str>) -> bool {
-        self.build.generates && kind.is_none_or(|kind| GENERATED.contains(&kind))
-    }
-
     /// Notes that an object is not there, unless something that is missing itself may bring it: that is reported already.
-    pub(super) fn note_absence(&mut self, kind: Option<&str>, at: Span, message: String) {
+    pub(super) fn note_absence(&mut self, at: Span, message: String) {
         match self.build.incomplete {
-            None if self.may_generate(kind) => self.note(at, Reason::Unsupported, message),
             None => self.note(at, Reason::Refused, message),
             Some(Reason::Missing | Reason::Refused) => {}
             Some(reason) => self.note(at, reason, message),
@@ -162,8 +120,7 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
     /// meant for folders of all sorts; with them only a version that is not the one of the object is noted.
     fn note_lost(&mut self, folder: &str, is_component: bool, patch: &Patch<'a>) {
         let Some(target) = &patch.target else { return };
-        let kind = target.kind.as_ref().map(Pattern::as_str);
-        if self.build.incomplete.is_some() || self.may_generate(kind) {
+        if self.build.incomplete.is_some() {
             return;
         }
         let is_own = self.kustomize.tree.file_of(patch.at).folder() == folder && !is_component;
@@ -242,7 +199,6 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         if let Some(reason) = build.incomplete {
             self.build.incomplete.get_or_insert(reason);
         }
-        self.build.generates |= build.generates;
         self.build.below.push(Arc::clone(&build));
         Some(build)
     }
@@ -266,6 +222,13 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         }
         self.build.resources.push(resource);
         true
+    }
+
+    /// Adds an object that a generator makes.
+    pub(super) fn append_generated(&mut self, resource: Resource<'a>, at: Span) {
+        if self.may_do(1, at) {
+            self.build.resources.push(resource);
+        }
     }
 
     /// Whether so much more may be done; if not, objects are missing from here on.

@@ -59,8 +59,6 @@ pub struct Build<'a> {
     pub below: Vec<Arc<Build<'a>>>,
     /// Why objects are missing that a patch may be for, here or below.
     pub(super) incomplete: Option<Reason>,
-    /// Whether it generates objects of kind `ConfigMap` or `Secret`, here or below, which are not rendered.
-    pub(super) generates: bool,
 }
 
 /// What is known of a folder.

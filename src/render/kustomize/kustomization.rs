@@ -1,6 +1,5 @@
 //! A kustomization file as typed data.
 
-use super::resource::Id;
 use super::target::Target;
 use crate::yaml::{Entry, Node, Span, Str};
 
@@ -39,8 +38,10 @@ pub struct Kustomization<'a> {
     pub replacements: Vec<Replacement<'a>>,
     /// `configurations`: files.
     pub configurations: Vec<Text<'a>>,
-    /// `configMapGenerator` and `secretGenerator`. Their output is not rendered.
+    /// `configMapGenerator`, and then `secretGenerator`.
     pub generators: Vec<Generator<'a>>,
+    /// `generatorOptions`, which hold for all of them.
+    pub generator_options: GeneratorOptions<'a>,
     /// The names in `replicas`.
     pub replicas: Vec<Text<'a>>,
     /// Whether it says nothing at all, which kustomize refuses.
@@ -78,12 +79,40 @@ pub struct Generator<'a> {
     pub kind: &'static str,
     /// `name`.
     pub name: Option<Text<'a>>,
-    /// `namespace`; empty where it is absent.
-    pub namespace: Str<'a>,
-    /// Whether `behavior` is `merge` or `replace`, so that there has to be something to change.
-    pub changes: bool,
-    /// The files that it reads, which have to be there.
+    /// `namespace`.
+    pub namespace: Option<Text<'a>>,
+    /// `behavior`, where that is `merge` or `replace`, so that there has to be something to change.
+    pub changes: Option<Change>,
+    /// `literals`: `key=value` each.
+    pub literals: Vec<Text<'a>>,
+    /// `envs`, and `env`: files with a `KEY=value` in each line.
+    pub envs: Vec<Text<'a>>,
+    /// `files`: a path, or `name=path`.
     pub files: Vec<Text<'a>>,
+    /// `type`, of a Secret.
+    pub secret_type: Option<Text<'a>>,
+    /// `options`.
+    pub options: GeneratorOptions<'a>,
+}
+
+/// How a generator changes an object that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// `behavior: merge`: its data is added.
+    Merge,
+    /// `behavior: replace`: its data takes the place of all that was there.
+    Replace,
+}
+
+/// `options` of a generator, or `generatorOptions`.
+#[derive(Debug, Clone, Default)]
+pub struct GeneratorOptions<'a> {
+    /// `labels`.
+    pub labels: Vec<Entry<'a>>,
+    /// `annotations`.
+    pub annotations: Vec<Entry<'a>>,
+    /// `disableNameSuffixHash`.
+    pub disables_hash: bool,
 }
 
 /// An item of `labels`.
@@ -215,20 +244,11 @@ impl Kustomization<'_> {
             replacements: Vec::new(),
             configurations: Vec::new(),
             generators: Vec::new(),
+            generator_options: GeneratorOptions::default(),
             replicas: Vec::new(),
             is_empty: false,
             skipped: Vec::new(),
         }
-    }
-}
-
-// === impl Generator ===
-
-impl Generator<'_> {
-    /// What it makes is called, before a hash is put into that.
-    pub fn id(&self) -> Option<Id<'_>> {
-        let name = &*self.name.as_ref()?.text;
-        Some(Id { group: "", version: "v1", kind: self.kind, name, namespace: &self.namespace })
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Names<'n, 'a> {
     pub fragments: Vec<&'n str>,
     /// Files of any sort, which are copied into objects as they are.
     pub files: Vec<Text<'a>>,
+    /// Files with a variable and its value in each line.
+    pub envs: Vec<Text<'a>>,
 }
 
 // === impl Names ===
@@ -37,12 +39,13 @@ impl<'n, 'a> Names<'n, 'a> {
                     names.fragments.extend(paths);
                 }
                 "configMapGenerator" | "secretGenerator" => {
-                    names.files.extend(items.flat_map(files_of_generator));
+                    names.files.extend(items.clone().flat_map(files_of_generator));
+                    names.envs.extend(items.flat_map(env_files));
                 }
                 "helmCharts" => {
-                    names
-                        .files
-                        .extend(items.flat_map(|item| texts(item, "additionalValuesFiles", "valuesFile")));
+                    let of_item =
+                        |item| texts(item, "additionalValuesFiles").chain(one_text(item, "valuesFile"));
+                    names.files.extend(items.flat_map(of_item));
                 }
                 "openapi" => names.fragments.extend(entry.value.text_of(&["path"])),
                 _ => {}
@@ -52,18 +55,25 @@ impl<'n, 'a> Names<'n, 'a> {
     }
 }
 
-/// The files that a generator reads. It may give a file another name: `name=path`.
-pub(super) fn files_of_generator<'a>(item: &Node<'a>) -> Vec<Text<'a>> {
-    let files = item.get("files").map(Node::items).unwrap_or_default().iter().filter_map(Text::of);
-    let renamed = |text: Text<'a>| match text.text.split_once('=') {
+/// The files that a generator copies. It may give a file another name: `name=path`.
+fn files_of_generator<'a>(item: &Node<'a>) -> impl Iterator<Item = Text<'a>> {
+    texts(item, "files").map(|text| match text.text.split_once('=') {
         Some((_, path)) => Text { text: path.to_owned().into(), at: text.at },
         None => text,
-    };
-    files.map(renamed).chain(texts(item, "envs", "env")).collect()
+    })
 }
 
-/// The texts in a list of an item, and in another field.
-fn texts<'a>(item: &Node<'a>, list: &str, field: &str) -> Vec<Text<'a>> {
-    let listed = item.get(list).map(Node::items).unwrap_or_default();
-    listed.iter().chain(item.get(field)).filter_map(Text::of).collect()
+/// The files of variables that a generator reads: `envs`, and `env`, which is the old name for one.
+pub(super) fn env_files<'a>(item: &Node<'a>) -> impl Iterator<Item = Text<'a>> {
+    texts(item, "envs").chain(one_text(item, "env"))
+}
+
+/// The texts in a list of an item.
+pub(super) fn texts<'a>(item: &Node<'a>, list: &str) -> impl Iterator<Item = Text<'a>> {
+    item.get(list).map(Node::items).unwrap_or_default().iter().filter_map(Text::of)
+}
+
+/// The text in a field of an item.
+fn one_text<'a>(item: &Node<'a>, field: &str) -> Option<Text<'a>> {
+    item.get(field).and_then(Text::of)
 }

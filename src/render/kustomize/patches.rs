@@ -128,7 +128,7 @@ fn apply_steps<'a>(
         // kustomize keeps what it remembers in annotations, so that there always are some to add to.
         let has_annotations =
             changed.node.at(&["metadata", "annotations"]).is_some_and(|node| !node.is_null());
-        if !changed.previous.is_empty() && !has_annotations {
+        if (!changed.previous.is_empty() || changed.generated.is_generated) && !has_annotations {
             let key = Key { text: Str::from("annotations"), at: patch.at };
             changed.set_metadata(key, Node::empty_mapping(patch.at));
         }
@@ -213,7 +213,7 @@ fn apply_to_its_object<'a>(
             let written = patch.get("apiVersion");
             let Some((other, written)) = of_another_version.map(Resource::id).zip(written) else {
                 let message = format!("there is no {id} that the patch can be for");
-                return assembly.note_absence(Some(id.kind), patch.at, message);
+                return assembly.note_absence(patch.at, message);
             };
             // kustomize tells objects apart by their version, too.
             let message = format!(
@@ -247,6 +247,7 @@ fn merge_into<'a>(
             }
             if forgets(patch) {
                 resource.previous.clear();
+                resource.generated.needs_hash = false;
             }
             let old = std::mem::replace(&mut resource.node, node);
             freedom.restore(resource, &old);

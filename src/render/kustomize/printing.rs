@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::generators;
 use super::metadata::with_texts;
 use super::resource::Resource;
 use crate::json::Kind;
@@ -33,8 +34,14 @@ pub(super) fn words(kind: Kind) -> &'static str {
     }
 }
 
-/// An object as kustomize prints it; nothing where it is for kustomize alone.
+/// An object as kustomize prints it; nothing where it is for kustomize alone, or where not all is known of which a hash comes behind its name.
 pub(super) fn printed(mut resource: Resource<'_>) -> Option<Resource<'_>> {
+    if resource.generated.needs_hash {
+        if resource.generated.is_partial {
+            return None;
+        }
+        generators::add_hash(&mut resource);
+    }
     if let Some(annotations) = resource.node.at(&["metadata", "annotations"]) {
         let local = annotations.get(LOCAL_CONFIG);
         if local.is_some_and(|local| local.scalar().is_none_or(|scalar| scalar.text != "false")) {

@@ -1,11 +1,11 @@
 //! From a kustomization file to typed data. What kustomize would refuse is noted, and left out.
 
 use super::kustomization::{
-    Generator, Kustomization, Labels, Options, Patch, PatchSource, Replacement, ReplacementSource,
-    ReplacementTarget, Skipped, SourceId, Text,
+    Change, Generator, GeneratorOptions, Kustomization, Labels, Options, Patch, PatchSource, Replacement,
+    ReplacementSource, ReplacementTarget, Skipped, SourceId, Text,
 };
 use super::labels::LabelSelector;
-use super::names::files_of_generator;
+use super::names::{env_files, texts};
 use super::printing::{Reading, settled, words};
 use super::spelling::canonical;
 use super::target::{Pattern, Target};
@@ -15,9 +15,6 @@ use crate::yaml::{Entry, Node, Span};
 
 /// The fields that are not rendered, and whether they can change a field that a rule reads.
 const SKIPPED: &[(&str, bool)] = &[
-    ("configMapGenerator", false),
-    ("secretGenerator", false),
-    ("generatorOptions", false),
     ("images", false),
     ("imageTags", false),
     ("replicas", false),
@@ -109,19 +106,18 @@ impl<'a> Kustomization<'a> {
                 let items = reader.items("replacements", value);
                 self.replacements = items.iter().filter_map(|item| reader.replacement(item)).collect();
             }
+            "configMapGenerator" => {
+                let made = value.items().iter().map(|item| generator(item, "ConfigMap"));
+                self.generators.splice(0..0, made);
+            }
+            "secretGenerator" => {
+                self.generators.extend(value.items().iter().map(|item| generator(item, "Secret")));
+            }
+            "generatorOptions" => self.generator_options = GeneratorOptions::of(value),
             other => {
-                match other {
-                    "configMapGenerator" => {
-                        self.generators.extend(value.items().iter().map(|item| generator(item, "ConfigMap")));
-                    }
-                    "secretGenerator" => {
-                        self.generators.extend(value.items().iter().map(|item| generator(item, "Secret")));
-                    }
-                    "replicas" => {
-                        let names = value.items().iter().filter_map(|item| item.get("name"));
-                        self.replicas.extend(names.filter_map(Text::of));
-                    }
-                    _ => {}
+                if other == "replicas" {
+                    let names = value.items().iter().filter_map(|item| item.get("name"));
+                    self.replicas.extend(names.filter_map(Text::of));
                 }
                 if let Some((field, matters)) = SKIPPED.iter().find(|(field, _)| *field == other) {
                     self.skipped.push(Skipped { field, at: key.at, matters: *matters });
@@ -139,9 +135,17 @@ fn generator<'a>(item: &Node<'a>, kind: &'static str) -> Generator<'a> {
         at: item.at,
         kind,
         name: text("name"),
-        namespace: text("namespace").map(|text| text.text).unwrap_or_default(),
-        changes: text("behavior").is_some_and(|it| matches!(&*it.text, "merge" | "replace")),
-        files: files_of_generator(item),
+        namespace: text("namespace"),
+        changes: match item.text_of(&["behavior"]) {
+            Some("merge") => Some(Change::Merge),
+            Some("replace") => Some(Change::Replace),
+            _ => None,
+        },
+        literals: texts(item, "literals").collect(),
+        envs: env_files(item).collect(),
+        files: texts(item, "files").collect(),
+        secret_type: text("type"),
+        options: item.get("options").map(GeneratorOptions::of).unwrap_or_default(),
     }
 }
 
@@ -157,6 +161,20 @@ fn says_something(Entry { key, value }: &Entry<'_>) -> bool {
         "apiVersion" | "kind" => false,
         "bases" => !value.items().is_empty(),
         _ => !value.is_null() && value.text() != Some(""),
+    }
+}
+
+// === impl GeneratorOptions ===
+
+impl<'a> GeneratorOptions<'a> {
+    fn of(options: &Node<'a>) -> Self {
+        let entries = |field| options.get(field).map(Node::entries).unwrap_or_default().to_vec();
+        let disables_hash = options.get("disableNameSuffixHash").and_then(Node::scalar);
+        Self {
+            labels: entries("labels"),
+            annotations: entries("annotations"),
+            disables_hash: disables_hash.is_some_and(|scalar| scalar.text == "true"),
+        }
     }
 }
 

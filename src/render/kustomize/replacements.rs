@@ -24,6 +24,14 @@ struct Origin {
 
 type Found<'a> = (Node<'a>, Option<Origin>);
 
+/// Where and why there is no value to copy.
+enum Absent {
+    /// kustomize would say so, too.
+    Known(Span, String),
+    /// It would be in an object of which not all is known here.
+    Unknown(Span, String),
+}
+
 /// Applies an item of `replacements`.
 pub(super) fn apply<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, replacement: &Replacement<'a>) {
     match replacement {
@@ -58,13 +66,8 @@ fn replace<'a>(
 ) {
     let (mut value, origin) = match value_of(&assembly.build.resources, source, assembly.kustomize.tree) {
         Ok(found) => found,
-        Err((at, why)) => {
-            let kind = match source {
-                ReplacementSource::Field { id, .. } => id.kind.as_deref(),
-                ReplacementSource::Value(_) => None,
-            };
-            return assembly.note_absence(kind, at, why);
-        }
+        Err(Absent::Known(at, why)) => return assembly.note_absence(at, why),
+        Err(Absent::Unknown(at, why)) => return assembly.note(at, Reason::Unsupported, why),
     };
     for target in targets {
         for index in 0..assembly.build.resources.len() {
@@ -105,12 +108,12 @@ fn value_of<'a>(
     resources: &[Resource<'a>],
     source: &ReplacementSource<'a>,
     tree: &Tree<'a>,
-) -> Result<Found<'a>, (Span, String)> {
+) -> Result<Found<'a>, Absent> {
     let (at, id, path, options) = match source {
         ReplacementSource::Value(text) => return Ok((text.node(), None)),
         ReplacementSource::Field { at, id, path, options } => (*at, id, path.as_ref(), options),
     };
-    let refuse = |why: String| (at, why);
+    let refuse = |why: String| Absent::Known(at, why);
     let is_it = |resource: &Resource<'a>| resource.ids().any(|it| is_selected(id, &it));
     let mut selected = resources.iter().enumerate().filter(|(_, resource)| is_it(resource));
     let (index, resource) = match (selected.next(), selected.next()) {
@@ -129,7 +132,13 @@ fn value_of<'a>(
         kind => kind == Kind::Null,
     };
     let value = found.map_err(refuse)?.filter(|node| !is_empty(node));
-    let value = value.ok_or_else(|| refuse(format!("{} has no {path} to copy", resource.id())))?;
+    let value = value.ok_or_else(|| {
+        if resource.generated.is_partial {
+            Absent::Unknown(at, format!("what {} has at {path} is not read", resource.id()))
+        } else {
+            refuse(format!("{} has no {path} to copy", resource.id()))
+        }
+    })?;
     let Some(delimiter) = &options.delimiter else {
         return Ok((value.clone(), Some(Origin { index, path: parts })));
     };

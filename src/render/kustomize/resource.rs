@@ -46,8 +46,21 @@ pub struct Resource<'a> {
     pub previous: Vec<Previous<'a>>,
     /// Where a patch, or a target, names the version by which it found the object: the scalar, an `apiVersion` or a `version`.
     pub found_by: Vec<Span>,
+    /// What is to be known of an object that a generator made.
+    pub generated: Generated,
     /// Whether it was applied without its variables being replaced, so that they stay as they are written.
     pub is_literal: bool,
+}
+
+/// What is to be known of an object that `configMapGenerator` or `secretGenerator` made; nothing of any other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Generated {
+    /// Whether a generator made it.
+    pub is_generated: bool,
+    /// Whether a hash of what is in it comes behind its name in the end.
+    pub needs_hash: bool,
+    /// Whether there is more data in it than is known here.
+    pub is_partial: bool,
 }
 
 /// Something that an object went through.
@@ -104,7 +117,8 @@ impl<'a> Resource<'a> {
     /// An object as it stands in a document.
     pub fn of(node: Node<'a>, document: Span) -> Self {
         let (layers, previous, found_by) = (Vec::new(), Vec::new(), Vec::new());
-        Self { node, document, layers, previous, found_by, is_literal: false }
+        let generated = Generated::default();
+        Self { node, document, layers, previous, found_by, generated, is_literal: false }
     }
 
     /// What it is called now.
@@ -141,7 +155,7 @@ impl<'a> Resource<'a> {
     /// Whether what is in it is just what kustomize makes of it.
     pub(super) fn is_known(&self) -> bool {
         let is_patched = || self.layers.iter().any(|layer| layer.by == By::Patch);
-        !(self.id().may_have_keyed_lists() && is_patched())
+        !(self.generated.is_partial || self.id().may_have_keyed_lists() && is_patched())
     }
 
     /// Sets a field of `metadata`, which is made where it is missing.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Case, Chance, Generator};
+use super::{Case, Generator};
 
 /// A `ConfigMap` or a Secret: its kind, its name, and the variables in it.
 type Config = (&'static str, &'static str, BTreeMap<&'static str, &'static str>);
@@ -173,13 +173,8 @@ impl FluxCase {
     /// A case for a seed.
     pub(crate) fn of(seed: u64) -> Self {
         let case = Case { files: BTreeMap::new(), end: "top", features: Vec::new() };
-        let mut generator = Generator {
-            chance: Chance(seed ^ 0xf1_0c),
-            case,
-            objects: Vec::new(),
-            next_file: 0,
-            is_below: true,
-        };
+        let mut generator = Generator::new(seed ^ 0xf1_0c, case);
+        generator.is_below = true;
         generator.flux()
     }
 }
