@@ -4,6 +4,7 @@
 //! [`FluxKustomization::build`] does what the controller does: the kustomization of the folder, or a list of its files where it has none, with the
 //! fields of the object added; then the [`Variables`], replaced in what is printed; then the metadata that all objects get.
 
+mod applying;
 mod building;
 pub mod envsubst;
 mod folders;

@@ -144,6 +144,8 @@ pub enum Reason {
     Refused,
     /// It is for nothing, and the build goes on without it.
     Lost,
+    /// It is built, and Flux leaves it out without a word.
+    Dropped,
     /// More is made of it than is rendered here.
     TooMuch,
 }

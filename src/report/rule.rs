@@ -32,6 +32,8 @@ pub const SCHEMA: &str = "schema";
 pub const LITERAL_VARIABLE: &str = "literal-variable";
 /// A patch is for nothing.
 pub const PATCH_LOST: &str = "patch-lost";
+/// Flux leaves an object out without a word.
+pub const NOT_APPLIED: &str = "not-applied";
 /// Something could not be rendered, and so was not judged.
 pub const NOT_JUDGED: &str = "not-judged";
 /// An ignore comment ignores nothing.
@@ -42,7 +44,7 @@ pub const DUPLICATE_SOURCE: &str = "duplicate-source";
 pub const UNUSED_HELM_REPOSITORY: &str = "unused-helm-repository";
 
 /// The rules about reading and rendering, of which admission knows nothing.
-static READING: [RuleInfo; 10] = [
+static READING: [RuleInfo; 11] = [
     RuleInfo {
         id: UNREADABLE,
         grade: Grade::Error,
@@ -70,10 +72,20 @@ static READING: [RuleInfo; 10] = [
     RuleInfo {
         id: PATCH_LOST,
         grade: Grade::Warning,
-        summary: "The target of each patch selects an object.",
-        why: "kustomize (5.8) goes on without a word where a target selects nothing, and what the patch sets is lost.",
+        summary: "Each patch is applied to an object, as a whole.",
+        why: "kustomize (5.8) goes on without a word where a target selects nothing, or where it passes over a patch or a part of one, and \
+              what the patch sets is lost.",
         help: "correct the target: group, version, kind, name and namespace are regular expressions that match as a whole and mind \
-               case. A version is best left out, since it changes with Flux.",
+               case, and a version is best left out, since it changes with Flux. Give each patch one document, and write each field once.",
+        policy: None,
+    },
+    RuleInfo {
+        id: NOT_APPLIED,
+        grade: Grade::Error,
+        summary: "Flux applies each object that it builds.",
+        why: "kustomize-controller (1.9) leaves out, without a word, an object whose apiVersion or name is empty or no text, an object with \
+              a list of items, which it takes apart, and a kustomization of kustomize.",
+        help: "correct the field that the message names; quote a name that is a number (name: \"12\").",
         policy: None,
     },
     RuleInfo {

@@ -340,6 +340,101 @@ fn a_variable_that_nobody_replaces_stays_and_is_judged_as_it_is() {
 }
 
 #[test]
+fn a_patch_that_is_passed_over_in_part_or_as_a_whole_is_a_warning() {
+    let of_steps = |steps: &str| format!("patches:\n- target: {{kind: HelmRelease}}\n  patch: {steps}\n");
+    let add = "{op: add, path: /spec/timeout, value: 1m}";
+    for (kustomization, expected) in [
+        (
+            of_steps(&format!("|\n    - {add}\n    ---\n    - {add}")),
+            "7:5: warning[patch-lost]: kustomize drops what comes behind the first document of a JSON patch",
+        ),
+        (
+            of_steps("|\n    - {op: add, path: metadata/labels, value: {a: b}}"),
+            "5:7: warning[patch-lost]: the path of the step does not begin with /, so that kustomize passes over its first part",
+        ),
+        (
+            "patches:\n- patch: |\n    apiVersion: helm.toolkit.fluxcd.io/v2\n    kind: HelmRelease\n    metadata: {name: podinfo, namespace: \
+             apps}\n    $patch: replace\n    spec: {chartRef: {version: no}}\n"
+                .to_owned(),
+            "7:13: warning[patch-lost]: kustomize passes over a patch with $patch: replace at its top",
+        ),
+        (
+            of_steps(&format!("\"[{add}]\"")),
+            "4:11: error[build-fails]: a JSON patch that begins with [ is read as JSON, and this is none: key must be a string at line 1 column 3",
+        ),
+        (
+            of_steps("|\n    - {op: remove, path: /metadata/name}"),
+            "5:7: error[build-fails]: HelmRelease podinfo in apps becomes an object of kind HelmRelease without a name (metadata.name)",
+        ),
+        (
+            of_steps("|\n    - {op: replace, path: '', value: {a: b}}"),
+            "5:7: error[build-fails]: HelmRelease podinfo in apps becomes an object without a kind",
+        ),
+    ] {
+        let lines = overlay(&kustomization, "").lines(&[]);
+        let expected = format!("prod/kustomization.yaml:{expected}");
+        assert!(lines.contains(&expected), "{kustomization}: {lines:?}");
+    }
+    // Behind a comment, flow style is YAML like any other.
+    let commented = of_steps(&format!("|\n    # one step\n    [{add}]"));
+    assert_eq!(overlay(&commented, "").lines(&[]), [] as [&str; 0]);
+}
+
+#[test]
+fn what_flux_refuses_or_leaves_out_of_what_it_built_is_an_error() {
+    let object = |text: &str| format!("{text}metadata: {{name: other}}\n");
+    let map = "apiVersion: v1\nkind: ConfigMap\n";
+    let refused = "error[build-fails]: kustomize-controller takes";
+    let left_out = "error[not-applied]: Flux leaves the object out without a word: its";
+    let post_build = "  postBuild: {substitute: {EMPTY: \"\"}}\n";
+    let bad = release(&format!("{CHART}{CHART_REF}")).replace('\n', "\n  ");
+    for (text, expected) in [
+        (object("kind: ConfigMap\n"), vec![format!("1:1: {refused} no object without apiVersion, and applies nothing")]),
+        (object("apiVersion: ''\nkind: ConfigMap\n"), vec![format!("1:13: {refused} no object without apiVersion, and applies nothing")]),
+        (object("apiVersion: v1\nkind: 12\n"), vec![format!("2:7: {refused} no object whose kind is no text, and applies nothing")]),
+        (object("apiVersion: 1\nkind: ConfigMap\n"), vec![format!("1:13: {left_out} apiVersion is 1, which is no text")]),
+        (format!("{map}metadata: {{name: 12}}\n"), vec![format!("3:18: {left_out} metadata.name is 12, which is no text")]),
+        (format!("{map}metadata: {{name: \"${{EMPTY}}\"}}\n"), vec![format!("3:18: {left_out} metadata.name is empty")]),
+        (
+            format!("{map}metadata: {{name: other}}\nitems: [a]\n"),
+            vec![format!("4:9: {refused} an object with items for a list of objects, and this is none")],
+        ),
+        (
+            format!("{map}metadata: {{name: other}}\nitems:\n- {bad}\n"),
+            vec![
+                "4:1: error[not-applied]: Flux applies what is in items in place of the object itself, which is left out without a word".to_owned(),
+                "12:5: error[chart-and-chart-ref]: spec.chart and spec.chartRef are both set".to_owned(),
+                "18:5: warning[chart-ref-source-missing]: OCIRepository \"apps/podinfo\" is not there".to_owned(),
+            ],
+        ),
+        (
+            object("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"),
+            vec!["1:13: error[not-applied]: Flux leaves a file of kustomize that is named as an object out without a word: name its folder".to_owned()],
+        ),
+    ] {
+        let scene = Scene::new(&[
+            ("flux.yaml", &flux(post_build)),
+            ("apps/release.yaml", &release(CHART)),
+            ("apps/other.yaml", &text),
+        ]);
+        let expected: Vec<_> = expected.iter().map(|expected| format!("apps/other.yaml:{expected}")).collect();
+        assert_eq!(scene.lines(&[]), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_path_of_flux_stays_in_its_source() {
+    let scene = Scene::new(&[
+        ("clusters/flux.yaml", &flux("").replace("./apps", "../../apps")),
+        ("apps/release.yaml", &release(&format!("{CHART}{CHART_REF}"))),
+        (".git/config", ""),
+    ]);
+    let said = scene.check(&["--format", "github"]);
+    assert_eq!((said.code, said.out.contains("chart-and-chart-ref")), (1, true), "{}", said.out);
+    assert!(!said.out.contains("leads out"), "{}", said.out);
+}
+
+#[test]
 fn a_generated_config_map_without_a_hash_brings_variables() {
     let post_build = "  postBuild: {substituteFrom: [{kind: ConfigMap, name: settings}]}\n";
     let scene = Scene::new(&[

@@ -337,6 +337,7 @@ impl Generator {
             patches.push_str(&self.patch(folder));
         }
         self.generators(folder, &mut text, &mut patches);
+        patches.push_str(&self.odd_patch());
         if !patches.is_empty() {
             writeln!(text, "patches:\n{}", patches.trim_end()).unwrap();
         }

@@ -10,7 +10,7 @@ use super::unread::Unread;
 use crate::preflight::fix;
 use crate::render::ends::{End, EndKind, Rendered};
 use crate::render::{Note, Reason, Tree, is_kustomization};
-use crate::report::rule::{BUILD_FAILS, NOT_JUDGED, PATCH_LOST, UNREADABLE};
+use crate::report::rule::{BUILD_FAILS, NOT_APPLIED, NOT_JUDGED, PATCH_LOST, UNREADABLE};
 use crate::report::{Diagnostic, Excerpts, Grade, Location};
 
 /// How the ends are built.
@@ -50,6 +50,7 @@ pub(super) fn of<'r, 'a>(rendered: &'r Rendered<'a>, unread: &Unread, tree: &Tre
         let is_lost = note.reason == Reason::Lost;
         let rule = match note.reason {
             Reason::Lost => Some(PATCH_LOST),
+            Reason::Dropped => Some(NOT_APPLIED),
             // What is here is beyond the limits, so it counts as what cannot be read.
             Reason::TooMuch => Some(UNREADABLE),
             reason => reason.is_failure().then_some(BUILD_FAILS),

@@ -46,7 +46,10 @@ impl<'a> Roots<'a> {
         let suggested = raw.par_iter().filter_map(|raw| {
             let Some(What::Kustomization(written)) = &raw.what else { return None };
             let Written { kustomization, is_made: false, .. } = &**written else { return None };
-            let path = relative(&kustomization.path.text).filter(|path| !path.is_empty())?;
+            let path = relative(&kustomization.path.text);
+            if path.is_empty() {
+                return None;
+            }
             let folder = index.tree.files()[raw.file as usize].folder();
             Some((this.above(index, folder, &path)?.root, &kustomization.source))
         });
@@ -79,9 +82,7 @@ impl<'a> Roots<'a> {
         if is_opaque(&path.text) {
             return note(Reason::Unknown, format!("the path {} is known in the cluster only", path.text));
         }
-        let Some(path_in_root) = relative(&path.text) else {
-            return note(Reason::Remote, format!("the path {} leads out of its source", path.text));
-        };
+        let path_in_root = relative(&path.text);
         let guessed = self.guessed.iter().find(|(root, _)| holds(root, found.folder));
         let home = found.parent.map(|(_, source)| source).or(guessed.map(|(_, source)| source));
         let is_foreign = home.is_some_and(|home| !index.may_be_one_repository(home, source));
@@ -152,9 +153,18 @@ impl<'a> Roots<'a> {
     }
 }
 
-/// A path from the top of a source, without what says nothing; `None` where it leads out of it.
-fn relative(path: &str) -> Option<String> {
-    join("", path)
+/// A path from the top of a source, without what says nothing. One that would lead out of the source stays at its top, as kustomize-controller
+/// joins paths (`securejoin`).
+fn relative(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => _ = parts.pop(),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 fn holds(root: &str, folder: &str) -> bool {

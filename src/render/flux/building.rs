@@ -1,5 +1,6 @@
 //! What kustomize-controller prints for one Kustomization.
 
+use super::applying;
 use super::folders::listed;
 use super::kustomization::{FluxKustomization, Patches};
 use super::operator;
@@ -22,7 +23,7 @@ impl<'a> Printed<'a> {
     pub fn of_folder(kustomize: &Kustomize<'_, 'a>, folder: &str) -> Self {
         let Some(build) = kustomize.once(folder) else { return Self::default() };
         let mut notes = Vec::new();
-        let resources = printed(build, &mut notes);
+        let (resources, _) = what_matters(build, &mut notes);
         Self { resources, notes }
     }
 }
@@ -47,24 +48,36 @@ impl<'a> FluxKustomization<'a> {
         let kustomization = self.generate(tree, kustomize, folder, &mut notes);
         let build = kustomize.given(folder, kustomization);
         let may_do = |work| kustomize.may_do(work);
-        if variables.count() {
-            // Nobody looks at what becomes of them, but one text that cannot be replaced is the end of all.
-            for other in build.resources.iter().filter(|resource| !matters(&resource.node)) {
-                variables.substitute(&other.node, &may_do, &mut notes);
+        let (printed, others) = what_matters(build, &mut notes);
+        let mut read = Vec::with_capacity(printed.len());
+        // Nobody looks at what becomes of the others, but one that cannot be applied is the end of all.
+        for mut other in others {
+            if !applying::is_complete(&other, &mut notes) {
+                continue;
             }
+            if variables.count() {
+                other.node = variables.substitute(&other.node, &may_do, &mut notes);
+            }
+            // But for what may be in it.
+            read.extend(applying::read(other, &mut notes).into_iter().filter(|it| matters(&it.node)));
         }
-        let mut resources = printed(build, &mut notes);
-        for resource in &mut resources {
+        for mut resource in printed {
+            if !applying::is_complete(&resource, &mut notes) {
+                continue;
+            }
             resource.is_literal = !variables.are_replaced_in(&resource.node);
             if !resource.is_literal {
                 resource.node = variables.substitute(&resource.node, &may_do, &mut notes);
             }
+            read.extend(applying::read(resource, &mut notes));
+        }
+        for resource in &mut read {
             self.set_common_metadata(resource);
             if let Some(namespace) = &self.namespace {
                 supply_namespace(resource, namespace);
             }
         }
-        Printed { resources, notes }
+        Printed { resources: read, notes }
     }
 
     /// The kustomization of a folder with what this Kustomization says in addition.
@@ -149,11 +162,12 @@ fn set<'a, const N: usize>(node: &mut Node<'a>, path: [Key<'a>; N], value: &Node
     }
 }
 
-/// What a kustomization prints that matters.
-fn printed<'a>(mut build: Build<'a>, notes: &mut Vec<Note>) -> Vec<Resource<'a>> {
+/// What a kustomization prints that matters, and the rest as it was before it was printed.
+fn what_matters<'a>(mut build: Build<'a>, notes: &mut Vec<Note>) -> (Vec<Resource<'a>>, Vec<Resource<'a>>) {
     notes.extend(build.all_notes().into_iter().cloned());
-    build.resources.retain(|resource| matters(&resource.node));
-    build.into_printed()
+    let others = build.resources.extract_if(.., |resource| !matters(&resource.node));
+    let others = others.filter(|resource| !resource.is_local()).collect();
+    (build.into_printed(), others)
 }
 
 /// Whether an object is judged, or leads to others, or holds variables. All else is many times as much, and nobody looks at it.

@@ -44,7 +44,7 @@ pub(super) fn objects<'a>(documents: &[Node<'a>], notes: &mut Vec<Note>) -> Vec<
 }
 
 /// What is wrong with an object, in words such as kustomize's.
-fn check(node: &Node<'_>) -> Result<(), String> {
+pub(super) fn check(node: &Node<'_>) -> Result<(), String> {
     if node.kind() != Kind::Object {
         return Err(format!("an object of Kubernetes is a map of fields, not {}", words(node.kind())));
     }

@@ -139,6 +139,11 @@ impl<'a> Operation<'a> {
             || matches!(&*self.path, "" | "/metadata")
     }
 
+    /// Whether its path leads elsewhere than it seems to: what comes before the first slash counts for nothing.
+    pub(super) fn starts_without_slash(&self) -> bool {
+        !self.path.is_empty() && !self.path.starts_with('/')
+    }
+
     /// The value that it is to copy, if it copies one that is there.
     fn copied<'n>(&self, root: &'n mut Node<'a>) -> Option<&'n Node<'a>> {
         if self.verb != Verb::Copy {

@@ -5,7 +5,7 @@ use crate::json::Kind;
 use crate::yaml::{Entry, Node, Scalar, Span, Str, Value, boolean};
 
 /// The key of a map in a patch that says what the map is for.
-const DIRECTIVE: &str = "$patch";
+pub(super) const DIRECTIVE: &str = "$patch";
 
 /// Why a patch does not fit.
 #[derive(Debug, PartialEq, Eq)]

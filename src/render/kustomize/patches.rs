@@ -1,11 +1,13 @@
 //! Patches: what they are for, and what they make of it.
 
+use serde_json::value::RawValue;
+
 use super::assembly::Assembly;
 use super::documents;
 use super::engine::{To, in_tree, nowhere};
 use super::json6902::{self, Operation};
 use super::kustomization::{Patch, PatchSource, Text};
-use super::merge::merged;
+use super::merge::{DIRECTIVE, merged};
 use super::metadata::with_texts;
 use super::resource::{By, Id, Layer, Resource};
 use crate::json::Kind;
@@ -69,16 +71,17 @@ fn load<'a>(
     folder: &str,
     source: &PatchSource<'a>,
 ) -> Option<Loaded<'a>> {
-    let documents = match source {
+    let (raw, documents) = match source {
         PatchSource::Inline(text) => {
             // kustomize drops the line end, so that a block at the end of the patch has none, either.
-            let text = Text { text: Str::from(text.text.trim_end()), at: text.at };
-            documents::of_text(&text, assembly.kustomize, &mut assembly.build.notes)
+            let trimmed = Text { text: Str::from(text.text.trim_end()), at: text.at };
+            let documents = documents::of_text(&trimmed, assembly.kustomize, &mut assembly.build.notes);
+            (text.text.trim(), documents)
         }
         PatchSource::Path(path) => {
             let file = in_tree(folder, &path.text);
             match file.as_deref().map(|file| assembly.kustomize.tree.file(file)) {
-                Some(Some(file)) => documents::of_file(file, &mut assembly.build.notes),
+                Some(Some(file)) => (file.text, documents::of_file(file, &mut assembly.build.notes)),
                 Some(None) => {
                     assembly.note(path.at, Reason::Missing, format!("{} is not there", path.text));
                     return None;
@@ -97,8 +100,26 @@ fn load<'a>(
         let patches = documents::objects(&documents, &mut assembly.build.notes);
         return Some(Loaded::Merge(patches.into_iter().map(|patch| patch.node).collect()));
     }
+    // What begins with a bracket is JSON for kustomize, and nothing else.
+    if raw.starts_with('[')
+        && let Err(error) = serde_json::from_str::<&RawValue>(raw)
+    {
+        let message = format!("a JSON patch that begins with [ is read as JSON, and this is none: {error}");
+        assembly.note(first.at, Reason::Refused, message);
+        return None;
+    }
+    if let Some(second) = documents.get(1).filter(|second| !second.is_null()) {
+        let message = "kustomize drops what comes behind the first document of a JSON patch";
+        assembly.note(second.at, Reason::Lost, message);
+    }
     match json6902::operations(first) {
-        Ok(steps) => Some(Loaded::Steps(steps)),
+        Ok(steps) => {
+            for step in steps.iter().filter(|step| step.starts_without_slash()) {
+                let message = "the path of the step does not begin with /, so that kustomize passes over its first part";
+                assembly.note(step.at, Reason::Lost, message);
+            }
+            Some(Loaded::Steps(steps))
+        }
         Err((at, why)) => {
             assembly.note(at, Reason::Refused, why);
             None
@@ -139,7 +160,14 @@ fn apply_steps<'a>(
             Ok(()) => {
                 changed.node = with_texts(&changed.node, &["annotations"]);
                 changed.layers.push(Layer { at: patch.at, by: By::Patch });
-                *resource = changed;
+                let renames = steps.iter().rfind(|step| step.may_rename());
+                match renames.map(|step| (step, documents::check(&changed.node))) {
+                    Some((step, Err(why))) => {
+                        let message = format!("{} becomes {why}", resource.id());
+                        assembly.note(step.at, Reason::Refused, message);
+                    }
+                    _ => *resource = changed,
+                }
             }
             Err((at, reason, why)) if resource.is_known() => {
                 let message = format!("{why} ({})", resource.id());
@@ -235,6 +263,11 @@ fn merge_into<'a>(
     freedom: Freedom,
     at: Span,
 ) -> bool {
+    if let Some(directive) = patch.get(DIRECTIVE).filter(|it| it.text() == Some("replace")) {
+        let message = "kustomize passes over a patch with $patch: replace at its top";
+        assembly.note(directive.at, Reason::Lost, message);
+        return true;
+    }
     let resource = &mut assembly.build.resources[index];
     match merged(&resource.node, patch) {
         Ok(None) => {

@@ -8,9 +8,6 @@ use super::resource::Resource;
 use crate::json::Kind;
 use crate::yaml::{Entry, Node, Scalar, Str, Value, boolean, number, timestamp};
 
-/// The annotation of what is for kustomize alone.
-const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
-
 /// A way to read scalars that are written without quotes.
 #[derive(Clone, Copy)]
 pub(super) enum Reading {
@@ -42,11 +39,10 @@ pub(super) fn printed(mut resource: Resource<'_>) -> Option<Resource<'_>> {
         }
         generators::add_hash(&mut resource);
     }
-    if let Some(annotations) = resource.node.at(&["metadata", "annotations"]) {
-        let local = annotations.get(LOCAL_CONFIG);
-        if local.is_some_and(|local| local.scalar().is_none_or(|scalar| scalar.text != "false")) {
-            return None;
-        }
+    if resource.is_local() {
+        return None;
+    }
+    if resource.node.at(&["metadata", "annotations"]).is_some() {
         resource.node = with_texts(&resource.node, &["annotations"]);
     }
     if let Some(node) = settled(&resource.node, Reading::Objects) {

@@ -5,6 +5,9 @@ use crate::yaml::{Key, Node, Scalar, Span, Str, Value};
 /// The namespace of what has none, for kustomize.
 const DEFAULT_NAMESPACE: &str = "default";
 
+/// The annotation of what is for kustomize alone.
+const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
+
 /// What kustomize takes for the namespace of an object that can have none.
 const NOT_A_NAMESPACE: &str = "_non_namespaceable_";
 
@@ -156,6 +159,12 @@ impl<'a> Resource<'a> {
     pub(super) fn is_known(&self) -> bool {
         let is_patched = || self.layers.iter().any(|layer| layer.by == By::Patch);
         !(self.generated.is_partial || self.id().may_have_keyed_lists() && is_patched())
+    }
+
+    /// Whether it is for kustomize alone, so that it is not printed.
+    pub(crate) fn is_local(&self) -> bool {
+        let local = self.node.at(&["metadata", "annotations", LOCAL_CONFIG]);
+        local.is_some_and(|local| local.scalar().is_none_or(|scalar| scalar.text != "false"))
     }
 
     /// Sets a field of `metadata`, which is made where it is missing.

@@ -5,6 +5,44 @@ use std::fmt::Write as _;
 use super::{Generator, Named};
 
 impl Generator {
+    /// A patch in a form that few write, or that does not do what it seems to.
+    pub(super) fn odd_patch(&mut self) -> String {
+        if self.objects.is_empty() || !self.of_generators.percent(12) {
+            return String::new();
+        }
+        self.feature("odd patches");
+        let objects = self.objects.clone();
+        let Named { api_version, kind, name, namespace } = self.of_generators.pick(&objects);
+        let target = format!("  target: {{kind: {kind}, name: {name}}}\n");
+        let steps = *self.of_generators.pick(&[
+            "\"[{op: add, path: /metadata/labels, value: {a: b}}]\"",
+            "'[{\"op\": \"add\", \"path\": \"/metadata/labels\", \"value\": {\"a\": \"b\"}},]'",
+            "'[{\"op\": \"add\", \"path\": \"/metadata/labels\", \"value\": {\"a\": \"b\"}}]'",
+            "|-\n    # in flow style\n    [{op: add, path: /metadata/labels, value: {a: b}}]",
+            "|-\n    - {op: add, path: /metadata/labels, value: {a: b}}\n    ---\n    - {op: remove, path: /metadata}",
+            "|-\n    - {op: remove, path: /metadata/name}",
+            "|-\n    - {op: replace, path: \"\", value: {a: b}}",
+            "|-\n    - {op: add, path: data, value: x}",
+            "|-\n    - {op: replace, path: /kind, value: 12}",
+            "|-\n    - {op: replace, path: /apiVersion, value: 12}",
+            "|-\n    - {op: add, path: /items, value: []}",
+            "|-\n    - {op: add, path: /items, value: [{apiVersion: v1, kind: ConfigMap, metadata: {name: inner}}]}",
+            "|-\n    - {op: add, path: /items, value: [{apiVersion: v1, kind: ConfigMap, metadata: {name: inner}}, x]}",
+            "|-\n    - {op: replace, path: /apiVersion, value: kustomize.config.k8s.io/v1}",
+        ]);
+        if self.of_generators.percent(70) {
+            return format!("- patch: {steps}\n{target}");
+        }
+        let namespace =
+            if namespace.is_empty() { String::new() } else { format!(", namespace: {namespace}") };
+        let replaced = "$patch: replace\n    spec: {interval: 1m}\n    data: {key: other}";
+        let head = format!("apiVersion: {api_version}\n    kind: {kind}");
+        if self.of_generators.percent(50) {
+            return format!("- patch: |-\n    {head}\n    metadata: {{name: x}}\n    {replaced}\n{target}");
+        }
+        format!("- patch: |-\n    {head}\n    metadata: {{name: {name}{namespace}}}\n    {replaced}\n")
+    }
+
     /// `configMapGenerator`, `secretGenerator` and `generatorOptions`, and patches of what they make.
     pub(super) fn generators(&mut self, folder: &str, text: &mut String, patches: &mut String) {
         if !self.of_generators.percent(25) {
