@@ -5,6 +5,7 @@ mod contents;
 mod fingerprint;
 mod groups;
 mod literal;
+mod moved;
 mod proof;
 mod relations;
 mod release;
@@ -91,6 +92,7 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
                     of_sources.extend(schema::diagnostics(invalid, criteria));
                     of_sources.extend(groups::others(&tree));
                     of_sources.extend(literal::notes(&rendered));
+                    of_sources.extend(moved::values_files_lost(&rendered, criteria, &tree));
                     (of_sources, release::parts(&rendered))
                 },
                 || (builds::of(&rendered, &unread, &tree), judged(&rendered)),

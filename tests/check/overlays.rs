@@ -126,3 +126,31 @@ fn a_value_that_no_rule_reads_is_read_where_a_replacement_copies_it() {
         ["release.yaml:8:3: warning[chart-ref-source-missing]: OCIRepository \"apps/other\" is not there"]
     );
 }
+
+#[test]
+fn values_files_of_a_base_are_lost_where_an_overlay_moves_it() {
+    let chart = CHART
+        .replace("      chart: podinfo\n", "      chart: podinfo\n      valuesFiles: [values-prod.yaml]\n");
+    let scene = Scene::new(&[
+        ("base/release.yaml", &release(&chart)),
+        ("base/kustomization.yaml", "resources: [release.yaml]\n"),
+    ]);
+    let moved_to = |kind: &str| {
+        let merge = format!("  chart: null\n  chartRef: {{kind: {kind}, name: podinfo}}\n");
+        scene.write("prod/patch.yaml", release("").replace("  interval: 10m\n", &merge));
+        scene.write("prod/kustomization.yaml", "resources: [../base]\npatches: [{path: patch.yaml}]\n");
+        let is_it = |line: &String| line.contains("values-files-lost");
+        scene.lines(&[]).into_iter().filter(is_it).collect::<Vec<_>>()
+    };
+    let lost = |kind| {
+        format!(
+            "prod/patch.yaml:8:3: warning[values-files-lost]: the valuesFiles of spec.chart are lost with an {kind}: inline them or use a HelmChart"
+        )
+    };
+    for kind in ["OCIRepository", "ExternalArtifact"] {
+        assert_eq!(moved_to(kind), [lost(kind)]);
+    }
+    assert_eq!(moved_to("HelmChart"), [] as [&str; 0]);
+    scene.write("base/release.yaml", release(CHART));
+    assert_eq!(moved_to("OCIRepository"), [] as [&str; 0]);
+}
