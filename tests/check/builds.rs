@@ -423,6 +423,26 @@ fn what_flux_refuses_or_leaves_out_of_what_it_built_is_an_error() {
 }
 
 #[test]
+fn a_release_that_asks_flux_to_leave_it_alone_is_not_judged() {
+    let bad = release(&format!("{CHART}{CHART_REF}"));
+    let scene = Scene::new(&[("flux.yaml", &flux("")), ("apps/release.yaml", &bad)]);
+    let with = |field: &str, key: &str, value: &str| {
+        let asked = format!("metadata:\n  {field}: {{kustomize.toolkit.fluxcd.io/{key}: {value}}}\n");
+        scene.write("apps/release.yaml", bad.replace("metadata:\n", &asked));
+        let said = scene.check(&["--allow-empty", "--verbose"]);
+        (
+            said.code,
+            said.out.contains("note[not-judged]: Flux does not apply the HelmRelease, which asks for that"),
+        )
+    };
+    assert_eq!(with("annotations", "reconcile", "disabled"), (0, true));
+    assert_eq!(with("labels", "reconcile", "Disabled"), (0, true));
+    assert_eq!(with("annotations", "ssa", "ignore"), (0, true));
+    assert_eq!(with("annotations", "ssa", "IfNotPresent"), (1, false));
+    assert_eq!(with("annotations", "reconcile", "enabled"), (1, false));
+}
+
+#[test]
 fn a_path_of_flux_stays_in_its_source() {
     let scene = Scene::new(&[
         ("clusters/flux.yaml", &flux("").replace("./apps", "../../apps")),

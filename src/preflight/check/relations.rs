@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::{Criteria, plain};
 use crate::policy::{CHART_REF_KINDS, Facts, Names};
 use crate::preflight::place;
-use crate::render::Reason;
 use crate::render::ends::{End, EndKind, Kind, Object, Rendered};
 use crate::render::flux::is_opaque;
+use crate::render::{Note, Reason};
 use crate::report::rule::{DUPLICATE_SOURCE, UNUSED_HELM_REPOSITORY};
 use crate::report::{Diagnostic, Grade, Related};
 use crate::yaml::Span;
@@ -41,10 +41,11 @@ impl Relations {
         }
     }
 
-    /// What a release of an end is judged by. Its source is only missed where it can be nowhere else: nothing of the end was left out, and
+    /// What a release of an end is judged by. Its source is only missed where it can be nowhere else: nothing of the end was left out or refused, and
     /// a file that nobody names says nothing about what there is beside it, but to a cluster.
     pub(super) fn facts_for(&self, end: &End<'_>) -> &Facts {
-        let is_whole = !end.notes.iter().any(|note| matches!(note.reason, Reason::Remote | Reason::Missing));
+        let is_left_out = |note: &Note| note.reason.is_failure() || note.reason == Reason::Remote;
+        let is_whole = !end.notes.iter().any(is_left_out);
         let knows_all = self.is_asked || (self.has_folders && end.kind != EndKind::File);
         if is_whole && knows_all { &self.with_sources } else { &self.without_sources }
     }

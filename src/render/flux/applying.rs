@@ -8,6 +8,10 @@ use crate::yaml::{Node, Span};
 /// The group of kustomize's own files.
 const KUSTOMIZE: &str = "kustomize.config.k8s.io/";
 
+/// The labels and annotations by which an object asks not to be applied (kustomize-controller 1.9).
+const EXCLUDED: [(&str, &str); 2] =
+    [("kustomize.toolkit.fluxcd.io/reconcile", "disabled"), ("kustomize.toolkit.fluxcd.io/ssa", "Ignore")];
+
 /// The fields by which the controller tells what an object is.
 const IDENTITY: [&[&str]; 3] = [&["apiVersion"], &["kind"], &["metadata", "name"]];
 
@@ -78,6 +82,28 @@ fn items<'a>(
     notes.push(Note::new(at, Reason::Dropped, message));
     let member = |item: &Node<'a>| Resource { node: item.clone(), document: item.at, ..resource.clone() };
     items.iter().map(member).collect()
+}
+
+/// Whether the controller applies a release, which may ask to be left alone by a label or an annotation. What is left alone is noted: it is
+/// not judged. Of sources and Kustomizations, the one that was applied before goes on to count.
+pub(super) fn is_applied(resource: &Resource<'_>, notes: &mut Vec<Note>) -> bool {
+    let node = &resource.node;
+    if text(node, &["kind"]) != Some("HelmRelease") {
+        return true;
+    }
+    for (key, value) in EXCLUDED {
+        for field in ["labels", "annotations"] {
+            let asked = node.at(&["metadata", field, key]);
+            if asked.and_then(Node::text).is_some_and(|text| text.eq_ignore_ascii_case(value)) {
+                let message =
+                    format!("Flux does not apply the HelmRelease, which asks for that: {key}: {value}");
+                let at = asked.map_or(resource.document, |asked| asked.at);
+                notes.push(Note::new(at, Reason::Unsupported, message));
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// The text that a field is, if it is one and not empty.

@@ -77,6 +77,7 @@ impl<'a> FluxKustomization<'a> {
                 supply_namespace(resource, namespace);
             }
         }
+        read.retain(|resource| applying::is_applied(resource, &mut notes));
         Printed { resources: read, notes }
     }
 
