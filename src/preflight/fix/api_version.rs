@@ -123,7 +123,13 @@ pub fn api_version(scope: &Scope<'_, '_>, to: &str) -> Result<Vec<Edit>, Refusal
     }
     meets(object, kind, from, to)?;
     let new = format!("{group}/{to}");
-    let mut all = edits(object, &operations(scope, from, to, &new), scope.files)?;
+    let operations = operations(scope, from, to, &new);
+    let in_its_line =
+        if operations.len() == 1 { in_its_line(object, given, &new, scope.files) } else { None };
+    let mut all = match in_its_line {
+        Some(edit) => vec![edit],
+        None => edits(object, &operations, scope.files)?,
+    };
     let over = object.get("apiVersion").and_then(|value| value.over.as_deref());
     for overridden in std::iter::successors(over, |it| it.over.as_deref()) {
         let found = naming(overridden.at, given, scope);
@@ -137,6 +143,20 @@ pub fn api_version(scope: &Scope<'_, '_>, to: &str) -> Result<Vec<Edit>, Refusal
     all.sort();
     all.dedup();
     Ok(all)
+}
+
+/// The edit of an `apiVersion` that has a line for itself, in a file without anchors: it is what stands there, nothing else is read from it,
+/// and the new one reads as it is written. Most have one, and the file need not be read again for them.
+fn in_its_line(object: &Node<'_>, given: &str, new: &str, files: &dyn Excerpts) -> Option<Edit> {
+    let value = object.get("apiVersion").filter(|value| value.over.is_none())?;
+    let text = files.text(value.at.file());
+    let is_written = value.at.file() == object.at.file() && text.get(value.at.range())? == given;
+    let (before, behind) = (text.get(..value.at.range().start)?, text.get(value.at.range().end..)?);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let has_line = line.trim_start_matches([' ', '-']) == "apiVersion: "
+        && (behind.starts_with('\n') || behind.starts_with("\r\n"));
+    let is_read_once = memchr::memchr2(b'&', b'*', text.as_bytes()).is_none();
+    (is_written && has_line && is_read_once).then(|| Edit { span: value.at, text: new.to_owned() })
 }
 
 /// The fix of a scalar that says what it must not; `None` where it does not stand there as it is read.
