@@ -191,8 +191,11 @@ pub(crate) fn is_left_out_by_default(path: &str, is_folder: bool, has_no_pattern
 fn may_be_left_out(part: &str) -> bool {
     match part.rsplit_once('.') {
         None => false,
-        Some((_, "jpg" | "jpeg" | "gif" | "png" | "wmv" | "flv" | "gz" | "zip")) => true,
-        Some((_, "yaml" | "yml")) => part.starts_with(['.', 'a', 'c']),
+        Some(
+            (_, "jpg" | "jpeg" | "gif" | "png" | "wmv" | "flv" | "gz" | "zip")
+            | ("appveyor" | "codeship-services" | "codeship-steps", "yml")
+            | ("cloudbuild", "yaml"),
+        ) => true,
         Some(_) => part.starts_with('.'),
     }
 }

@@ -34,7 +34,8 @@ pub(super) struct Artifacts<'t, 'a> {
 impl<'a> SourceObject<'a> {
     /// Reads an object; `None` for one of another kind, and for a patch, which has no address.
     pub(super) fn read(node: &Node<'a>) -> Option<Self> {
-        if !matches!(Kind::of(node)?, Kind::GitRepository | Kind::OciRepository | Kind::Bucket) {
+        let is_source = matches!(node.text_of(&["kind"])?, "GitRepository" | "OCIRepository" | "Bucket");
+        if !is_source || Kind::of(node).is_none() {
             return None;
         }
         let spec = node.get("spec")?;
