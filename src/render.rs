@@ -2,9 +2,12 @@
 //!
 //! Pure: the files are read beforehand. Every value of a rendered object knows the file and the place that it came from.
 
+mod artifact;
 pub mod ends;
 pub mod flux;
 pub mod kustomize;
 mod tree;
 
+pub(crate) use artifact::is_left_out_by_default;
+pub use artifact::{Artifact, Ignore, Origin, Pattern, SourceKind, View, last_match, patterns};
 pub use tree::{Counts, File, KUSTOMIZATIONS, Mend, Note, Reason, Tree, folder_of, is_kustomization, join};

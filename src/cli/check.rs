@@ -31,7 +31,8 @@ use crate::structural::Catalog;
 /// Check the HelmReleases of a repository, as clusters will see them.
 ///
 /// Kustomizations, overlays, patches and Flux Kustomizations are rendered first. A finding names the file and line that put the offending
-/// field there, and the way by which it is rendered. Files that ripgrep would skip (hidden, git-ignored) are skipped.
+/// field there, and the way by which it is rendered. Files that git ignores are skipped; hidden
+/// files count where a kustomization names them or Flux lists them.
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = "\
 Exit codes:

@@ -23,8 +23,8 @@ use super::files::Files;
 use super::fix::{self, Fix};
 use super::ignores::{self, Ignore};
 use crate::policy::{Facts, Flux, Settings};
-use crate::render::Tree;
-use crate::render::ends::{self, EndKind, Rendered};
+use crate::render::ends::{self, EndKind, Rendered, Use};
+use crate::render::{Counts, Tree};
 use crate::report::rule::{UNREADABLE, UNUSED_IGNORE};
 use crate::report::{Diagnostic, Excerpts as _, Grade, Judged, Location, Report, Summary, find_rule};
 use crate::structural::Catalog;
@@ -75,11 +75,15 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
     let named = collected.complete(&tree);
     Files::complete(&mut tree, named);
     // Each has parts that only one thread can do; meanwhile another one does the next.
-    let (rendered, (mut unread, comments)) = rayon::join(
+    let (rendered, (mut unread, mut comments)) = rayon::join(
         || ends::all(&tree, &collected.repositories),
         || (unread::all(collected, &tree), comments(&tree)),
     );
-    unread.extend(unread::named(collected, &tree));
+    let counts = |file: u32| {
+        tree.files()[file as usize].stands_alone() || rendered.uses[file as usize] != Use::Unreached
+    };
+    comments.retain(|(file, _)| counts(*file));
+    unread.extend(unread::named(collected, &tree, &rendered.uses));
     let relations = Relations::of(&rendered, collected.has_folders, criteria);
     let (mut found, ((of_sources, parts), (builds, judged))) = rayon::join(
         || release::judge_all(&rendered, &relations, criteria, &files),
@@ -100,7 +104,7 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
         },
     );
     let Builds { failures, not_rendered } = builds;
-    let places = not_rendered.len() + unread.templates.len() + parts.len();
+    let places = not_rendered.len() + unread.dangling.len() + unread.templates.len() + parts.len();
     let is_partial = unread.faults.iter().any(|fault| fault.rule == UNREADABLE);
     found.reserve_exact(unread.faults.len() + of_sources.len() + failures.len() + places);
     found.extend(unread.faults);
@@ -108,7 +112,7 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
     // They are many, and made where they stay.
     found.par_extend(failures.into_par_iter().map(|failure| builds::failure(failure, &files)));
     found.par_extend(not_rendered.into_par_iter().map(builds::left_out));
-    found.extend(unread.templates.into_iter().chain(parts));
+    found.extend(unread.dangling.into_iter().chain(unread.templates).chain(parts));
 
     let mut ignored = keep_quiet(&mut found, comments, &tree);
     sort(&mut found, &files);
@@ -120,8 +124,12 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
         ignored += before - found.len();
     }
     let (releases, unreached) = counted(&rendered);
+    let files_that_count = collected
+        .files()
+        .zip(&rendered.uses)
+        .filter(|(file, used)| !file.is_aside || **used != Use::Unreached);
     let summary =
-        Summary { files: collected.files().len(), releases, unreached, not_judged: places, ignored };
+        Summary { files: files_that_count.count(), releases, unreached, not_judged: places, ignored };
     let report = Report { diagnostics: found, judged, summary };
     // Both die with the process: to free them piece by piece takes a tenth of all the time.
     std::mem::forget((rendered, tree));
@@ -180,9 +188,9 @@ fn plain(rule: &'static str, grade: Grade) -> Diagnostic {
     Diagnostic { why: info.why.into(), help: info.help.into(), ..Diagnostic::new(rule, grade, String::new()) }
 }
 
-/// The comments that ask to keep quiet, for each file that has some.
+/// The comments that ask to keep quiet, for each file that has some. Those of files that nothing reads are of no use, and no fault.
 fn comments<'a>(tree: &Tree<'a>) -> Vec<(u32, Vec<Ignore<'a>>)> {
-    let files = tree.files().par_iter().filter(|file| file.stands_alone());
+    let files = tree.files().par_iter().filter(|file| file.counts != Counts::ByNames);
     let comments = files.map(|file| (file.id, ignores::of(file.text)));
     comments.filter(|(_, comments)| !comments.is_empty()).collect()
 }

@@ -1,5 +1,6 @@
 //! Reads the files of repositories: which there are, and what is in those that can matter.
 
+mod aside;
 mod named;
 mod relevance;
 
@@ -38,8 +39,18 @@ pub struct Collected {
     pub has_folders: bool,
     /// The folders, as keys, also those in which nothing is read.
     pub folders: Vec<String>,
+    /// Whether there are objects of Flux among the files that can lead to others.
+    pub(super) has_flux: bool,
+    /// The symbolic links among files and folders, as keys.
+    pub(super) links: Vec<String>,
+    /// The `.sourceignore` files: their folders from the top of the repository, and their texts.
+    pub(super) ignore_files: Vec<(String, String)>,
+    /// The path of the folder that all keys are below, from the top of its repository.
+    pub(super) above: String,
     /// What kustomizations name besides, once that is known.
     pub(super) named: OnceLock<Named>,
+    /// The hidden files that may be manifests, as keys with their paths as the user would type them.
+    hidden: Vec<(String, String)>,
     /// The folder that all keys are below.
     top: PathBuf,
 }
@@ -53,6 +64,8 @@ pub struct Source {
     pub text: Box<str>,
     /// How far what is in it counts.
     pub counts: Counts,
+    /// Whether it counts only where something names or lists it, although it was found in a folder: it is hidden, or left out of artifacts.
+    pub is_aside: bool,
     key: Key,
 }
 
@@ -72,6 +85,7 @@ pub struct Unreadable {
     pub path: String,
     /// Why.
     pub why: Why,
+    key: String,
 }
 
 /// Why a file could not be read.
@@ -125,7 +139,8 @@ pub struct NoSuchPath {
 /// What is told of a file while many are read.
 pub type Progress<'p> = &'p (dyn Fn(&str) + Sync);
 
-/// Reads files and folders. Of folders, what ripgrep would search: nothing hidden, nothing that git or source-controller ignores.
+/// Reads files and folders. Files that git ignores are skipped, and hidden ones, unless there are objects of Flux: kustomize-controller lists
+/// hidden files.
 pub fn collect(paths: &[PathBuf], progress: Progress<'_>) -> Result<Collected, NoSuchPath> {
     let mut given = Vec::new();
     for path in paths.iter().filter(|path| *path != Path::new(STDIN)) {
@@ -143,6 +158,8 @@ pub fn collect(paths: &[PathBuf], progress: Progress<'_>) -> Result<Collected, N
         }
     }
     let mut collected = found.into_inner().expect("no reader panics");
+    let is_given = |key: &str| given.iter().any(|it| !it.is_folder && key_of(&it.absolute, &top) == key);
+    aside::set(&mut collected, &is_given);
     if paths.iter().any(|path| path == Path::new(STDIN)) {
         let mut bytes = Vec::new();
         let read = io::stdin().lock().read_to_end(&mut bytes).map_err(Why::from).and_then(|_| text_of(bytes));
@@ -181,11 +198,14 @@ fn walk(given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<
     let inside = given.absolute.clone();
     let walker = WalkBuilder::new(&given.absolute)
         .follow_links(true)
-        // What source-controller leaves out of an artifact no cluster sees. The syntax and the precedence are those of .gitignore.
-        .add_custom_ignore_filename(".sourceignore")
+        // Hidden files and folders are in artifacts, and kustomize-controller lists them.
+        .hidden(false)
+        // Neither git nor Flux knows .ignore.
+        .ignore(false)
         // A link may lead out of what was asked for, and is not followed there.
         .filter_entry(move |entry| {
-            !entry.path_is_symlink() || entry.path().canonicalize().is_ok_and(|it| it.starts_with(&inside))
+            let is_inside = |path: &Path| path.canonicalize().is_ok_and(|it| it.starts_with(&inside));
+            entry.file_name() != ".git" && (!entry.path_is_symlink() || is_inside(entry.path()))
         })
         .build_parallel();
     walker.run(|| {
@@ -193,7 +213,7 @@ fn walk(given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<
             // An error is a folder that may not be read, or a link that leads in a circle, which was read already.
             match entry {
                 Ok(entry) => visit(&entry, given, top, found, progress),
-                Err(error) => refused(error, given, found),
+                Err(error) => refused(error, given, top, found),
             }
             WalkState::Continue
         })
@@ -202,6 +222,9 @@ fn walk(given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<
 
 fn visit(entry: &DirEntry, given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<'_>) {
     let path = entry.path();
+    if entry.path_is_symlink() {
+        found.lock().expect("no reader panics").links.push(key_of(path, top));
+    }
     if entry.file_type().is_some_and(|kind| kind.is_dir()) {
         let (key, is_repository) = (key_of(path, top), path.join(".git").exists());
         let mut found = found.lock().expect("no reader panics");
@@ -211,10 +234,20 @@ fn visit(entry: &DirEntry, given: &Given, top: &Path, found: &Mutex<Collected>, 
         found.folders.push(key);
         return;
     }
+    if entry.file_name() == aside::IGNORE_FILE {
+        let read = read(path).map(|text| (key_of(path, top), text));
+        found.lock().expect("no reader panics").ignore_files.extend(read);
+        return;
+    }
     if !is_called_as_read(path) {
         return;
     }
     let shown = given.shown(path);
+    if given.hides(path) {
+        // Read later, and only beside objects of Flux: without them nothing lists hidden files.
+        found.lock().expect("no reader panics").hidden.push((key_of(path, top), shown));
+        return;
+    }
     progress(&shown);
     if entry.file_type().is_some_and(|kind| kind.is_file()) {
         take(path, shown, top, found);
@@ -226,11 +259,14 @@ fn visit(entry: &DirEntry, given: &Given, top: &Path, found: &Mutex<Collected>, 
 /// Whether a file is called as manifests or kustomize's own files are.
 fn is_called_as_read(path: &Path) -> bool {
     let is_kustomization = KUSTOMIZATIONS.iter().any(|name| path.file_name().is_some_and(|it| it == *name));
-    let is_one_of = |extension: &OsStr| ["yaml", "yml", "json"].iter().any(|known| extension == *known);
-    is_kustomization || path.extension().is_some_and(is_one_of)
+    // `.yaml` alone is a name that kustomize-controller lists.
+    let ends_as = |name: &OsStr| {
+        [".yaml", ".yml", ".json"].iter().any(|end| name.as_encoded_bytes().ends_with(end.as_bytes()))
+    };
+    is_kustomization || path.file_name().is_some_and(ends_as)
 }
 
-fn refused(error: ignore::Error, given: &Given, found: &Mutex<Collected>) {
+fn refused(error: ignore::Error, given: &Given, top: &Path, found: &Mutex<Collected>) {
     let mut path = None;
     let mut inner = error;
     loop {
@@ -248,8 +284,8 @@ fn refused(error: ignore::Error, given: &Given, found: &Mutex<Collected>) {
                     return;
                 }
                 let why = if is_dangling { Why::Dangling } else { Why::Io(source) };
-                let unreadable = Unreadable { path: given.shown(&path), why };
-                found.lock().expect("no reader panics").unreadable.push(unreadable);
+                let key = key_of(&path, top);
+                found.lock().expect("no reader panics").add(&key, given.shown(&path), Err(why));
                 return;
             }
             _ => return,
@@ -349,6 +385,12 @@ impl Given {
         let shown = if self.shown == Path::new(".") { below.to_owned() } else { self.shown.join(below) };
         shown.display().to_string()
     }
+
+    /// Whether a path in it is hidden, or in a hidden folder.
+    fn hides(&self, path: &Path) -> bool {
+        let below = path.strip_prefix(&self.absolute).unwrap_or(path);
+        below.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."))
+    }
 }
 
 // === impl Source ===
@@ -359,7 +401,7 @@ impl Source {
             Some(before) => Key::EndOfPath(before.len()),
             None => Key::Own(key.into()),
         };
-        Self { path: path.into(), text: text.into(), counts, key }
+        Self { path: path.into(), text: text.into(), counts, is_aside: false, key }
     }
 
     /// Its path below the folder that all paths have in common, with `/` between its parts.
@@ -401,7 +443,7 @@ impl Collected {
     fn add(&mut self, key: &str, path: String, read: Result<(Counts, String), Why>) {
         match read {
             Ok((counts, text)) => self.sources.push(Source::of(key, path, counts, text)),
-            Err(why) => self.unreadable.push(Unreadable { path, why }),
+            Err(why) => self.unreadable.push(Unreadable { path, why, key: key.to_owned() }),
         }
     }
 
@@ -422,7 +464,8 @@ mod tests {
 
     fn keys(paths: &[&Path]) -> Vec<String> {
         let paths: Vec<_> = paths.iter().map(|path| path.to_path_buf()).collect();
-        collect(&paths, &|_| {}).unwrap().sources.iter().map(|source| source.key().to_owned()).collect()
+        let collected = collect(&paths, &|_| {}).unwrap();
+        collected.sources.iter().filter(|it| !it.is_aside).map(|source| source.key().to_owned()).collect()
     }
 
     fn write(folder: &Path, path: &str, text: impl AsRef<[u8]>) {
@@ -443,8 +486,12 @@ mod tests {
         write(root, ".git/config", "");
         write(root, ".gitignore", "skipped\n");
         assert_eq!(keys(&[root]), ["a.yaml", "b/Kustomization", "b/c.yml", "b/d.json"]);
+        // The files of other programs.
+        write(root, ".ignore", "a.yaml\n");
         write(root, ".sourceignore", "/b/*\n!/b/c.yml\n");
         assert_eq!(keys(&[root]), ["a.yaml", "b/c.yml"]);
+        // A file that is given counts.
+        assert_eq!(keys(&[root, &root.join("b/d.json")]), ["a.yaml", "b/c.yml", "b/d.json"]);
         fs::remove_file(root.join(".sourceignore")).unwrap();
         assert_eq!(
             keys(&[&root.join("e.txt"), &root.join("b")]),
@@ -453,6 +500,24 @@ mod tests {
         let collected = collect(&[root.to_owned()], &|_| {}).unwrap();
         assert_eq!(collected.repositories, [""]);
         assert!(collected.sources[0].path.ends_with("/a.yaml"));
+    }
+
+    #[test]
+    fn reads_hidden_files_only_beside_objects_of_flux() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        write(root, ".more/x.yaml", RELEASE);
+        write(root, ".git/x.yaml", RELEASE);
+        write(root, "a.yaml", RELEASE);
+        let all = || {
+            let collected = collect(&[root.to_owned()], &|_| {}).unwrap();
+            let all = collected.sources.iter().map(|source| (source.key().to_owned(), source.counts));
+            all.collect::<Vec<_>>()
+        };
+        assert_eq!(all(), [("a.yaml".to_owned(), Counts::Always)]);
+        write(root, "a.yaml", "apiVersion: kustomize.toolkit.fluxcd.io/v1\n");
+        let hidden = (".more/x.yaml".to_owned(), Counts::Named);
+        assert_eq!(all(), [hidden, ("a.yaml".to_owned(), Counts::Always)]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl<'a> Files<'a> {
     pub(super) fn tree(collected: &'a Collected) -> Tree<'a> {
         let mut tree = Tree::of_what_decides();
         tree.extend(collected.sources.iter().map(|source| (source.key(), &*source.text, source.counts)));
-        collected.folders.iter().for_each(|folder| tree.add_folder(folder));
+        place(&mut tree, collected);
         tree
     }
 
@@ -33,6 +33,7 @@ impl<'a> Files<'a> {
     pub(super) fn complete(tree: &mut Tree<'a>, named: &'a Named) {
         tree.extend(named.sources.iter().map(|source| (source.key(), &*source.text, source.counts)));
         named.present.iter().for_each(|(path, text)| tree.add_other(path, text.as_deref()));
+        named.links.iter().for_each(|path| tree.add_link(path));
     }
 
     /// The whole tree with other texts in some files, of which all is read.
@@ -44,12 +45,21 @@ impl<'a> Files<'a> {
             number += 1;
             (source.key(), text, source.counts)
         }));
-        collected.folders.iter().for_each(|folder| tree.add_folder(folder));
+        place(&mut tree, collected);
         if let Some(named) = collected.named.get() {
             named.present.iter().for_each(|(path, text)| tree.add_other(path, text.as_deref()));
+            named.links.iter().for_each(|path| tree.add_link(path));
         }
         tree
     }
+}
+
+/// Tells a tree all that was collected besides files.
+fn place<'a>(tree: &mut Tree<'a>, collected: &'a Collected) {
+    collected.folders.iter().for_each(|folder| tree.add_folder(folder));
+    collected.links.iter().for_each(|path| tree.add_link(path));
+    collected.ignore_files.iter().for_each(|(folder, text)| tree.add_ignore_file(folder, text));
+    tree.place_in_repository(&collected.above);
 }
 
 impl Excerpts for Files<'_> {

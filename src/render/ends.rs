@@ -3,6 +3,7 @@
 //! Bases, components and patches are unfinished on purpose; to judge them would be to cry wolf. What counts is what the path of a Flux
 //! Kustomization prints, else what a kustomization prints that nothing else builds on, else a file that nobody names, as it stands.
 
+mod artifacts;
 mod graph;
 mod index;
 mod instance;
@@ -17,6 +18,7 @@ use rayon::prelude::*;
 
 use super::{File, Note, Tree};
 use crate::yaml::Span;
+use artifacts::Artifacts;
 use graph::Graph;
 use index::Index;
 use roots::Roots;
@@ -115,8 +117,9 @@ impl Rendered<'_> {
 pub fn all<'a>(tree: &Tree<'a>, roots: &[String]) -> Rendered<'a> {
     let (index, raw) = Index::of(tree);
     let roots = Roots::of(&index, &raw, roots);
-    let tops = Tops::of(&index, &roots, raw);
-    let mut graph = Graph::of(&index, &roots);
+    let artifacts = Artifacts::of(tree);
+    let tops = Tops::of(&index, &roots, &artifacts, raw);
+    let mut graph = Graph::of(&index, &roots, &artifacts);
     graph.follow(tops.raw);
     follow_unreached(&mut graph, &tops.leading);
     // Kustomizations that lead to each other, and to which nothing else leads: the first one stands for all.
@@ -127,9 +130,12 @@ pub fn all<'a>(tree: &Tree<'a>, roots: &[String]) -> Rendered<'a> {
     }
     follow_unreached(&mut graph, &tops.folders);
     let uses = graph.reached.uses(&index);
+    let origins = graph.instances.iter().filter_map(|instance| instance.origin(&roots)).collect();
     let mut ends = graph.ends();
     let unreached = tree.files().par_iter().filter(|file| uses[file.id as usize] == Use::Unreached);
-    let mut files: Vec<_> = unreached.filter_map(file_end).collect();
+    let left_out = artifacts.left_out(&origins);
+    let files = unreached.filter(|file| !left_out[file.id as usize]);
+    let mut files: Vec<_> = files.filter_map(file_end).collect();
     files.sort_by(|one, other| one.path.cmp(&other.path));
     ends.extend(files);
     Rendered { ends, uses }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use memchr::memmem;
 
 use crate::yaml::{self, Asked, Error, Node, Reading, Span, Twice, Value};
@@ -68,6 +68,12 @@ pub struct Tree<'a> {
     folders: Vec<&'a str>,
     /// The files that are no manifests and are there, with what is in those that were read.
     others: HashMap<&'a str, Option<&'a str>>,
+    /// The symbolic links among files and folders.
+    links: HashSet<&'a str>,
+    /// The `.sourceignore` files: their folders from the top of the repository, and their texts; those of a folder before those below it.
+    ignore_files: Vec<(&'a str, &'a str)>,
+    /// The path of the tree in its repository, where it is not the top of one.
+    above: &'a str,
     /// The files in the order of their paths, once somebody asks.
     sorted: OnceLock<Vec<usize>>,
 }
@@ -217,6 +223,50 @@ impl<'a> Tree<'a> {
     /// The folders that were added.
     pub(super) fn told_folders(&self) -> &[&'a str] {
         &self.folders
+    }
+
+    /// Tells that a file or folder is a symbolic link. What is below it is in no artifact of Flux.
+    pub fn add_link(&mut self, path: &'a str) {
+        self.links.insert(path);
+    }
+
+    /// Whether a path is a symbolic link, or below one.
+    pub(super) fn is_linked(&self, path: &str) -> bool {
+        if self.links.is_empty() {
+            return false;
+        }
+        let above = std::iter::successors(Some(path), |path| (!path.is_empty()).then(|| folder_of(path)));
+        above.into_iter().any(|path| self.links.contains(path))
+    }
+
+    /// Adds the `.sourceignore` of a folder, which is told from the top of the repository: it may be above the tree.
+    pub fn add_ignore_file(&mut self, folder: &'a str, text: &'a str) {
+        self.ignore_files.push((folder, text));
+        // The path of a folder begins with those of the folders above.
+        self.ignore_files.sort_by_key(|(folder, _)| *folder);
+    }
+
+    /// Tells the path of the tree in its repository.
+    pub fn place_in_repository(&mut self, path: &'a str) {
+        self.above = path;
+    }
+
+    /// The `.sourceignore` files by their folders, those of a folder before those below it.
+    pub(super) fn ignore_files(&self) -> &[(&'a str, &'a str)] {
+        &self.ignore_files
+    }
+
+    /// The parts of a path from the top of the repository.
+    pub(super) fn full_path<'p>(&self, path: &'p str) -> Vec<&'p str>
+    where
+        'a: 'p,
+    {
+        self.above.split('/').chain(path.split('/')).filter(|part| !part.is_empty()).collect()
+    }
+
+    /// The files that are no manifests.
+    pub(super) fn others(&self) -> impl Iterator<Item = &'a str> {
+        self.others.keys().copied()
     }
 
     /// Adds a file that is no manifest, with what is in it if that was read.

@@ -7,6 +7,7 @@
 )]
 
 mod action;
+mod artifact;
 mod bounds;
 mod builds;
 mod cases;

@@ -6,7 +6,8 @@ use std::iter::successors;
 use memchr::{memchr, memrchr_iter};
 
 use super::plain;
-use crate::preflight::collect::Collected;
+use crate::preflight::collect::{Collected, Why};
+use crate::render::ends::Use;
 use crate::render::{File, Tree, folder_of, is_kustomization};
 use crate::report::rule::{BUILD_FAILS, NOT_JUDGED, UNREADABLE};
 use crate::report::{Diagnostic, Grade, Location};
@@ -17,6 +18,8 @@ use crate::yaml::{Error, RefusedBy, Span};
 pub(super) struct Unread {
     /// What should be.
     pub(super) faults: Vec<Diagnostic>,
+    /// Links to what is not there, where Flux leaves links out.
+    pub(super) dangling: Vec<Diagnostic>,
     /// What becomes YAML when a program has filled it in, such as a template of Helm: one note for each file.
     pub(super) templates: Vec<Diagnostic>,
 }
@@ -27,14 +30,23 @@ pub(super) fn all(collected: &Collected, tree: &Tree<'_>) -> Unread {
     let first = u32::try_from(collected.files().len()).unwrap_or(u32::MAX);
     for (file, unreadable_file) in (first..).zip(collected.unread()) {
         let what = format!("the file {}", unreadable_file.why);
-        unread.faults.push(faulty(UNREADABLE, what, Span::new(file, 0, 0)));
+        let span = Span::new(file, 0, 0);
+        if collected.has_flux && matches!(unreadable_file.why, Why::Dangling) {
+            unread.dangling.push(dangling(what, span));
+        } else {
+            unread.faults.push(faulty(UNREADABLE, what, span));
+        }
     }
     unread
 }
 
-/// What could not be read of the others, which are read once something that is rendered names them.
-pub(super) fn named(collected: &Collected, tree: &Tree<'_>) -> Unread {
-    of_files(collected, tree.files().iter().filter(|file| !file.stands_alone() && file.is_read()))
+/// What could not be read of the others, which are read once something that is rendered names them. A kustomization file is read to learn what it names,
+/// whether or not something builds it.
+pub(super) fn named(collected: &Collected, tree: &Tree<'_>, uses: &[Use]) -> Unread {
+    let is_aside = |file: &File<'_>| collected.file(file.id as usize).is_some_and(|source| source.is_aside);
+    let is_unused = |file: &File<'_>| is_aside(file) && uses[file.id as usize] == Use::Unreached;
+    let files = tree.files().iter().filter(|file| !file.stands_alone() && file.is_read());
+    of_files(collected, files.filter(|file| !is_unused(file)))
 }
 
 fn of_files<'f, 'a: 'f>(collected: &Collected, files: impl Iterator<Item = &'f File<'a>>) -> Unread {
@@ -69,6 +81,7 @@ fn holds_objects(file: &File<'_>) -> bool {
 impl Unread {
     pub(super) fn extend(&mut self, more: Self) {
         self.faults.extend(more.faults);
+        self.dangling.extend(more.dangling);
         self.templates.extend(more.templates);
     }
 }
@@ -89,6 +102,16 @@ fn is_template(file: &File<'_>, error: &Error, charts: &BTreeSet<String>) -> boo
 
 fn faulty(rule: &'static str, what: String, span: Span) -> Diagnostic {
     Diagnostic { what, location: Some(Location { span }), ..plain(rule, Grade::Error) }
+}
+
+fn dangling(what: String, span: Span) -> Diagnostic {
+    Diagnostic {
+        what,
+        why: "source-controller leaves symbolic links out of artifacts.".into(),
+        help: "remove the link, or put the file in its place.".into(),
+        location: Some(Location { span }),
+        ..plain(NOT_JUDGED, Grade::Note)
+    }
 }
 
 fn template(error: &Error, span: Span) -> Diagnostic {

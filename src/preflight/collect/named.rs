@@ -20,6 +20,8 @@ pub(crate) struct Named {
     /// The files that generators name and that are there, as keys, and what is in those that hold variables. Nobody asks for what is in the
     /// others.
     pub(crate) present: BTreeMap<String, Option<String>>,
+    /// The symbolic links that lead to some of them, as keys, where Flux leaves those out.
+    pub(crate) links: Vec<String>,
 }
 
 /// What somebody finds at a path that is named.
@@ -69,6 +71,9 @@ pub(super) fn read(top: &std::path::Path, collected: &Collected, tree: &Tree<'_>
         for path in paths {
             if !known.insert((path.key.clone(), path.wanted)) {
                 continue;
+            }
+            if collected.has_flux {
+                named.links.extend(link_on(top, &path.key));
             }
             for there in at(top, &path) {
                 match there {
@@ -126,6 +131,13 @@ fn is_there(top: &std::path::Path, path: &Path) -> bool {
     top.join(&path.key).symlink_metadata().is_ok()
 }
 
+/// The first symbolic link on a path below the top.
+fn link_on(top: &std::path::Path, path: &str) -> Option<String> {
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    let is_link = |path: &&str| top.join(path).symlink_metadata().is_ok_and(|it| it.is_symlink());
+    ends.map(|end| &path[..end]).find(is_link).map(str::to_owned)
+}
+
 /// What is at a path below the top: a file, or the kustomization file of a folder.
 fn at(top: &std::path::Path, Path { key: path, shown, wanted }: &Path) -> Vec<There> {
     // A link may lead out of what was asked for, and is not followed there.
@@ -147,7 +159,10 @@ fn at(top: &std::path::Path, Path { key: path, shown, wanted }: &Path) -> Vec<Th
 fn file(top: &std::path::Path, path: &str, shown: String) -> Option<There> {
     let place = top.join(path);
     if !place.is_file() {
-        return place.exists().then_some(There::Unreadable(Unreadable { path: shown, why: Why::Special }));
+        return place.exists().then(|| {
+            let key = key_of(&place, top);
+            There::Unreadable(Unreadable { path: shown, why: Why::Special, key })
+        });
     }
     let key = key_of(&place, top);
     Some(match text_at(&place) {
@@ -158,6 +173,6 @@ fn file(top: &std::path::Path, path: &str, shown: String) -> Option<There> {
             };
             There::Read(Source::of(&key, shown, counts, text))
         }
-        Err(why) => There::Unreadable(Unreadable { path: shown, why }),
+        Err(why) => There::Unreadable(Unreadable { path: shown, why, key }),
     })
 }

@@ -11,6 +11,12 @@ const API_VERSIONS: [&str; 3] = ["toolkit.fluxcd.io/", "fluxcd.controlplane.io/"
 /// The operations of a JSON patch (RFC 6902).
 const OPERATIONS: [&str; 6] = ["add", "remove", "replace", "move", "copy", "test"];
 
+/// Whether a text can hold an object of Flux that leads to others.
+pub(super) fn can_lead(text: &str) -> bool {
+    let groups = ["kustomize.toolkit.fluxcd.io/", "fluxcd.controlplane.io/"];
+    groups.iter().any(|it| memmem::find(text.as_bytes(), it.as_bytes()).is_some())
+}
+
 /// Whether a text can hold an object of Flux or its operator, a kustomization, or what such are patched and filled in with.
 pub(super) fn can_decide(text: &str) -> bool {
     let has = |word: &str| memmem::find(text.as_bytes(), word.as_bytes()).is_some();

@@ -6,12 +6,14 @@ use std::hash::{BuildHasher as _, RandomState};
 use rayon::prelude::*;
 
 use super::Step;
+use super::artifacts::{Artifacts, SourceObject, ignore_in_files, ignore_of};
 use super::index::Index;
 use super::instance::{Arrival, Instance, Key, Task, What};
 use super::roots::Roots;
 use super::tops::Reached;
+use crate::render::artifact::Ignore;
 use crate::render::flux::{FluxKustomization, Variables};
-use crate::render::kustomize::{Id, Kustomize, Text};
+use crate::render::kustomize::{Id, Text};
 use crate::render::{Note, Reason};
 use crate::yaml::Node;
 
@@ -22,7 +24,7 @@ const MAX_DEPTH: usize = 32;
 pub(super) struct Graph<'g, 't, 'a> {
     pub(super) index: &'g Index<'t, 'a>,
     pub(super) roots: &'g Roots<'a>,
-    pub(super) kustomize: Kustomize<'t, 'a>,
+    pub(super) artifacts: &'g Artifacts<'t, 'a>,
     clusters: Vec<Cluster<'a>>,
     /// In the order in which they were found.
     pub(super) instances: Vec<Instance<'a>>,
@@ -46,6 +48,8 @@ struct Resolved<'a> {
 struct Cluster<'a> {
     /// The data of its `ConfigMaps`, by namespace and name.
     config_maps: HashMap<(String, String), Node<'a>>,
+    /// The sources of manifests that are printed.
+    sources: Vec<SourceObject<'a>>,
     /// What was reached.
     seen: HashSet<usize>,
 }
@@ -53,11 +57,15 @@ struct Cluster<'a> {
 // === impl Graph ===
 
 impl<'g, 't, 'a> Graph<'g, 't, 'a> {
-    pub(super) fn of(index: &'g Index<'t, 'a>, roots: &'g Roots<'a>) -> Self {
+    pub(super) fn of(
+        index: &'g Index<'t, 'a>,
+        roots: &'g Roots<'a>,
+        artifacts: &'g Artifacts<'t, 'a>,
+    ) -> Self {
         Self {
             index,
             roots,
-            kustomize: Kustomize::of(index.tree),
+            artifacts,
             clusters: Vec::new(),
             instances: Vec::new(),
             by_name: HashMap::new(),
@@ -164,7 +172,7 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
         if arrival.parent != Some(number) && !instance.arrivals.contains(&arrival) {
             instance.arrivals.push(arrival);
         }
-        let Cluster { config_maps, seen } = &mut self.clusters[cluster];
+        let Cluster { config_maps, sources, seen } = &mut self.clusters[cluster];
         if !seen.insert(number) {
             return;
         }
@@ -172,6 +180,7 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
             let (Id { namespace, name, .. }, Some(data)) = (Id::of(map), map.get("data")) else { continue };
             config_maps.insert((namespace.to_owned(), name.to_owned()), data.clone());
         }
+        sources.extend(instance.sources.iter().cloned());
         if instance.depth < MAX_DEPTH {
             let leads_to = instance.leads_to.iter().cloned();
             next.extend(leads_to.map(|what| Task { cluster, parent: Some(number), what }));
@@ -182,6 +191,13 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
             );
             instance.notes.push(Note::new(instance.step.at, Reason::Unsupported, message));
         }
+    }
+
+    /// `spec.ignore` of the source of a Kustomization: as it is printed in its cluster, else as it is written.
+    pub(super) fn ignore(&self, cluster: usize, kustomization: &FluxKustomization<'a>) -> Ignore<'a> {
+        let printed = ignore_of(&self.clusters[cluster].sources, &kustomization.source);
+        let file = kustomization.at.file();
+        printed.unwrap_or_else(|| ignore_in_files(&self.index.sources, &kustomization.source, file))
     }
 
     /// The variables of a Kustomization in a cluster.

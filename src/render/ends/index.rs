@@ -4,11 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use rayon::prelude::*;
 
+use crate::render::artifact::View;
 use crate::render::flux::{self, FluxKustomization, Folders, Source};
 use crate::render::kustomize::{Names, Text, canonical};
 use crate::render::{File, Tree, join};
 use crate::yaml::{Node, Str};
 
+use super::artifacts::SourceObject;
 use super::instance::What;
 use super::objects::{self, Kind};
 
@@ -26,6 +28,8 @@ pub(super) struct Index<'t, 'a> {
     pub(super) is_named: Vec<bool>,
     /// Where the sources of manifests that are described here come from, by kind and name.
     urls: HashMap<(Str<'a>, Str<'a>), BTreeSet<String>>,
+    /// The sources that are described here.
+    pub(super) sources: Vec<SourceObject<'a>>,
 }
 
 /// How kustomization files name a file.
@@ -70,6 +74,7 @@ struct Said<'a> {
     raw: Vec<Raw<'a>>,
     /// Sources of manifests, by kind and name, and what they are downloaded from.
     urls: Vec<((Str<'a>, Str<'a>), String)>,
+    sources: Vec<SourceObject<'a>>,
 }
 
 // === impl Index ===
@@ -79,11 +84,12 @@ impl<'t, 'a> Index<'t, 'a> {
     pub(super) fn of(tree: &'t Tree<'a>) -> (Self, Vec<Raw<'a>>) {
         let said = || -> Vec<Said<'a>> { tree.files().par_iter().map(|file| said(tree, file)).collect() };
         let (folders, said) = rayon::join(|| Folders::of(tree), said);
-        let (mut kustomizations, mut raw) = (Vec::new(), Vec::new());
+        let (mut kustomizations, mut raw, mut sources) = (Vec::new(), Vec::new(), Vec::new());
         let mut urls: HashMap<_, BTreeSet<String>> = HashMap::new();
         for said in said {
             kustomizations.extend(said.kustomization);
             raw.extend(said.raw);
+            sources.extend(said.sources);
             for (source, url) in said.urls {
                 urls.entry(source).or_default().insert(url);
             }
@@ -95,8 +101,11 @@ impl<'t, 'a> Index<'t, 'a> {
         }
         let mut named_as = vec![NamedAs::default(); tree.files().len()];
         let mut is_named = vec![false; kustomizations.len()];
-        for (number, named) in (0..).zip(&mut kustomizations) {
+        for named in &mut kustomizations {
             named.below = named.below.iter().filter_map(|file| numbers[*file as usize]).collect();
+        }
+        let counts = counting(tree, &kustomizations);
+        for (number, named) in (0..).zip(&kustomizations).filter(|(number, _)| counts[*number as usize]) {
             for below in named.below.iter().filter(|below| **below != number) {
                 is_named[*below as usize] = true;
             }
@@ -107,7 +116,7 @@ impl<'t, 'a> Index<'t, 'a> {
             let named = named_as[raw.file as usize];
             named.resource || !named.fragment
         });
-        (Self { tree, folders, kustomizations, numbers, named: named_as, is_named, urls }, raw)
+        (Self { tree, folders, kustomizations, numbers, named: named_as, is_named, urls, sources }, raw)
     }
 
     /// Whether two sources can be the same repository: they have one name, or come from one place.
@@ -124,8 +133,8 @@ impl<'t, 'a> Index<'t, 'a> {
     }
 
     /// The number of the kustomization in a folder.
-    pub(super) fn kustomization(&self, folder: &str) -> Option<u32> {
-        self.numbers[self.tree.kustomization(folder)?.id as usize]
+    fn number(&self, view: &View<'_, 'a>, folder: &str) -> Option<u32> {
+        self.numbers[view.kustomization(folder)?.id as usize]
     }
 
     /// The folder of a kustomization, to be built.
@@ -134,28 +143,28 @@ impl<'t, 'a> Index<'t, 'a> {
     }
 
     /// What a folder begins with: its kustomization, or the list that kustomize-controller makes.
-    pub(super) fn starts(&self, folder: &str, components: &[Text<'a>]) -> Reach {
+    pub(super) fn starts(&self, view: &View<'_, 'a>, folder: &str, components: &[Text<'a>]) -> Reach {
         let mut starts = Reach::default();
-        match self.kustomization(folder) {
+        match self.number(view, folder) {
             Some(number) => starts.kustomizations.push(number),
             None => {
-                for path in flux::listed(self.tree, folder) {
+                for path in flux::listed(view, folder) {
                     let Some(path) = join(folder, &path) else { continue };
-                    match self.tree.file(&path) {
+                    match view.file(&path) {
                         Some(file) => starts.resources.push(file.id),
-                        None => starts.kustomizations.extend(self.kustomization(&path)),
+                        None => starts.kustomizations.extend(self.number(view, &path)),
                     }
                 }
             }
         }
         let components = components.iter().filter_map(|component| join(folder, &component.text));
-        starts.kustomizations.extend(components.filter_map(|path| self.kustomization(&path)));
+        starts.kustomizations.extend(components.filter_map(|path| self.number(view, &path)));
         starts
     }
 
     /// The files with objects that a folder leads to.
-    pub(super) fn resources(&self, folder: &str, components: &[Text<'a>]) -> Vec<u32> {
-        let Reach { mut resources, kustomizations } = self.starts(folder, components);
+    pub(super) fn resources(&self, view: &View<'_, 'a>, folder: &str, components: &[Text<'a>]) -> Vec<u32> {
+        let Reach { mut resources, kustomizations } = self.starts(view, folder, components);
         let mut seen = vec![false; self.kustomizations.len()];
         self.follow(kustomizations, &mut seen, |files| resources.extend(files));
         resources
@@ -191,8 +200,29 @@ fn said<'a>(tree: &Tree<'a>, file: &File<'a>) -> Said<'a> {
     let raw = documents().flat_map(objects::expand).filter(|node| leads_on && is_one(node));
     let raw: Vec<_> = raw.map(|node| Raw { file: file.id, what: What::of(node, tree) }).collect();
     let first = documents().next().filter(|node| is_first && !FluxKustomization::is_one(node));
-    let urls = documents().flat_map(objects::expand).filter(|_| has_sources).filter_map(url_of).collect();
-    Said { kustomization: first.map(|node| named(tree, file, node)), raw, urls }
+    let objects = || documents().flat_map(objects::expand).filter(|_| has_sources);
+    let urls = objects().filter_map(url_of).collect();
+    let sources = objects().filter_map(SourceObject::read).collect();
+    Said { kustomization: first.map(|node| named(tree, file, node)), raw, urls, sources }
+}
+
+/// For each kustomization, whether what it names counts as named: not where it is hidden or left out of artifacts and no other one that counts names
+/// it. A Kustomization of Flux may build it all the same.
+fn counting(tree: &Tree<'_>, kustomizations: &[Named<'_>]) -> Vec<bool> {
+    let stands_alone = |named: &Named<'_>| tree.files()[named.file as usize].stands_alone();
+    let mut counts: Vec<bool> = kustomizations.iter().map(stands_alone).collect();
+    if counts.iter().all(|counts| *counts) {
+        return counts;
+    }
+    let mut stack: Vec<usize> = (0..kustomizations.len()).filter(|number| counts[*number]).collect();
+    while let Some(number) = stack.pop() {
+        for below in &kustomizations[number].below {
+            if !std::mem::replace(&mut counts[*below as usize], true) {
+                stack.push(*below as usize);
+            }
+        }
+    }
+    counts
 }
 
 /// What a source of manifests is called, and what it is downloaded from: host and path, however they are spelled.

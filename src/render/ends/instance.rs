@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::artifacts::{SourceObject, ignore_of};
 use super::graph::Graph;
 use super::index::{Index, Reach};
-use super::roots::{Found, Place};
+use super::roots::{Found, Place, Roots, named};
 use super::{EndKind, Object, Step};
+use crate::render::artifact::{Ignore, Origin};
 use crate::render::flux::{self, FluxKustomization, Printed, Variables};
 use crate::render::kustomize::{Id, Resource};
 use crate::render::{Note, Reason, Tree};
@@ -30,6 +32,8 @@ pub(super) struct Instance<'a> {
     pub(super) objects: Vec<Object<'a>>,
     /// The `ConfigMaps` that it prints.
     pub(super) config_maps: Vec<Node<'a>>,
+    /// The sources of manifests that it prints.
+    pub(super) sources: Vec<SourceObject<'a>>,
     /// What it prints that prints something itself.
     pub(super) leads_to: Vec<What<'a>>,
     /// What was left out of it.
@@ -82,6 +86,8 @@ pub(super) struct Key<'a> {
     place: Result<Place<'a>, Note>,
     node: Option<Node<'a>>,
     variables: Variables<'a>,
+    /// `spec.ignore` of its source.
+    ignore: Ignore<'a>,
 }
 
 // === impl Graph ===
@@ -92,15 +98,22 @@ impl<'a> Graph<'_, '_, 'a> {
         match &task.what {
             What::Folder(folder) => {
                 let place = Place { root: "", folder };
-                Key { place: Ok(place), node: None, variables: Variables::default() }
+                Key {
+                    place: Ok(place),
+                    node: None,
+                    variables: Variables::default(),
+                    ignore: Ignore::default(),
+                }
             }
             What::ResourceSet(node) => {
-                Key { place: Ok(Place::default()), node: Some(node.clone()), variables: Variables::default() }
+                let (place, node) = (Ok(Place::default()), Some(node.clone()));
+                Key { place, node, variables: Variables::default(), ignore: Ignore::default() }
             }
             What::Kustomization(written) => Key {
                 place: self.place(&written.kustomization, task.parent),
                 node: Some(written.node.clone()),
                 variables: self.variables(task.cluster, &written.kustomization),
+                ignore: self.ignore(task.cluster, &written.kustomization),
             },
         }
     }
@@ -128,6 +141,7 @@ impl<'a> Graph<'_, '_, 'a> {
             arrivals: Vec::new(),
             objects: Vec::new(),
             config_maps: Vec::new(),
+            sources: Vec::new(),
             leads_to: Vec::new(),
             notes: Vec::new(),
             key,
@@ -138,8 +152,9 @@ impl<'a> Graph<'_, '_, 'a> {
         match &task.what {
             What::Folder(folder) => {
                 let mut instance = empty(EndKind::Folder, Some(Place { root: "", folder }));
-                instance.starts = self.index.starts(folder, &[]);
-                instance.take(Printed::of_folder(&self.kustomize, folder), self.index.tree);
+                let kustomize = self.artifacts.whole();
+                instance.starts = self.index.starts(kustomize.view(), folder, &[]);
+                instance.take(Printed::of_folder(kustomize, folder), self.index.tree);
                 self.settle(task, instance)
             }
             What::ResourceSet(node) => {
@@ -158,19 +173,40 @@ impl<'a> Graph<'_, '_, 'a> {
         }
     }
 
-    /// Builds the folder of a Kustomization.
+    /// Builds the folder of a Kustomization; once more, where it prints its own source with another `spec.ignore` than was known before.
     fn print(&self, instance: &mut Instance<'a>, kustomization: &FluxKustomization<'a>) {
         instance.source = Some(kustomization.source.clone());
         instance.is_forced = kustomization.force;
-        let printed = match &instance.key.place {
-            Ok(place) => {
-                instance.place = Some(*place);
-                instance.starts = self.index.starts(place.folder, &kustomization.components);
-                kustomization.build(self.index.tree, &self.kustomize, place.folder, &instance.key.variables)
+        for _ in 0..2 {
+            let printed = self
+                .printed(instance, kustomization)
+                .unwrap_or_else(|note| Printed { resources: Vec::new(), notes: vec![note] });
+            instance.take(printed, self.index.tree);
+            match ignore_of(&instance.sources, &kustomization.source) {
+                Some(ignore) if ignore != instance.key.ignore => instance.key.ignore = ignore,
+                _ => break,
             }
-            Err(note) => Printed { resources: Vec::new(), notes: vec![note.clone()] },
-        };
-        instance.take(printed, self.index.tree);
+        }
+    }
+
+    fn printed(
+        &self,
+        instance: &mut Instance<'a>,
+        kustomization: &FluxKustomization<'a>,
+    ) -> Result<Printed<'a>, Note> {
+        let place = instance.key.place.clone()?;
+        let source = &kustomization.source;
+        let kustomize = self.artifacts.get(self.roots.origin(place, source, instance.key.ignore.clone()));
+        let view = kustomize.view();
+        if !view.holds_folder(place.folder) {
+            let why = view.reason(place.folder).map_or_else(String::new, |reason| format!(": {reason}"));
+            let path = &kustomization.path;
+            let message = format!("{} is no folder of {}{why}", path.text, named(source));
+            return Err(Note::new(path.at, Reason::Missing, message));
+        }
+        instance.place = Some(place);
+        instance.starts = self.index.starts(view, place.folder, &kustomization.components);
+        Ok(kustomization.build(&kustomize, place.folder, &instance.key.variables))
     }
 
     /// The top of a cluster prints its own Kustomization. What is printed is what counts: it is patched where the raw file is not.
@@ -188,6 +224,8 @@ impl<'a> Graph<'_, '_, 'a> {
             instance.step = Step { name: kustomization.title(), at: kustomization.name.at };
             instance.key.node = Some(node.clone());
             instance.key.variables = self.variables(task.cluster, kustomization);
+            let printed = ignore_of(&instance.sources, &kustomization.source);
+            instance.key.ignore = printed.unwrap_or_else(|| self.ignore(task.cluster, kustomization));
             self.print(&mut instance, kustomization);
         }
         let message = format!("{} prints itself with other content each time", instance.step.name);
@@ -215,11 +253,17 @@ impl<'a> Graph<'_, '_, 'a> {
 // === impl Instance ===
 
 impl<'a> Instance<'a> {
+    /// The artifact that it was built from in the end.
+    pub(super) fn origin(&self, roots: &Roots<'a>) -> Option<Origin<'a>> {
+        Some(roots.origin(self.place?, self.source.as_ref()?, self.key.ignore.clone()))
+    }
+
     /// Keeps what counts of what was printed.
     fn take(&mut self, printed: Printed<'a>, tree: &Tree<'a>) {
         let Printed { resources, notes } = printed;
         self.notes = notes;
         self.leads_to = resources.iter().filter_map(|resource| What::of(&resource.node, tree)).collect();
+        self.sources = resources.iter().filter_map(|resource| SourceObject::read(&resource.node)).collect();
         self.config_maps =
             resources.iter().filter(|it| is_whole_config_map(it)).map(|it| it.node.clone()).collect();
         self.objects = resources.into_iter().filter_map(Object::printed).collect();

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::index::{Index, Raw};
 use super::instance::{What, Written};
+use crate::render::artifact::{Ignore, Origin, SourceKind};
 use crate::render::flux::{Source, is_opaque};
 use crate::render::kustomize::Text;
 use crate::render::{Note, Reason, folder_of, join};
@@ -68,6 +69,19 @@ impl<'a> Roots<'a> {
         this.guessed = counted.into_iter().map(|(root, sources)| (root, most(sources))).collect();
         this.guessed.sort_by(|(one, _), (other, _)| (other.len(), one).cmp(&(one.len(), other)));
         this
+    }
+
+    /// What decides what is in the artifact of a source that a place is in.
+    pub(super) fn origin(&self, place: Place<'a>, source: &Source<'a>, ignore: Ignore<'a>) -> Origin<'a> {
+        let (kind, ignore) = match &*source.kind {
+            "GitRepository" => (SourceKind::Git, ignore),
+            "OCIRepository" => (SourceKind::Oci, ignore),
+            "Bucket" => (SourceKind::Bucket, ignore),
+            // An ExternalArtifact holds what its own controller chooses.
+            _ => (SourceKind::Oci, Ignore::Unknown),
+        };
+        let told = self.told.iter().find(|root| kind == SourceKind::Git && holds(root, place.root));
+        Origin { root: told.map_or(place.root, |root| &place.root[..root.len()]), kind, ignore }
     }
 
     /// The folder that a Kustomization builds, or why there is none.
@@ -171,7 +185,8 @@ fn holds(root: &str, folder: &str) -> bool {
     root.is_empty() || folder.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn named(source: &Source<'_>) -> String {
+/// What a source is called in notes.
+pub(super) fn named(source: &Source<'_>) -> String {
     if source.name.is_empty() {
         return "a source that is not named here (spec.sourceRef)".to_owned();
     }

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::Use;
+use super::artifacts::{Artifacts, ignore_in_files};
 use super::index::{Index, Raw, Reach};
 use super::instance::What;
 use super::roots::{Found, Roots};
@@ -31,7 +32,12 @@ pub(super) struct Reached {
 // === impl Tops ===
 
 impl<'a> Tops<'a> {
-    pub(super) fn of(index: &Index<'_, 'a>, roots: &Roots<'a>, raw: Vec<Raw<'a>>) -> Self {
+    pub(super) fn of(
+        index: &Index<'_, 'a>,
+        roots: &Roots<'a>,
+        artifacts: &Artifacts<'_, 'a>,
+        raw: Vec<Raw<'a>>,
+    ) -> Self {
         let mut by_file = vec![Vec::new(); index.tree.files().len()];
         for (number, raw) in raw.iter().enumerate() {
             by_file[raw.file as usize].push(number);
@@ -41,7 +47,11 @@ impl<'a> Tops<'a> {
             let kustomization = &written.kustomization;
             let found = Found { folder: index.tree.files()[raw.file as usize].folder(), parent: None };
             let place = roots.place(index, &kustomization.path, &kustomization.source, found);
-            let files = place.map(|place| index.resources(place.folder, &kustomization.components));
+            let files = place.map(|place| {
+                let ignore = ignore_in_files(&index.sources, &kustomization.source, raw.file);
+                let kustomize = artifacts.get(roots.origin(place, &kustomization.source, ignore));
+                index.resources(kustomize.view(), place.folder, &kustomization.components)
+            });
             files.iter().flatten().flat_map(|file| &by_file[*file as usize]).copied().collect()
         });
         let mut leads_to_it = vec![Led::default(); raw.len()];
@@ -61,11 +71,13 @@ impl<'a> Tops<'a> {
             }
         }
         let unnamed = (0..).zip(&index.kustomizations).filter(|(number, kustomization)| {
-            !index.is_named[*number as usize] && !kustomization.is_component
+            let stands_alone = index.tree.files()[kustomization.file as usize].stands_alone();
+            stands_alone && !index.is_named[*number as usize] && !kustomization.is_component
         });
         this.folders = unnamed.map(|(number, _)| number).collect();
         let leads = |number: &&u32| {
-            let files = index.resources(index.kustomizations[**number as usize].folder, &[]);
+            let folder = index.kustomizations[**number as usize].folder;
+            let files = index.resources(artifacts.whole().view(), folder, &[]);
             files.iter().any(|file| !by_file[*file as usize].is_empty())
         };
         this.leading = this.folders.par_iter().filter(leads).copied().collect();
@@ -112,8 +124,11 @@ impl Reached {
                 _ => Use::Unreached,
             })
             .collect();
-        for kustomization in &index.kustomizations {
-            uses[kustomization.file as usize] = Use::Kustomization;
+        for (number, kustomization) in index.kustomizations.iter().enumerate() {
+            let stands_alone = index.tree.files()[kustomization.file as usize].stands_alone();
+            if stands_alone || self.kustomizations[number] {
+                uses[kustomization.file as usize] = Use::Kustomization;
+            }
         }
         uses
     }

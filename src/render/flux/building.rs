@@ -6,7 +6,7 @@ use super::kustomization::{FluxKustomization, Patches};
 use super::operator;
 use super::substitution::Variables;
 use crate::render::kustomize::{Build, Kustomization, Kustomize, Resource, Text};
-use crate::render::{Note, Reason, Tree, join};
+use crate::render::{Note, Reason, join};
 use crate::yaml::{Entry, Key, Node, Span, Value};
 
 /// What a Kustomization prints.
@@ -32,7 +32,6 @@ impl<'a> FluxKustomization<'a> {
     /// Builds a folder as kustomize-controller does for this Kustomization.
     pub fn build(
         &self,
-        tree: &Tree<'a>,
         kustomize: &Kustomize<'_, 'a>,
         folder: &str,
         variables: &Variables<'_>,
@@ -45,7 +44,7 @@ impl<'a> FluxKustomization<'a> {
             let message = format!("kustomize-controller refuses the variable {name:?}: that is no name");
             notes.push(Note::new(self.name.at, Reason::Refused, message));
         }
-        let kustomization = self.generate(tree, kustomize, folder, &mut notes);
+        let kustomization = self.generate(kustomize, folder, &mut notes);
         let build = kustomize.given(folder, kustomization);
         let may_do = |work| kustomize.may_do(work);
         let (printed, others) = what_matters(build, &mut notes);
@@ -84,7 +83,6 @@ impl<'a> FluxKustomization<'a> {
     /// The kustomization of a folder with what this Kustomization says in addition.
     fn generate(
         &self,
-        tree: &Tree<'a>,
         kustomize: &Kustomize<'_, 'a>,
         folder: &str,
         notes: &mut Vec<Note>,
@@ -93,7 +91,7 @@ impl<'a> FluxKustomization<'a> {
             notes.extend(refused);
             kustomization
         } else {
-            let listed = listed(tree, folder).into_iter();
+            let listed = listed(kustomize.view(), folder).into_iter();
             let resources = listed.map(|path| Text { text: path.into(), at: self.path.at }).collect();
             Kustomization { resources, ..Kustomization::at(self.at) }
         };
@@ -112,8 +110,9 @@ impl<'a> FluxKustomization<'a> {
         made.patches.extend(patches);
         made.patches_strategic_merge.extend(strategic_merge);
         made.patches_json6902.extend(json6902);
+        let view = kustomize.view();
         for component in &self.components {
-            let is_there = join(folder, &component.text).is_some_and(|path| tree.is_folder(&path));
+            let is_there = join(folder, &component.text).is_some_and(|path| view.is_folder(&path));
             if is_there || !self.ignore_missing_components {
                 made.components.push(component.clone());
             }

@@ -2,24 +2,7 @@
 
 use foldhash::HashSet;
 
-use crate::render::{File, Tree, folder_of, join};
-
-/// What source-controller leaves out of an artifact unless it is told otherwise, as far as it is YAML.
-const LEFT_OUT: &[&str] = &[
-    ".git",
-    ".github",
-    ".circleci",
-    ".travis.yml",
-    ".gitlab-ci.yml",
-    "appveyor.yml",
-    ".drone.yml",
-    "cloudbuild.yaml",
-    "codeship-services.yml",
-    "codeship-steps.yml",
-];
-
-/// The same, in whatever folder it is.
-const LEFT_OUT_EVERYWHERE: &[&str] = &[".goreleaser.yml", ".sops.yaml", ".flux.yaml"];
+use crate::render::{File, Tree, View, folder_of, join};
 
 /// The folders in which there is a file, or below which there is one.
 #[derive(Debug, Default)]
@@ -47,18 +30,18 @@ impl<'a> Folders<'a> {
 
 /// What kustomize-controller lists as the resources of a folder without a kustomization file, by paths from there: its YAML files and those below, and in
 /// place of a folder with a kustomization file the folder itself. In the order in which it walks.
-pub(crate) fn listed(tree: &Tree<'_>, folder: &str) -> Vec<String> {
+pub(crate) fn listed(view: &View<'_, '_>, folder: &str) -> Vec<String> {
     let prefix = if folder.is_empty() { 0 } else { folder.len() + 1 };
-    let mut paths: Vec<&str> = tree.below(folder).map(|file| &file.path[prefix..]).collect();
+    let mut paths: Vec<&str> = view.listed_below(folder).map(|file| &file.path[prefix..]).collect();
     paths.sort_by(|one, other| one.split('/').cmp(other.split('/')));
     let mut listed = Vec::new();
     let mut skipped: Option<&str> = None;
     for path in paths {
         let is_below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-        if skipped.is_some_and(is_below) || is_left_out(path) {
+        if skipped.is_some_and(is_below) {
             continue;
         }
-        if let Some(below) = kustomization_above(tree, folder, path) {
+        if let Some(below) = kustomization_above(view, folder, path) {
             skipped = Some(below);
             listed.push(below.to_owned());
         } else if path.rsplit_once('.').is_some_and(|(_, extension)| matches!(extension, "yaml" | "yml")) {
@@ -69,23 +52,17 @@ pub(crate) fn listed(tree: &Tree<'_>, folder: &str) -> Vec<String> {
 }
 
 /// The outermost folder with a kustomization file on the way from a folder to a path below it.
-fn kustomization_above<'p>(tree: &Tree<'_>, folder: &str, path: &'p str) -> Option<&'p str> {
+fn kustomization_above<'p>(view: &View<'_, '_>, folder: &str, path: &'p str) -> Option<&'p str> {
     let slashes = path.match_indices('/').map(|(at, _)| &path[..at]);
-    slashes.into_iter().find(|below| kustomization(tree, folder, below).is_some())
-}
-
-fn kustomization<'t, 'a>(tree: &'t Tree<'a>, folder: &str, below: &str) -> Option<&'t File<'a>> {
-    tree.kustomization(&join(folder, below)?)
-}
-
-fn is_left_out(path: &str) -> bool {
-    let mut parts = path.split('/');
-    parts.any(|part| LEFT_OUT_EVERYWHERE.contains(&part) || LEFT_OUT.contains(&part))
+    slashes
+        .into_iter()
+        .find(|below| join(folder, below).is_some_and(|folder| view.kustomization(&folder).is_some()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::{Artifact, Origin};
 
     #[test]
     fn a_list_takes_files_and_folders_with_a_kustomization() {
@@ -102,8 +79,9 @@ mod tests {
         ] {
             tree.add(path, "");
         }
-        assert_eq!(listed(&tree, "a"), [".hidden.yaml", "b/c/deep.yml", "b-c"]);
-        assert_eq!(listed(&tree, ""), ["a/.hidden.yaml", "a/b/c/deep.yml", "a/b-c", "other/x.yaml"]);
+        let view = View::of(&tree, Artifact::of(&tree, Origin::default()));
+        assert_eq!(listed(&view, "a"), [".hidden.yaml", "b/c/deep.yml", "b-c"]);
+        assert_eq!(listed(&view, ""), ["a/.hidden.yaml", "a/b/c/deep.yml", "a/b-c", "other/x.yaml"]);
     }
 
     #[test]

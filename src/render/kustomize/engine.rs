@@ -10,6 +10,7 @@ use super::inline;
 use super::kustomization::{Kustomization, Patch, Text};
 use super::printing;
 use super::resource::Resource;
+use crate::render::artifact::View;
 use crate::render::tree::{KUSTOMIZATIONS, Note, Reason, Tree, folder_of, join};
 use crate::yaml::{Node, Span};
 
@@ -33,8 +34,10 @@ pub(in crate::render) const TOO_MUCH: &str =
 #[derive(Debug)]
 pub struct Kustomize<'t, 'a> {
     pub(super) tree: &'t Tree<'a>,
-    /// How much may still be done.
-    left: AtomicUsize,
+    /// The files of it that are seen.
+    pub(super) view: View<'t, 'a>,
+    /// How much may still be done, by all of one tree together.
+    left: Arc<AtomicUsize>,
     folders: Mutex<HashMap<&'a str, Arc<Folder<'a>>>>,
     /// The YAML that stands in other YAML, by its place. One patch that a Kustomization hands to all below it is read by each of them.
     inline: Mutex<HashMap<Span, Arc<Inline<'a>>>>,
@@ -105,7 +108,22 @@ impl<'t, 'a> Kustomize<'t, 'a> {
     /// The kustomizations of a tree, none of which is built yet.
     pub fn of(tree: &'t Tree<'a>) -> Self {
         let left = MAX_WORK + MAX_WORK_OF_FILE * tree.files().len();
-        Self { tree, left: AtomicUsize::new(left), folders: Mutex::default(), inline: Mutex::default() }
+        Self::with(View::whole(tree), Arc::new(AtomicUsize::new(left)))
+    }
+
+    /// The kustomizations of the same tree, built from the files that are seen.
+    #[must_use]
+    pub fn within(&self, view: View<'t, 'a>) -> Self {
+        Self::with(view, Arc::clone(&self.left))
+    }
+
+    fn with(view: View<'t, 'a>, left: Arc<AtomicUsize>) -> Self {
+        Self { tree: view.tree(), view, left, folders: Mutex::default(), inline: Mutex::default() }
+    }
+
+    /// The files that are seen.
+    pub fn view(&self) -> &View<'t, 'a> {
+        &self.view
     }
 
     /// Whether so much more may be done, which then counts as done.
@@ -116,14 +134,14 @@ impl<'t, 'a> Kustomize<'t, 'a> {
 
     /// What the kustomization file of a folder makes; `None` where the folder has none.
     pub fn folder(&self, folder: &str) -> Option<Arc<Build<'a>>> {
-        let folder = self.tree.kustomization(folder)?.folder();
+        let folder = self.view.kustomization(folder)?.folder();
         self.build_below([folder]);
         Some(self.built(folder))
     }
 
     /// The same, for somebody who is the only one to ask: it is not kept.
     pub(crate) fn once(&self, folder: &str) -> Option<Build<'a>> {
-        let folder = self.tree.kustomization(folder)?.folder();
+        let folder = self.view.kustomization(folder)?.folder();
         let read = self.read(folder)?;
         self.build_below(read.folders());
         Some(Assembly::of_file(self, folder, &read))
@@ -131,7 +149,7 @@ impl<'t, 'a> Kustomize<'t, 'a> {
 
     /// What a kustomization makes that is in no file, but would be in a folder.
     pub fn given(&self, folder: &str, kustomization: Kustomization<'a>) -> Build<'a> {
-        let own = self.tree.kustomization(folder).and_then(|file| self.read(file.folder()));
+        let own = self.view.kustomization(folder).and_then(|file| self.read(file.folder()));
         let read = self.resolve(folder, kustomization, Vec::new(), own.as_deref());
         self.build_below(read.folders());
         Assembly::of(self, folder, &read)
@@ -145,7 +163,7 @@ impl<'t, 'a> Kustomize<'t, 'a> {
 
     /// The kustomization of a folder as its file has it, with what kustomize would refuse about it.
     pub fn kustomization(&self, folder: &str) -> Option<(Kustomization<'a>, Vec<Note>)> {
-        let read = self.read(self.tree.kustomization(folder)?.folder())?;
+        let read = self.read(self.view.kustomization(folder)?.folder())?;
         Some((read.kustomization.clone(), read.notes.clone()))
     }
 
@@ -185,7 +203,7 @@ impl<'t, 'a> Kustomize<'t, 'a> {
     pub(super) fn leads_back(&self, from: &'a str, to: &str) -> bool {
         let above = std::iter::successors(Some(to), |folder| (!folder.is_empty()).then(|| folder_of(folder)));
         let above: Vec<&str> =
-            above.skip(1).filter(|folder| self.tree.kustomization(folder).is_some()).collect();
+            above.skip(1).filter(|folder| self.view.kustomization(folder).is_some()).collect();
         if above.is_empty() && self.known(from).is_acyclic.get().is_some() {
             return false;
         }
@@ -210,7 +228,7 @@ impl<'t, 'a> Kustomize<'t, 'a> {
     }
 
     fn read_now(&self, folder: &str) -> Option<Arc<Read<'a>>> {
-        let file = self.tree.kustomization(folder)?;
+        let file = self.view.kustomization(folder)?;
         let mut notes = Vec::new();
         let start = Span::new(file.id, 0, 0);
         let documents = super::documents::of_file(file, &mut notes);
@@ -223,7 +241,7 @@ impl<'t, 'a> Kustomize<'t, 'a> {
         let files = KUSTOMIZATIONS.into_iter().filter(|name| {
             path.truncate(name_starts);
             path.push_str(name);
-            self.tree.file(&path).is_some()
+            self.view.file(&path).is_some()
         });
         if files.count() > 1 {
             let message = "the folder has more than one kustomization file".to_owned();
@@ -256,7 +274,7 @@ impl<'t, 'a> Kustomize<'t, 'a> {
 
     fn resource(&self, folder: &str, path: &Text<'a>) -> Named<'a> {
         let to = match in_tree(folder, &path.text) {
-            Some(there) => match self.tree.file(&there) {
+            Some(there) => match self.view.file(&there) {
                 Some(file) => To::File(file.id),
                 None => self.to_folder(&there, &path.text),
             },
@@ -274,16 +292,18 @@ impl<'t, 'a> Kustomize<'t, 'a> {
     }
 
     fn to_folder(&self, folder: &str, path: &str) -> To<'a> {
-        if let Some(file) = self.tree.kustomization(folder) {
+        if let Some(file) = self.view.kustomization(folder) {
             return To::Folder(file.folder());
         }
-        if self.tree.is_folder(folder) {
-            return To::Nowhere(Reason::Missing, format!("{path} is a folder without a kustomization file"));
+        if self.view.is_folder(folder) {
+            let why = self.view.reason(folder).map_or_else(String::new, |reason| format!(": {reason}"));
+            let message = format!("{path} is a folder without a kustomization file{why}");
+            return To::Nowhere(Reason::Missing, message);
         }
         if is_repository(path) {
             return nowhere(path);
         }
-        To::Nowhere(Reason::Missing, format!("{path} is not there"))
+        To::Nowhere(Reason::Missing, self.view.absence(path, folder))
     }
 
     /// YAML that stands in other YAML.

@@ -95,7 +95,7 @@ fn data_of<'a>(
             data.may_be_more = true;
             continue;
         };
-        let Some(text) = assembly.kustomize.tree.content(&there) else {
+        let Some(text) = assembly.kustomize.view.content(&there) else {
             data.may_be_more = true;
             note_missing(assembly, path, &there);
             continue;
@@ -126,7 +126,7 @@ fn data_of<'a>(
         let path = Text { text: Str::from(path.to_owned()), at: file.at };
         let key = Str::from(key.to_owned());
         let there = in_tree(folder, &path.text);
-        let text = there.as_deref().and_then(|there| assembly.kustomize.tree.content(there));
+        let text = there.as_deref().and_then(|there| assembly.kustomize.view.content(there));
         if let (Some(there), None) = (&there, text) {
             note_missing(assembly, &path, there);
         }
@@ -149,8 +149,9 @@ fn repeated(generator: &Generator<'_>, key: &str) -> String {
 }
 
 fn note_missing<'a>(assembly: &mut Assembly<'_, '_, 'a>, path: &Text<'a>, there: &str) {
-    if !assembly.kustomize.tree.exists(there) {
-        assembly.note(path.at, Reason::Missing, format!("{} is not there", path.text));
+    if !assembly.kustomize.view.exists(there) {
+        let message = assembly.kustomize.view.absence(&path.text, there);
+        assembly.note(path.at, Reason::Missing, message);
     }
 }
 

@@ -80,10 +80,11 @@ fn load<'a>(
         }
         PatchSource::Path(path) => {
             let file = in_tree(folder, &path.text);
-            match file.as_deref().map(|file| assembly.kustomize.tree.file(file)) {
-                Some(Some(file)) => (file.text, documents::of_file(file, &mut assembly.build.notes)),
-                Some(None) => {
-                    assembly.note(path.at, Reason::Missing, format!("{} is not there", path.text));
+            match file.as_deref().map(|there| assembly.kustomize.view.file(there).ok_or(there)) {
+                Some(Ok(file)) => (file.text, documents::of_file(file, &mut assembly.build.notes)),
+                Some(Err(there)) => {
+                    let message = assembly.kustomize.view.absence(&path.text, there);
+                    assembly.note(path.at, Reason::Missing, message);
                     return None;
                 }
                 None => {

@@ -47,10 +47,11 @@ pub(super) fn apply<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, repla
 }
 
 fn load<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, path: &Text<'a>) -> Vec<Replacement<'a>> {
-    let tree = assembly.kustomize.tree;
-    let file = in_tree(folder, &path.text).and_then(|path| tree.file(&path));
-    let Some(file) = file else {
-        assembly.note(path.at, Reason::Missing, format!("{} is not there", path.text));
+    let view = &assembly.kustomize.view;
+    let there = in_tree(folder, &path.text);
+    let Some(file) = there.as_deref().and_then(|there| view.file(there)) else {
+        let message = view.absence(&path.text, there.as_deref().unwrap_or(&path.text));
+        assembly.note(path.at, Reason::Missing, message);
         return Vec::new();
     };
     let documents = documents::of_file(file, &mut assembly.build.notes);

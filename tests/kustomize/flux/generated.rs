@@ -5,7 +5,7 @@ use std::fs;
 
 use chartgate::render::flux::{FluxKustomization, Variables};
 use chartgate::render::kustomize::Kustomize;
-use chartgate::render::{Note, Reason, Tree};
+use chartgate::render::{Artifact, Note, Origin, Reason, Tree, View};
 use chartgate::yaml::{self, Entry, Key, Node, Span};
 use serde_json::{Value, json};
 
@@ -119,7 +119,9 @@ fn compare(case: &FluxCase, printed: &Printed) -> Result<Outcome, String> {
     let node = file.documents()[0].as_ref().expect("the generator writes YAML");
     let kustomization = FluxKustomization::read(node).expect("it is one");
     let variables = variables(case, &kustomization);
-    let built = kustomization.build(&tree, &Kustomize::of(&tree), case.case.end, &variables);
+    let artifact = View::of(&tree, Artifact::of(&tree, Origin::default()));
+    let kustomize = Kustomize::of(&tree).within(artifact);
+    let built = kustomization.build(&kustomize, case.case.end, &variables);
     let is_known =
         |note: &&Note| note.reason.is_failure() || matches!(note.reason, Reason::Lost | Reason::Dropped);
     if let Some(unknown) = built.notes.iter().find(|note| !is_known(note)) {

@@ -297,7 +297,8 @@ func asKustomize(text string) (objects []json.RawMessage, err error) {
 	return objects, nil
 }
 
-// archive removes the files that source-controller leaves out of an artifact, which it asks the same library about.
+// archive removes the files that source-controller leaves out of an artifact, as its storage does: one by one, by the patterns that the same
+// library reads. A folder that is left out is walked all the same.
 func archive(root string) error {
 	domain := strings.Split(root, string(filepath.Separator))
 	patterns, err := sourceignore.LoadIgnorePatterns(root, domain)
@@ -305,15 +306,28 @@ func archive(root string) error {
 		return err
 	}
 	matcher := sourceignore.NewDefaultMatcher(patterns, domain)
-	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || path == root || !matcher.Match(strings.Split(path, string(filepath.Separator)), entry.IsDir()) {
+	if len(patterns) > 0 {
+		matcher = sourceignore.NewMatcher(append(sourceignore.VCSPatterns(domain), patterns...))
+	}
+	var folders []string
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == root {
 			return err
 		}
-		if err := os.RemoveAll(path); err != nil || !entry.IsDir() {
-			return err
+		isLeftOut := matcher.Match(strings.Split(path, string(filepath.Separator)), entry.IsDir())
+		switch {
+		case entry.IsDir() && isLeftOut:
+			folders = append(folders, path)
+		case !entry.IsDir() && (isLeftOut || !entry.Type().IsRegular()):
+			return os.Remove(path)
 		}
-		return filepath.SkipDir
+		return nil
 	})
+	// Those that are empty now are not there; the others keep what is in them.
+	for i := len(folders) - 1; i >= 0; i-- {
+		_ = os.Remove(folders[i])
+	}
+	return err
 }
 
 // kustomizationFile returns what puts the kustomization file of a folder back to what it is now: the library writes over it, or makes one.

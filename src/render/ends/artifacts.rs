@@ -1,0 +1,126 @@
+//! Finds the artifact that each Flux Kustomization is built from: the sources that are described, and what is in them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use super::objects::Kind;
+use crate::render::artifact::{Artifact, Ignore, Origin, View};
+use crate::render::flux::{Source, is_opaque};
+use crate::render::kustomize::{Kustomize, Text};
+use crate::render::tree::Tree;
+use crate::yaml::{Node, Str};
+
+/// A GitRepository, an OCIRepository or a Bucket, as far as it decides what is in its artifact.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SourceObject<'a> {
+    kind: Str<'a>,
+    namespace: Str<'a>,
+    name: Str<'a>,
+    ignore: Ignore<'a>,
+    /// The file that it is written in.
+    file: u32,
+}
+
+/// The kustomizations of a tree, for each artifact that is built from.
+pub(super) struct Artifacts<'t, 'a> {
+    tree: &'t Tree<'a>,
+    /// Those of the whole tree, for kustomize alone and for artifacts that leave nothing out.
+    whole: Arc<Kustomize<'t, 'a>>,
+    known: Mutex<HashMap<Origin<'a>, Arc<Kustomize<'t, 'a>>>>,
+}
+
+// === impl SourceObject ===
+
+impl<'a> SourceObject<'a> {
+    /// Reads an object; `None` for one of another kind, and for a patch, which has no address.
+    pub(super) fn read(node: &Node<'a>) -> Option<Self> {
+        let is_source = matches!(node.text_of(&["kind"])?, "GitRepository" | "OCIRepository" | "Bucket");
+        if !is_source || Kind::of(node).is_none() {
+            return None;
+        }
+        let spec = node.get("spec")?;
+        spec.get("url").or_else(|| spec.get("endpoint"))?;
+        let ignore = match spec.get("ignore").filter(|ignore| !ignore.is_null()) {
+            None => Ignore::Known(Str::default()),
+            Some(ignore) => match Text::of(ignore).filter(|text| !is_opaque(&text.text)) {
+                Some(text) => Ignore::Known(text.text),
+                None => Ignore::Unknown,
+            },
+        };
+        let text = |path: &[&str]| node.at(path).and_then(Text::of).map(|text| text.text);
+        Some(Self {
+            kind: text(&["kind"])?,
+            namespace: text(&["metadata", "namespace"]).unwrap_or_default(),
+            name: text(&["metadata", "name"])?,
+            ignore,
+            file: node.at.file(),
+        })
+    }
+
+    /// Whether it can be the source that a Kustomization names. Namespaces are often left out, or supplied.
+    fn may_be(&self, source: &Source<'a>) -> bool {
+        let is_same = self.namespace == source.namespace;
+        let is_open = self.namespace.is_empty() || source.namespace.is_empty();
+        self.kind == source.kind && self.name == source.name && (is_same || is_open)
+    }
+}
+
+/// `spec.ignore` of a source by the objects that can be it; `None` where there is none.
+pub(super) fn ignore_of<'o, 'a: 'o>(
+    objects: impl IntoIterator<Item = &'o SourceObject<'a>>,
+    source: &Source<'a>,
+) -> Option<Ignore<'a>> {
+    let mut ignores = objects.into_iter().filter(|object| object.may_be(source)).map(|it| &it.ignore);
+    let first = ignores.next()?;
+    Some(if ignores.all(|other| other == first) { first.clone() } else { Ignore::Unknown })
+}
+
+/// `spec.ignore` of a source by the objects in the files of a tree. Where several clusters name their sources alike, the one in the same file counts.
+pub(super) fn ignore_in_files<'a>(
+    objects: &[SourceObject<'a>],
+    source: &Source<'a>,
+    file: u32,
+) -> Ignore<'a> {
+    let own = ignore_of(objects.iter().filter(|object| object.file == file), source);
+    own.or_else(|| ignore_of(objects, source)).unwrap_or_default()
+}
+
+// === impl Artifacts ===
+
+impl<'t, 'a> Artifacts<'t, 'a> {
+    pub(super) fn of(tree: &'t Tree<'a>) -> Self {
+        Self { tree, whole: Arc::new(Kustomize::of(tree)), known: Mutex::default() }
+    }
+
+    /// The kustomizations of the whole tree.
+    pub(super) fn whole(&self) -> &Kustomize<'t, 'a> {
+        &self.whole
+    }
+
+    /// For each file, whether some artifacts leave it out and none holds it. Such a file is kept from all clusters on purpose, and not judged.
+    pub(super) fn left_out(&self, origins: &HashSet<Origin<'a>>) -> Vec<bool> {
+        let mut left_out = vec![false; self.tree.files().len()];
+        let all: Vec<_> = origins.iter().map(|origin| (origin.root, self.get(origin.clone()))).collect();
+        if all.iter().all(|(_, kustomize)| kustomize.view().is_whole()) {
+            return left_out;
+        }
+        for is_left_out in [true, false] {
+            for (root, kustomize) in &all {
+                let view = kustomize.view();
+                let files = self.tree.below(root).filter(|file| view.leaves_out(file) == is_left_out);
+                files.for_each(|file| left_out[file.id as usize] = is_left_out);
+            }
+        }
+        left_out
+    }
+
+    /// The kustomizations of what is in an artifact.
+    pub(super) fn get(&self, origin: Origin<'a>) -> Arc<Kustomize<'t, 'a>> {
+        let mut known = self.known.lock().expect("nothing panics while it holds the lock");
+        let new = |origin: &Origin<'a>| {
+            let view = View::of(self.tree, Artifact::of(self.tree, origin.clone()));
+            if view.is_whole() { Arc::clone(&self.whole) } else { Arc::new(self.whole.within(view)) }
+        };
+        Arc::clone(known.entry(origin).or_insert_with_key(new))
+    }
+}
