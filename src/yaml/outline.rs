@@ -8,8 +8,9 @@ const DEFINITION: &[u8] = b"\nkind: CustomResourceDefinition\n";
 /// A text without what the definitions in it say: the lines below their `spec` and `status` are empty, so that all others stay where they are. `None`
 /// where there is none, or nothing says where these lines end.
 pub fn outline(text: &str) -> Option<String> {
-    let is_plain = text.bytes().all(|byte| byte >= b' ' || byte == b'\n');
-    if !is_plain || memmem::find(text.as_bytes(), DEFINITION).is_none() {
+    // Most hold none, which takes a small part of the time of looking at each byte.
+    memmem::find(text.as_bytes(), DEFINITION)?;
+    if !text.bytes().all(|byte| byte >= b' ' || byte == b'\n') {
         return None;
     }
     let mut left = String::with_capacity(text.len() / 4);

@@ -1,6 +1,6 @@
 //! Collects the content of the `OCIRepository` objects that releases take their charts from.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::policy::OciRepository;
 use crate::render::ends::{Kind, Object, Rendered};
@@ -43,7 +43,7 @@ impl<'r, 'a> Contents<'r, 'a> {
                 sources.filter_map(contents).collect()
             })
             .collect();
-        let mut anywhere: HashMap<Name<'r>, Option<usize>> = HashMap::new();
+        let mut anywhere: HashMap<Name<'r>, Option<usize>> = HashMap::default();
         for (end, sources) in by_end.iter().enumerate() {
             for (name, content) in sources {
                 let known = anywhere.entry(*name).or_insert(Some(end));

@@ -30,7 +30,7 @@ pub(super) fn notes(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
     let ends = rendered.ends.par_iter();
     let found = ends.flat_map_iter(|end| {
         let mut found = Vec::new();
-        for object in end.objects.iter().filter(|object| object.is_literal) {
+        for object in end.objects.iter().filter(|object| object.is_literal && holds_variable(&object.node)) {
             visit(&object.node, &mut String::new(), &mut |at, pointer, text| {
                 found.push(Literal { at, pointer: pointer.to_owned(), text, object, end });
             });
@@ -40,6 +40,13 @@ pub(super) fn notes(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
     let mut found: Vec<_> = found.collect();
     found.sort_by_key(|literal| literal.at);
     found.chunk_by(|one, other| one.at == other.at).map(diagnostic).collect()
+}
+
+/// Whether there is a variable anywhere in it; in most there is none.
+fn holds_variable(node: &Node<'_>) -> bool {
+    node.scalar().is_some_and(|scalar| has_variable(&scalar.text))
+        || node.entries().iter().any(|entry| holds_variable(&entry.value))
+        || node.items().iter().any(holds_variable)
 }
 
 /// Reports each text with a variable, with its place and its field as a JSON Pointer.

@@ -1,6 +1,8 @@
 //! What documents have to do with each other: releases with their sources, sources with those that use them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldhash::{HashMap, HashSet};
 
 use super::{Criteria, plain};
 use crate::policy::{CHART_REF_KINDS, Facts, Names};
@@ -98,7 +100,7 @@ fn place_of(object: &Object<'_>) -> Span {
 
 /// Sources that two Flux Kustomizations of one cluster apply from two manifests.
 fn duplicates(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
-    let mut seen: HashMap<(Span, Id<'_>), Span> = HashMap::new();
+    let mut seen: HashMap<(Span, Id<'_>), Span> = HashMap::default();
     let mut told: BTreeMap<(Span, Span), Diagnostic> = BTreeMap::new();
     for end in rendered.ends.iter().filter(|end| end.kind == EndKind::Kustomization) {
         let clusters: BTreeSet<_> = end.ways.iter().filter_map(|way| Some(way.steps.first()?.at)).collect();
@@ -135,7 +137,7 @@ fn duplicate(object: &Object<'_>, first: Span) -> Diagnostic {
 fn unused(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
     let objects = || rendered.ends.iter().flat_map(|end| &end.objects);
     // The namespaces in which a name is used; empty for one that is not told.
-    let mut used: HashMap<&str, HashSet<&str>> = HashMap::new();
+    let mut used: HashMap<&str, HashSet<&str>> = HashMap::default();
     for object in objects() {
         let reference = match object.kind {
             Kind::HelmRelease => object.node.at(&["spec", "chart", "spec", "sourceRef"]),

@@ -1,8 +1,9 @@
 //! Gathering what a kustomization names, and changing it in the order in which kustomize does.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
+
+use foldhash::HashSet;
 
 use super::configurations;
 use super::documents;
@@ -35,8 +36,8 @@ pub(super) struct Assembly<'k, 't, 'a> {
 }
 
 /// What objects are called, to find one that is there twice.
+#[derive(Default)]
 struct Seen {
-    hasher: RandomState,
     hashes: HashSet<u64>,
 }
 
@@ -335,7 +336,7 @@ fn shown(folder: &str) -> &str {
 
 impl Seen {
     fn of(resources: &[Resource<'_>]) -> Self {
-        let mut seen = Self { hasher: RandomState::new(), hashes: HashSet::new() };
+        let mut seen = Self::default();
         for resource in resources {
             seen.insert(resource);
         }
@@ -345,6 +346,6 @@ impl Seen {
     /// Remembers what an object is called; false if one before it may be called the same.
     fn insert(&mut self, resource: &Resource<'_>) -> bool {
         let id = resource.id();
-        self.hashes.insert(self.hasher.hash_one((id.name, id.kind, id.effective_namespace())))
+        self.hashes.insert(self.hashes.hasher().hash_one((id.name, id.kind, id.effective_namespace())))
     }
 }
