@@ -194,7 +194,7 @@ fn spec_ignore_counts_as_it_is_patched_and_for_each_source_by_itself() {
     let scene = cluster(&[("apps/x.yaml", &other)]);
     scene.write(
         "clusters/prod/flux-system/kustomization.yaml",
-        "resources: [gotk-sync.yaml]\npatches:\n- target: {kind: GitRepository}\n  patch: '[{op: add, path: /spec/ignore, value: x.yaml}]'\n",
+        "resources: [gotk-sync.yaml]\npatches:\n- target: {kind: GitRepository}\n  patch: '- {op: add, path: /spec/ignore, value: x.yaml}'\n",
     );
     assert_eq!(scene.lines(&[]), NONE);
     let scene = cluster_with("  ignore: |\n    x.yaml\n", "./apps", &[("apps/x.yaml", &other)]);

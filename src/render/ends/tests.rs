@@ -199,12 +199,12 @@ fn variables_come_from_config_maps_of_the_cluster_and_secrets_stay_closed() {
 fn patches_of_a_flux_instance_change_what_it_follows() {
     let instance = "apiVersion: fluxcd.controlplane.io/v1\nkind: FluxInstance\nmetadata: {name: flux, namespace: flux-system}\nspec:\n  \
                     sync: {kind: GitRepository, path: clusters/x}\n  kustomize:\n    patches:\n    \
-                    - target: {kind: Deployment}\n      patch: '[{op: add, path: /spec/replicas, value: 2}]'\n    \
+                    - target: {kind: Deployment}\n      patch: '- {op: add, path: /spec/replicas, value: 2}'\n    \
                     - patch: '{apiVersion: v1, kind: Service, metadata: {name: source-controller, namespace: flux-system}}'\n    \
                     - target: {kind: Kustomization, name: flux-system}\n      patch: |\n        \
                     - {op: add, path: /spec/postBuild, value: {substitute: {A: b}}}\n        \
                     - {op: add, path: /spec/targetNamespace, value: apps}\n    \
-                    - target: {kind: Kustomization}\n      patch: '[{op: remove, path: /spec/nothing}]'\n";
+                    - target: {kind: Kustomization}\n      patch: '- {op: remove, path: /spec/nothing}'\n";
     let files =
         [("flux.yaml", instance), ("clusters/x/web.yaml", &*release("web", "{values: {a: 'x-${A}'}}"))];
     assert_eq!(ends(&files, &[]), [r#"Kustomization clusters/x: apps/web {"values":{"a":"x-b"}}"#]);
@@ -321,7 +321,7 @@ fn components_of_flux_are_applied_and_may_be_missing() {
         ("apps/web.yaml", &release("web", "{}")),
         (
             "component/kustomization.yaml",
-            "kind: Component\nresources: [more.yaml]\npatches:\n- target: {kind: HelmRelease, name: web}\n  patch: '[{op: add, path: /spec/a, value: 1}]'\n",
+            "kind: Component\nresources: [more.yaml]\npatches:\n- target: {kind: HelmRelease, name: web}\n  patch: '- {op: add, path: /spec/a, value: 1}'\n",
         ),
         ("component/more.yaml", &release("more", "{}")),
     ];
