@@ -1,7 +1,9 @@
 //! Finds the artifact that each Flux Kustomization is built from: the sources that are described, and what is in them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+
+use foldhash::HashMap;
 
 use super::objects::Kind;
 use crate::render::artifact::{Artifact, Ignore, Origin, View};
@@ -20,6 +22,10 @@ pub(super) struct SourceObject<'a> {
     /// The file that it is written in.
     file: u32,
 }
+
+/// Sources by kind and name. A repository may describe one for each chart.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sources<'a>(HashMap<(Str<'a>, Str<'a>), Vec<SourceObject<'a>>>);
 
 /// The kustomizations of a tree, for each artifact that is built from.
 pub(super) struct Artifacts<'t, 'a> {
@@ -57,32 +63,52 @@ impl<'a> SourceObject<'a> {
         })
     }
 
-    /// Whether it can be the source that a Kustomization names. Namespaces are often left out, or supplied.
-    fn may_be(&self, source: &Source<'a>) -> bool {
-        let is_same = self.namespace == source.namespace;
-        let is_open = self.namespace.is_empty() || source.namespace.is_empty();
-        self.kind == source.kind && self.name == source.name && (is_same || is_open)
+    /// Whether it can be the source of that name that a Kustomization means. Namespaces are often left out, or supplied.
+    fn may_be_in(&self, namespace: &str) -> bool {
+        *self.namespace == *namespace || self.namespace.is_empty() || namespace.is_empty()
     }
 }
 
-/// `spec.ignore` of a source by the objects that can be it; `None` where there is none.
-pub(super) fn ignore_of<'o, 'a: 'o>(
-    objects: impl IntoIterator<Item = &'o SourceObject<'a>>,
-    source: &Source<'a>,
-) -> Option<Ignore<'a>> {
-    let mut ignores = objects.into_iter().filter(|object| object.may_be(source)).map(|it| &it.ignore);
-    let first = ignores.next()?;
-    Some(if ignores.all(|other| other == first) { first.clone() } else { Ignore::Unknown })
+// === impl Sources ===
+
+impl<'a> Sources<'a> {
+    /// `spec.ignore` of a source by the objects that can be it; `None` where there is none.
+    pub(super) fn ignore_of(&self, source: &Source<'a>) -> Option<Ignore<'a>> {
+        self.ignore_where(source, |_| true)
+    }
+
+    /// `spec.ignore` of a source by the objects in the files of a tree. Where several clusters name their sources alike, the one in the same file counts.
+    pub(super) fn ignore_in_files(&self, source: &Source<'a>, file: u32) -> Ignore<'a> {
+        let own = self.ignore_where(source, |object| object.file == file);
+        own.or_else(|| self.ignore_of(source)).unwrap_or_default()
+    }
+
+    fn ignore_where(
+        &self,
+        source: &Source<'a>,
+        counts: impl Fn(&SourceObject<'a>) -> bool,
+    ) -> Option<Ignore<'a>> {
+        let named = self.0.get(&source.kind_and_name())?.iter();
+        let mut found = named.filter(|object| object.may_be_in(&source.namespace) && counts(object));
+        let first = &found.next()?.ignore;
+        Some(if found.all(|other| other.ignore == *first) { first.clone() } else { Ignore::Unknown })
+    }
 }
 
-/// `spec.ignore` of a source by the objects in the files of a tree. Where several clusters name their sources alike, the one in the same file counts.
-pub(super) fn ignore_in_files<'a>(
-    objects: &[SourceObject<'a>],
-    source: &Source<'a>,
-    file: u32,
-) -> Ignore<'a> {
-    let own = ignore_of(objects.iter().filter(|object| object.file == file), source);
-    own.or_else(|| ignore_of(objects, source)).unwrap_or_default()
+impl<'a> Extend<SourceObject<'a>> for Sources<'a> {
+    fn extend<I: IntoIterator<Item = SourceObject<'a>>>(&mut self, objects: I) {
+        for object in objects {
+            self.0.entry((object.kind.clone(), object.name.clone())).or_default().push(object);
+        }
+    }
+}
+
+impl<'a> FromIterator<SourceObject<'a>> for Sources<'a> {
+    fn from_iter<I: IntoIterator<Item = SourceObject<'a>>>(objects: I) -> Self {
+        let mut sources = Self::default();
+        sources.extend(objects);
+        sources
+    }
 }
 
 // === impl Artifacts ===

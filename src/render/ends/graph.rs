@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use rayon::prelude::*;
 
 use super::Step;
-use super::artifacts::{Artifacts, SourceObject, ignore_in_files, ignore_of};
+use super::artifacts::{Artifacts, Sources};
 use super::index::Index;
 use super::instance::{Arrival, Instance, Key, Task, What};
 use super::roots::Roots;
@@ -49,7 +49,7 @@ struct Cluster<'a> {
     /// The data of its `ConfigMaps`, by namespace and name.
     config_maps: HashMap<(String, String), Node<'a>>,
     /// The sources of manifests that are printed.
-    sources: Vec<SourceObject<'a>>,
+    sources: Sources<'a>,
     /// What was reached.
     seen: HashSet<usize>,
 }
@@ -195,9 +195,9 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
 
     /// `spec.ignore` of the source of a Kustomization: as it is printed in its cluster, else as it is written.
     pub(super) fn ignore(&self, cluster: usize, kustomization: &FluxKustomization<'a>) -> Ignore<'a> {
-        let printed = ignore_of(&self.clusters[cluster].sources, &kustomization.source);
+        let printed = self.clusters[cluster].sources.ignore_of(&kustomization.source);
         let file = kustomization.at.file();
-        printed.unwrap_or_else(|| ignore_in_files(&self.index.sources, &kustomization.source, file))
+        printed.unwrap_or_else(|| self.index.sources.ignore_in_files(&kustomization.source, file))
     }
 
     /// The variables of a Kustomization in a cluster.

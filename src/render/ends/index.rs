@@ -10,7 +10,7 @@ use crate::render::kustomize::{Names, Text, canonical};
 use crate::render::{File, Tree, join};
 use crate::yaml::{Node, Str};
 
-use super::artifacts::SourceObject;
+use super::artifacts::{SourceObject, Sources};
 use super::instance::What;
 use super::objects::{self, Kind};
 
@@ -29,7 +29,7 @@ pub(super) struct Index<'t, 'a> {
     /// Where the sources of manifests that are described here come from, by kind and name.
     urls: HashMap<(Str<'a>, Str<'a>), BTreeSet<String>>,
     /// The sources that are described here.
-    pub(super) sources: Vec<SourceObject<'a>>,
+    pub(super) sources: Sources<'a>,
 }
 
 /// How kustomization files name a file.
@@ -84,7 +84,7 @@ impl<'t, 'a> Index<'t, 'a> {
     pub(super) fn of(tree: &'t Tree<'a>) -> (Self, Vec<Raw<'a>>) {
         let said = || -> Vec<Said<'a>> { tree.files().par_iter().map(|file| said(tree, file)).collect() };
         let (folders, said) = rayon::join(|| Folders::of(tree), said);
-        let (mut kustomizations, mut raw, mut sources) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut kustomizations, mut raw, mut sources) = (Vec::new(), Vec::new(), Sources::default());
         let mut urls: HashMap<_, BTreeSet<String>> = HashMap::new();
         for said in said {
             kustomizations.extend(said.kustomization);

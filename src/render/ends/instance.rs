@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::artifacts::{SourceObject, ignore_of};
+use super::artifacts::{SourceObject, Sources};
 use super::graph::Graph;
 use super::index::{Index, Reach};
 use super::roots::{Found, Place, Roots, named};
@@ -182,7 +182,7 @@ impl<'a> Graph<'_, '_, 'a> {
                 .printed(instance, kustomization)
                 .unwrap_or_else(|note| Printed { resources: Vec::new(), notes: vec![note] });
             instance.take(printed, self.index.tree);
-            match ignore_of(&instance.sources, &kustomization.source) {
+            match instance.sources().ignore_of(&kustomization.source) {
                 Some(ignore) if ignore != instance.key.ignore => instance.key.ignore = ignore,
                 _ => break,
             }
@@ -224,7 +224,7 @@ impl<'a> Graph<'_, '_, 'a> {
             instance.step = Step { name: kustomization.title(), at: kustomization.name.at };
             instance.key.node = Some(node.clone());
             instance.key.variables = self.variables(task.cluster, kustomization);
-            let printed = ignore_of(&instance.sources, &kustomization.source);
+            let printed = instance.sources().ignore_of(&kustomization.source);
             instance.key.ignore = printed.unwrap_or_else(|| self.ignore(task.cluster, kustomization));
             self.print(&mut instance, kustomization);
         }
@@ -267,6 +267,10 @@ impl<'a> Instance<'a> {
         self.config_maps =
             resources.iter().filter(|it| is_whole_config_map(it)).map(|it| it.node.clone()).collect();
         self.objects = resources.into_iter().filter_map(Object::printed).collect();
+    }
+
+    fn sources(&self) -> Sources<'a> {
+        self.sources.iter().cloned().collect()
     }
 
     /// Leaves out that it prints itself: as it is already, and as anything else where it would go on doing so for ever.

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Use;
-use super::artifacts::{Artifacts, ignore_in_files};
+use super::artifacts::Artifacts;
 use super::index::{Index, Raw, Reach};
 use super::instance::What;
 use super::roots::{Found, Roots};
@@ -48,7 +48,7 @@ impl<'a> Tops<'a> {
             let found = Found { folder: index.tree.files()[raw.file as usize].folder(), parent: None };
             let place = roots.place(index, &kustomization.path, &kustomization.source, found);
             let files = place.map(|place| {
-                let ignore = ignore_in_files(&index.sources, &kustomization.source, raw.file);
+                let ignore = index.sources.ignore_in_files(&kustomization.source, raw.file);
                 let kustomize = artifacts.get(roots.origin(place, &kustomization.source, ignore));
                 index.resources(kustomize.view(), place.folder, &kustomization.components)
             });
