@@ -359,11 +359,10 @@ impl Scalar<'_> {
         let text = &*self.text;
         // Most plain scalars are words: one look at the first byte is all that they cost.
         match text.as_bytes().first() {
-            None | Some(b'~') if is_null(text) => Kind::Null,
+            None | Some(b'~' | b'n' | b'N') if is_null(text) => Kind::Null,
             Some(b'0'..=b'9' | b'+' | b'-' | b'.') if is_endless(text) || number(text).is_some() => {
                 Kind::Number
             }
-            Some(b'n' | b'N') if is_null(text) => Kind::Null,
             Some(b'y' | b'Y' | b'n' | b'N' | b'o' | b'O' | b't' | b'T' | b'f' | b'F')
                 if boolean(text).is_some() =>
             {
