@@ -144,6 +144,8 @@ pub enum Reason {
     Refused,
     /// It is for nothing, and the build goes on without it.
     Lost,
+    /// A strict decoder would refuse it. Here it is dropped, made another value, or one of two values counts, and the build goes on.
+    Lenient,
     /// More is made of it than is rendered here.
     TooMuch,
 }

@@ -32,6 +32,8 @@ pub const SCHEMA: &str = "schema";
 pub const LITERAL_VARIABLE: &str = "literal-variable";
 /// A patch is for nothing.
 pub const PATCH_LOST: &str = "patch-lost";
+/// A strict decoder would refuse a field that kustomize or kustomize-controller takes.
+pub const STRICT_DECODING: &str = "strict-decoding";
 /// Something could not be rendered, and so was not judged.
 pub const NOT_JUDGED: &str = "not-judged";
 /// An ignore comment ignores nothing.
@@ -42,7 +44,7 @@ pub const DUPLICATE_SOURCE: &str = "duplicate-source";
 pub const UNUSED_HELM_REPOSITORY: &str = "unused-helm-repository";
 
 /// The rules about reading and rendering, of which admission knows nothing.
-static READING: [RuleInfo; 10] = [
+static READING: [RuleInfo; 11] = [
     RuleInfo {
         id: UNREADABLE,
         grade: Grade::Error,
@@ -74,6 +76,15 @@ static READING: [RuleInfo; 10] = [
         why: "kustomize (5.8) goes on without a word where a target selects nothing, and what the patch sets is lost.",
         help: "correct the target: group, version, kind, name and namespace are regular expressions that match as a whole and mind \
                case. A version is best left out, since it changes with Flux.",
+        policy: None,
+    },
+    RuleInfo {
+        id: STRICT_DECODING,
+        grade: Grade::Warning,
+        summary: "Patches, files of replacements and kustomization files have no key twice, no unknown field and no number in place of a text.",
+        why: "kustomize (5.8) or kustomize-controller (1.9) goes on without a word: it drops the field, makes a text of the number, or takes \
+              one of the two values, which is the first one in a strategic merge patch and the last one elsewhere.",
+        help: "correct or remove the field that the message points at; other programs, and kustomize in other places, refuse it.",
         policy: None,
     },
     RuleInfo {

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use super::configurations;
+use super::decoding::Mismatch;
 use super::documents;
 use super::engine::{Build, COMPONENT, Kustomize, Named, Read, TOO_MUCH, To};
 use super::generators;
@@ -73,6 +74,7 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
 
     fn take(&mut self, folder: &str, read: &Read<'a>, depth: usize) {
         self.build.notes.extend(read.notes.iter().cloned());
+        self.build.notes.extend(read.kustomization.mismatches.iter().map(Mismatch::refused));
         for skipped in read.kustomization.skipped.iter().filter(|skipped| skipped.matters) {
             self.note(skipped.at, Reason::Unsupported, format!("{} is not rendered", skipped.field));
         }
