@@ -79,6 +79,7 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
         || (unread::all(collected, &tree), comments(&tree)),
     );
     unread.extend(unread::named(collected, &tree));
+    unread.settle(&rendered.uses);
     let relations = Relations::of(&rendered, collected.has_folders, criteria);
     let (mut found, ((of_sources, parts), (builds, judged))) = rayon::join(
         || release::judge_all(&rendered, &relations, criteria, &files),

@@ -32,6 +32,7 @@ mod decoding;
 mod documents;
 mod engine;
 mod fields;
+mod fragments;
 mod generators;
 mod inline;
 mod json6902;

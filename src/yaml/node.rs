@@ -36,7 +36,7 @@ pub enum Value<'a> {
     Scalar(Scalar<'a>),
     /// A list.
     Sequence(Arc<[Node<'a>]>),
-    /// A map in the order of its keys; no key is there twice.
+    /// A map in the order of its keys; no key is there twice, unless it was read with [`Twice::Kept`](super::Twice::Kept).
     Mapping(Arc<[Entry<'a>]>),
     /// A list or a map that was passed over, because nobody who asked for the tree asks for what is in it. It looks empty, and may not be.
     Elided {
@@ -203,6 +203,18 @@ impl<'a> Node<'a> {
     /// The text at the end of a path of keys.
     pub fn text_of(&self, path: &[&str]) -> Option<&str> {
         self.at(path)?.text()
+    }
+
+    /// The keys that are there again in the maps of it, all the way down, in order.
+    pub fn duplicate_keys(&self) -> Vec<&Key<'a>> {
+        let mut found = Vec::new();
+        let mut stack = vec![self];
+        while let Some(node) = stack.pop() {
+            let entries = node.entries();
+            found.extend((0..entries.len()).filter(|at| is_again(entries, *at)).map(|at| &entries[at].key));
+            stack.extend(entries.iter().map(|entry| &entry.value).chain(node.items()).rev());
+        }
+        found
     }
 
     /// The entries, to be changed; none if it is no map. What is shared with other trees is copied first.
@@ -404,6 +416,11 @@ impl PartialEq for Key<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }
+}
+
+/// Whether the key of an entry is that of one before it.
+pub(crate) fn is_again(entries: &[Entry<'_>], index: usize) -> bool {
+    entries[..index].iter().any(|entry| entry.key == entries[index].key)
 }
 
 /// Whether YAML takes a text for nothing.

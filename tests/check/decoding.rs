@@ -220,3 +220,119 @@ fn a_file_of_replacements_is_decoded_leniently() {
     assert!(lines[0].contains("error[schema]: spec.timeout is the number 5"), "{lines:?}");
     assert_eq!(lines[1..], [dropped("2:1", "a replacement"), dropped("3:40", "a target")], "{lines:?}");
 }
+
+const PATCH: &str =
+    "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: podinfo, namespace: apps}\n";
+
+/// The findings where `patch.yaml` is a patch of a HelmRelease, by a path and in the kustomization file itself.
+fn patched(patch: &str) -> [Vec<String>; 2] {
+    let target = "target: {kind: HelmRelease}";
+    let scene = apps(&format!("{RESOURCES}patches: [{{path: patch.yaml, {target}}}]\n"));
+    scene.write("apps/release.yaml", release(&format!("{CHART_REF}  values: {{a: {{b: 1}}}}\n")));
+    scene.write("apps/patch.yaml", patch);
+    let by_path = scene.lines(&[]);
+    assert_eq!(scene.check(&[]).code, i32::from(by_path.iter().any(|line| line.contains("error["))));
+    scene.write("apps/patch.yaml", "");
+    let indented: String = patch.lines().map(|line| format!("    {line}\n")).collect();
+    scene
+        .write("apps/kustomization.yaml", format!("{RESOURCES}patches:\n- {target}\n  patch: |\n{indented}"));
+    [by_path, scene.lines(&[])]
+}
+
+#[test]
+fn of_a_key_twice_in_a_patch_one_value_counts_and_the_other_is_a_warning() {
+    for (patch, what) in [
+        // Of a strategic merge patch, the first.
+        (
+            format!("{PATCH}spec:\n  interval: 5m\n  interval: none\n"),
+            vec![
+                "6:3: warning[strict-decoding]: the key \"interval\" is there twice: kustomize takes the first value",
+            ],
+        ),
+        (
+            format!("{PATCH}spec:\n  interval: none\n  interval: 5m\n"),
+            vec![
+                "5:13: error[schema]: spec.interval is \"none\", which does not match ^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$",
+                "6:3: warning[strict-decoding]: the key \"interval\" is there twice: kustomize takes the first value",
+            ],
+        ),
+        (
+            format!("{PATCH}spec: {{interval: 5m}}\nspec: {{interval: none}}\n"),
+            vec![
+                "5:1: warning[strict-decoding]: the key \"spec\" is there twice: kustomize takes the first value",
+            ],
+        ),
+        (
+            format!("{PATCH}spec:\n  values: {{a: {{b: 2, b: 3}}}}\n"),
+            vec![
+                "5:22: warning[strict-decoding]: the key \"b\" is there twice: kustomize takes the first value",
+            ],
+        ),
+        // It copies both into what is new, and stops at them.
+        (
+            format!("{PATCH}spec:\n  values: {{c: {{b: 2, b: 3}}}}\n"),
+            vec![
+                "5:22: error[build-fails]: the key \"b\" is there twice in a value that the patch adds as it is (HelmRelease podinfo in apps)",
+            ],
+        ),
+        (
+            format!("{PATCH}spec:\n  valuesFrom: [{{kind: Secret, kind: ConfigMap, name: a}}]\n"),
+            vec![
+                "5:31: error[build-fails]: the key \"kind\" is there twice in a value that the patch adds as it is (HelmRelease podinfo in apps)",
+            ],
+        ),
+        // Of a JSON patch, the last.
+        (
+            "- {op: add, path: /spec/interval, value: none, value: 5m}\n".to_owned(),
+            vec![
+                "1:48: warning[strict-decoding]: the key \"value\" is there twice: kustomize takes the last value",
+            ],
+        ),
+        (
+            "- {op: add, path: /spec/values, value: {a: 1, a: 2}}\n".to_owned(),
+            vec![
+                "1:47: warning[strict-decoding]: the key \"a\" is there twice: kustomize takes the last value",
+            ],
+        ),
+    ] {
+        let [by_path, inline] = patched(&patch);
+        let expected: Vec<_> = what.iter().map(|what| format!("apps/patch.yaml:{what}")).collect();
+        assert_eq!(by_path, expected, "{patch}");
+        let without_place = |line: &str| line.split_once(": ").map(|(_, what)| what.to_owned());
+        let messages = |lines: &[String]| lines.iter().filter_map(|it| without_place(it)).collect::<Vec<_>>();
+        assert_eq!(messages(&inline), messages(&by_path), "{patch}");
+    }
+}
+
+#[test]
+fn of_a_key_twice_in_a_file_of_replacements_the_last_value_counts() {
+    let scene = apps(&format!("{RESOURCES}replacements: [{{path: all.yaml}}]\n"));
+    scene.write(
+        "apps/all.yaml",
+        "sourceValue: none\nsourceValue: 5m\ntargets: [{select: {kind: HelmRelease}, fieldPaths: [spec.interval]}]\n",
+    );
+    assert_eq!(
+        scene.lines(&[]),
+        [
+            "apps/all.yaml:2:1: warning[strict-decoding]: the key \"sourceValue\" is there twice: kustomize takes the last value"
+        ]
+    );
+}
+
+#[test]
+fn a_key_twice_in_an_object_fails_the_build_and_is_no_unreadable_file() {
+    let twice = release(&format!("{CHART_REF}  suspend: true\n  suspend: false\n"));
+    let scene = apps(RESOURCES);
+    scene.write("apps/release.yaml", &twice);
+    let expected =
+        "apps/release.yaml:12:3: error[build-fails]: the key \"suspend\" is there already, on line 11";
+    assert_eq!(scene.lines(&[]), [expected]);
+    assert_eq!(scene.check(&[]).code, 1);
+    // It is no patch, either, that a kustomization uses both ways.
+    scene.write("apps/kustomization.yaml", format!("{RESOURCES}patches: [{{path: release.yaml}}]\n"));
+    assert!(scene.lines(&[]).contains(&expected.to_owned()));
+    // A program that is not about Kubernetes may read such a file.
+    let scene = apps(RESOURCES);
+    scene.write("settings.json", "{\"a\": 1, \"a\": 2}");
+    assert_eq!(scene.lines(&[]), [] as [&str; 0]);
+}

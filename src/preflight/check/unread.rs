@@ -7,6 +7,7 @@ use memchr::{memchr, memrchr_iter};
 
 use super::plain;
 use crate::preflight::collect::Collected;
+use crate::render::ends::Use;
 use crate::render::{File, Tree, folder_of, is_kustomization};
 use crate::report::rule::{BUILD_FAILS, NOT_JUDGED, UNREADABLE};
 use crate::report::{Diagnostic, Grade, Location};
@@ -17,6 +18,8 @@ use crate::yaml::{Error, RefusedBy, Span};
 pub(super) struct Unread {
     /// What should be.
     pub(super) faults: Vec<Diagnostic>,
+    /// The keys that are there twice, which kustomize takes in a patch.
+    pub(super) duplicate_keys: Vec<Diagnostic>,
     /// What becomes YAML when a program has filled it in, such as a template of Helm: one note for each file.
     pub(super) templates: Vec<Diagnostic>,
 }
@@ -52,7 +55,8 @@ fn of_files<'f, 'a: 'f>(collected: &Collected, files: impl Iterator<Item = &'f F
                 continue;
             }
             let rule = if error.refused_by == RefusedBy::Kustomize { BUILD_FAILS } else { UNREADABLE };
-            unread.faults.push(faulty(rule, error.message.clone(), span));
+            let fault = faulty(rule, error.message.clone(), span);
+            if error.is_duplicate_key { &mut unread.duplicate_keys } else { &mut unread.faults }.push(fault);
         }
     }
     unread
@@ -67,8 +71,17 @@ fn holds_objects(file: &File<'_>) -> bool {
 // === impl Unread ===
 
 impl Unread {
+    /// Counts a key that is there twice as a fault, but in a file that is a patch or the like: what becomes of it there is a note of its build.
+    pub(super) fn settle(&mut self, uses: &[Use]) {
+        let is_fault = |fault: &Diagnostic| {
+            fault.location.is_none_or(|it| uses[it.span.file() as usize] != Use::Fragment)
+        };
+        self.faults.extend(self.duplicate_keys.drain(..).filter(is_fault));
+    }
+
     pub(super) fn extend(&mut self, more: Self) {
         self.faults.extend(more.faults);
+        self.duplicate_keys.extend(more.duplicate_keys);
         self.templates.extend(more.templates);
     }
 }

@@ -120,7 +120,8 @@ fn compare(case: &FluxCase, printed: &Printed) -> Result<Outcome, String> {
     let kustomization = FluxKustomization::read(node).expect("it is one");
     let variables = variables(case, &kustomization);
     let built = kustomization.build(&tree, &Kustomize::of(&tree), case.case.end, &variables);
-    let is_known = |note: &&Note| note.reason.is_failure() || matches!(note.reason, Reason::Lost | Reason::Lenient);
+    let is_known =
+        |note: &&Note| note.reason.is_failure() || matches!(note.reason, Reason::Lost | Reason::Lenient);
     if let Some(unknown) = built.notes.iter().find(|note| !is_known(note)) {
         return Err(format!("all is here, and yet: {}", unknown.message));
     }
