@@ -83,7 +83,8 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
             self.build.incomplete.get_or_insert(Reason::Unsupported);
         }
         let configurations = &read.kustomization.configurations;
-        configurations::note(self.kustomize.tree, folder, configurations, &mut self.build.notes);
+        self.build.opens_charts |=
+            configurations::note(self.kustomize.tree, folder, configurations, &mut self.build.notes);
         self.gather(folder, read);
         for generator in &read.kustomization.generators {
             generators::apply(self, folder, generator, &read.kustomization.generator_options);
@@ -92,6 +93,10 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
             self.apply_component(folder, named, depth);
         }
         self.transform(folder, read);
+        // kustomize hands configurations on to the folders above, which then hold for all that is gathered there.
+        for resource in self.build.resources.iter_mut().filter(|_| self.build.opens_charts) {
+            resource.has_open_chart = true;
+        }
     }
 
     /// Notes the names in `replicas` that no object has whose replicas kustomize knows.
@@ -201,6 +206,7 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         if let Some(reason) = build.incomplete {
             self.build.incomplete.get_or_insert(reason);
         }
+        self.build.opens_charts |= build.opens_charts;
         self.build.below.push(Arc::clone(&build));
         Some(build)
     }

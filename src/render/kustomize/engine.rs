@@ -60,6 +60,8 @@ pub struct Build<'a> {
     pub below: Vec<Arc<Build<'a>>>,
     /// Why objects are missing that a patch may be for, here or below.
     pub(super) incomplete: Option<Reason>,
+    /// Whether `configurations`, here or below, decide about the charts of HelmReleases.
+    pub(super) opens_charts: bool,
 }
 
 /// What is known of a folder.
