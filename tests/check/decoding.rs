@@ -233,9 +233,9 @@ fn patched(patch: &str) -> [Vec<String>; 2] {
     let by_path = scene.lines(&[]);
     assert_eq!(scene.check(&[]).code, i32::from(by_path.iter().any(|line| line.contains("error["))));
     scene.write("apps/patch.yaml", "");
-    let indented: String = patch.lines().map(|line| format!("    {line}\n")).collect();
-    scene
-        .write("apps/kustomization.yaml", format!("{RESOURCES}patches:\n- {target}\n  patch: |\n{indented}"));
+    let indented = patch.trim_end().replace('\n', "\n    ");
+    let inline = format!("patches:\n- {target}\n  patch: |\n    {indented}\n");
+    scene.write("apps/kustomization.yaml", format!("{RESOURCES}{inline}"));
     [by_path, scene.lines(&[])]
 }
 

@@ -43,7 +43,7 @@ fn decisive<'n>(configuration: &'n Node<'_>) -> Vec<(&'static str, &'n str)> {
             path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '[']))
         };
         let mut of_kind = DECISIVE.iter().filter(|(its, _)| kind.is_empty() || *its == kind);
-        of_kind.find(|(_, fields)| fields.iter().any(|it| is_below(it))).map(|(kind, _)| (*kind, path))
+        of_kind.find(|(_, fields)| fields.iter().any(&is_below)).map(|(kind, _)| (*kind, path))
     });
     found.collect()
 }

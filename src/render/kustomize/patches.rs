@@ -303,8 +303,10 @@ fn prepared<'a>(patch: &Node<'a>, object: &mut Node<'a>, tree: &Tree<'a>) -> Opt
             }
         }
     }
-    let has_annotations = object.at(&["metadata", "annotations"]).is_some_and(|node| !node.is_null());
-    (!has_annotations).then(|| with_texts(patch, &["annotations"]))
+    let annotations = patch.at(&["metadata", "annotations"])?;
+    let are_new = object.at(&["metadata", "annotations"]).is_none_or(Node::is_null);
+    let is_needed = are_new && !annotations.duplicate_keys().is_empty();
+    is_needed.then(|| with_texts(patch, &["annotations"]))
 }
 
 /// Whether a patch takes all annotations away, and with them what kustomize remembers there.

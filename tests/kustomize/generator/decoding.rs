@@ -1,24 +1,17 @@
 //! What strict decoders refuse: unknown fields, values of another type, empty entries, and keys that are there twice.
 
-use std::fmt::Write as _;
-
 use super::Generator;
 
-/// What takes the place of what in a kustomization file.
-const IN_PLACE: &[(&str, &str)] = &[
+/// What takes the place of what in a kustomization file, and is refused.
+const REFUSED: &[(&str, &str)] = &[
     ("target: {", "target: {bogus: x, "),
-    ("target: {kind: ", "TARGET: {KIND: "),
     ("options: {", "options: {bogus: x, "),
     ("select: {", "select: {apiVersion: v1, "),
-    ("pairs: {", "pairs: {n: 1, "),
-    ("pairs: {", "pairs: {n: ~, "),
-    ("commonAnnotations: {", "commonAnnotations: {n: yes, "),
-    ("commonAnnotations: {", "CommonAnnotations: {n: null, "),
+    ("pairs: {", "pairs: {own: 1, "),
+    ("commonAnnotations: {", "commonAnnotations: {own: yes, "),
     ("sourceValue: given", "sourceValue: 5"),
     ("fieldPaths: [", "fieldPath: x, fieldPaths: ["),
-    ("index: 0", "index: 0.0"),
     ("index: 0", "index: '0'"),
-    ("create: true", "create: yes"),
     ("create: true", "create: 'true'"),
     ("{allowNameChange: true", "{allowNameChange: 1"),
     ("resources: [", "resources: [null, "),
@@ -27,30 +20,35 @@ const IN_PLACE: &[(&str, &str)] = &[
     ("literals: [", "literals: [5, "),
     ("- {name: made", "- {bogus: x, name: made"),
     ("disableNameSuffixHash: true", "disableNameSuffixHash: 'yes'"),
-    ("disableNameSuffixHash: true", "disableNameSuffixHash: yes"),
     ("namePrefix: pre-", "namePrefix: 1"),
-    ("namespace: three", "namespace: four\nnamespace: three"),
+    ("", "bogus: 1\n"),
+    ("", "x-shared: {resources: [nowhere.yaml]}\n"),
+    ("", "buildMetadata: foo\n"),
+    ("", "buildMetadata: [true]\n"),
+    ("", "images: [{name: a, newTag: 1.10}]\n"),
+    ("", "images: [{name: a, foo: b}]\n"),
+    ("", "sortOptions: {order: fifo, foo: b}\n"),
+    ("", "sortOptions: {order: legacy, legacySortOptions: {orderFirst: [5]}}\n"),
+    ("", "metadata: {name: 1}\n"),
+    ("", "metadata: x\n"),
+    ("", "helmGlobals: {chartHome: x, chartHomes: y}\n"),
+    ("", "configurations: [~]\n"),
+    ("labels: [{", "labels: [{includeSelector: true, "),
+    ("labels: [{", "labels: [{fields: [{path: spec/own, creat: true}], "),
 ];
 
-/// What is added to one.
-const ADDED: &[&str] = &[
-    "bogus: 1",
-    "x-shared: {resources: [nowhere.yaml]}",
-    "buildMetadata: foo",
-    "buildMetadata: [true]",
-    "images: [{name: a, newTag: 1.10}]",
-    "images: [{name: a, foo: b}]",
-    "IMAGES: [null, {Name: a, NEWTAG: b}]",
-    "sortOptions: {order: fifo}",
-    "sortOptions: {order: fifo, foo: b}",
-    "sortOptions: {order: legacy, legacySortOptions: {orderFirst: [5]}}",
-    "metadata: {name: x, labels: {a: b}}",
-    "metadata: {name: 1}",
-    "metadata: x",
-    "helmGlobals: {chartHome: x, chartHomes: y}",
-    "configurations: [~]",
-    "labels: [{pairs: {own: label}, includeSelector: true}]",
-    "labels: [{pairs: {own: label}, fields: [{path: spec/own, creat: true}]}]",
+/// The same, for what is taken.
+const TAKEN: &[(&str, &str)] = &[
+    ("target: {kind: ", "TARGET: {KIND: "),
+    ("pairs: {", "pairs: {own: ~, "),
+    ("commonAnnotations: {", "CommonAnnotations: {own: null, "),
+    ("index: 0", "index: 0.0"),
+    ("create: true", "create: yes"),
+    ("disableNameSuffixHash: true", "disableNameSuffixHash: yes"),
+    ("namespace: three", "namespace: four\nnamespace: three"),
+    ("", "IMAGES: [null, {Name: a, NEWTAG: b}]\n"),
+    ("", "sortOptions: {order: fifo}\n"),
+    ("", "metadata: {name: x, labels: {a: b, own: ~}}\n"),
 ];
 
 /// Second values of a key of a patch.
@@ -58,31 +56,22 @@ const SECOND: &[&str] =
     &["null", "text", "5", "{x: 1, x: 2}", "{app: null, app: 5}", "[{a: 1, a: 2}]", "{x: 7}"];
 
 impl Generator {
-    /// Puts something into a kustomization file that decoders mind.
+    /// Changes a kustomization file to one that a strict decoder may refuse.
     pub(super) fn misfit(&mut self, text: &mut String) {
-        if !self.of_decoding.percent(12) {
-            return;
-        }
-        if self.of_decoding.percent(30) {
-            self.feature("fields that decoders mind");
-            let added = *self.of_decoding.pick(ADDED);
-            let field = added.split(':').next().unwrap_or_default();
-            if !text.lines().any(|line| line.starts_with(&format!("{field}:"))) {
-                writeln!(text, "{added}").unwrap();
-            }
-            return;
-        }
-        let fitting: Vec<_> = IN_PLACE.iter().filter(|(what, _)| text.contains(what)).collect();
-        if !fitting.is_empty() {
-            self.feature("values that decoders mind");
-            let (what, other) = self.of_decoding.pick(&fitting);
-            *text = text.replacen(what, other, 1);
-        }
+        let (changes, feature) = match self.of_decoding.below(100) {
+            0..6 => (REFUSED, "what only a lenient decoder takes"),
+            6..16 => (TAKEN, "what a strict decoder takes"),
+            _ => return,
+        };
+        let fitting: Vec<_> = changes.iter().filter(|(what, _)| text.contains(what)).collect();
+        let (what, other) = self.of_decoding.pick(&fitting);
+        self.case.features.push(feature);
+        *text = text.replacen(what, other, 1);
     }
 
     /// A patch in which a key is there twice, as a rule in what it sets.
     pub(super) fn twice(&mut self, patch: String, is_steps: bool) -> String {
-        if !self.of_decoding.percent(15) {
+        if !self.of_decoding.percent(12) {
             return patch;
         }
         if is_steps {

@@ -322,7 +322,7 @@ impl Generator {
         let item = format!("{{{source}, targets: [{}]}}", targets.join(", "));
         if self.chance.percent(30) {
             let is_list = self.chance.percent(50);
-            let item = if self.of_decoding.percent(10) {
+            let item = if self.of_decoding.percent(25) {
                 self.feature("keys twice in files of replacements");
                 item.replacen("fieldPaths: ", "fieldPaths: [spec.nowhere], bogus: 1, fieldPaths: ", 1)
             } else {
