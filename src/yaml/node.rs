@@ -4,8 +4,13 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use foldhash::HashSet;
+
 use super::{Span, Str};
 use crate::json::Kind;
+
+/// From this many keys on, those that are there twice are found by hash.
+const MANY_KEYS: usize = 24;
 
 /// A value, and where it came from.
 ///
@@ -211,7 +216,7 @@ impl<'a> Node<'a> {
         let mut stack = vec![self];
         while let Some(node) = stack.pop() {
             let entries = node.entries();
-            found.extend((0..entries.len()).filter(|at| is_again(entries, *at)).map(|at| &entries[at].key));
+            found.extend(repeated(entries).into_iter().map(|at| &entries[at].key));
             stack.extend(entries.iter().map(|entry| &entry.value).chain(node.items()).rev());
         }
         found
@@ -418,9 +423,15 @@ impl PartialEq for Key<'_> {
     }
 }
 
-/// Whether the key of an entry is that of one before it.
-pub(crate) fn is_again(entries: &[Entry<'_>], index: usize) -> bool {
-    entries[..index].iter().any(|entry| entry.key == entries[index].key)
+/// The places of the entries whose key is that of one before them, in order.
+pub(crate) fn repeated(entries: &[Entry<'_>]) -> Vec<usize> {
+    let all = 0..entries.len();
+    if entries.len() < MANY_KEYS {
+        let is_again = |at: &usize| entries[..*at].iter().any(|entry| entry.key == entries[*at].key);
+        return all.filter(is_again).collect();
+    }
+    let mut seen = HashSet::default();
+    all.filter(|at| !seen.insert(&*entries[*at].key.text)).collect()
 }
 
 /// Whether YAML takes a text for nothing.

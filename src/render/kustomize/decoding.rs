@@ -118,8 +118,11 @@ impl Decoder {
             Type::List(of) if kind == Kind::Array => return self.items(name, value, *of, converts),
             Type::List(_) => "a list",
         };
-        let what = format!("{name} takes {takes}, not {}", words(kind));
-        self.mismatch(value.at, what, Leniency::None)
+        let found = match value.scalar().filter(|_| kind == Kind::Number) {
+            Some(number) => &*number.text,
+            None => words(kind),
+        };
+        self.mismatch(value.at, format!("{name} takes {takes}, not {found}"), Leniency::None)
     }
 
     fn text<'a>(&mut self, value: &Node<'a>, takes: impl Fn() -> String, converts: bool) -> Change<Node<'a>> {
@@ -311,11 +314,7 @@ mod tests {
                 r#"{"patches":[{"target":{}}]}"#,
                 "name takes a text, not a number",
             ),
-            (
-                "replicas: [{count: 1.5}]\n",
-                r#"{"replicas":[{}]}"#,
-                "count takes a whole number, not a number",
-            ),
+            ("replicas: [{count: 1.5}]\n", r#"{"replicas":[{}]}"#, "count takes a whole number, not 1.5"),
             (
                 "generatorOptions: {immutable: 'true'}\n",
                 r#"{"generatorOptions":{}}"#,

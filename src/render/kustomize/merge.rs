@@ -2,7 +2,7 @@
 
 use super::printing::{Reading, settled_scalar, words};
 use crate::json::Kind;
-use crate::yaml::{Entry, Key, Node, Scalar, Span, Str, Value, boolean, is_again};
+use crate::yaml::{Entry, Key, Node, Scalar, Span, Str, Value, boolean, repeated};
 
 /// The key of a map in a patch that says what the map is for.
 const DIRECTIVE: &str = "$patch";
@@ -90,8 +90,9 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
         Directive::Merge => {}
     }
     // Of a key that is there twice, kustomize takes the first where it merges maps.
+    let repeated = repeated(patch.entries());
     let is_new = |(index, entry): &(usize, &Entry<'a>)| {
-        old.get(&entry.key.text).is_none() && !is_again(patch.entries(), *index)
+        old.get(&entry.key.text).is_none() && repeated.binary_search(index).is_err()
     };
     let new = patch.entries().iter().enumerate().filter(is_new).count();
     let mut entries = Vec::with_capacity(old.entries().len() + new);
@@ -147,10 +148,11 @@ fn added<'a>(patch: &Node<'a>, place: Place) -> Result<Option<Node<'a>>, Misfit>
     };
     let mut entries: Vec<Entry<'a>> = Vec::with_capacity(patch.entries().len());
     // kustomize overlooks a directive that it does not know in a map that is new.
+    let repeated = repeated(patch.entries());
     let of_patch = patch.entries().iter().enumerate();
     for (index, entry) in of_patch.filter(|(_, entry)| !is_known || entry.key.text != DIRECTIVE) {
         let Entry { key, value } = entry;
-        if is_again(patch.entries(), index) {
+        if repeated.binary_search(&index).is_ok() {
             // Where the first is gone, this one stays as it is written.
             if entries.iter().any(|entry| entry.key == *key) {
                 return Err(duplicate(key));

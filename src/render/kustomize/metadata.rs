@@ -2,7 +2,7 @@
 
 use super::kustomization::{Kustomization, Text};
 use super::resource::Resource;
-use crate::yaml::{Entry, Key, Node, Scalar, Span, Str, Value, is_again};
+use crate::yaml::{Entry, Key, Node, Scalar, Span, Str, Value, repeated};
 
 /// Sets `namespace`, except on what has none; a `Namespace` is named after it.
 pub(super) fn set_namespace<'a>(resource: &mut Resource<'a>, namespace: &Text<'a>) {
@@ -71,7 +71,7 @@ pub(super) fn with_texts<'a>(patch: &Node<'a>, fields: &[&str]) -> Node<'a> {
     for field in fields {
         let Some(map) = patch.at(&["metadata", field]) else { continue };
         let is_text = |entry: &Entry<'_>| entry.value.scalar().is_some_and(|scalar| !scalar.plain);
-        let is_twice = (0..map.entries().len()).any(|index| is_again(map.entries(), index));
+        let is_twice = !repeated(map.entries()).is_empty();
         if !map.entries().is_empty() && map.entries().iter().all(is_text) && !is_twice {
             continue;
         }
@@ -82,7 +82,9 @@ pub(super) fn with_texts<'a>(patch: &Node<'a>, fields: &[&str]) -> Node<'a> {
             continue;
         }
         let Some(map) = metadata.get_mut(field) else { continue };
-        keep_last(map);
+        if is_twice {
+            keep_last(map);
+        }
         for entry in map.entries_mut().iter_mut().filter(|entry| !is_text(entry)) {
             let text = entry.value.scalar().map_or(Str::from(""), |scalar| scalar.text.clone());
             entry.value.value = Value::Scalar(Scalar { text, plain: false });
@@ -94,7 +96,10 @@ pub(super) fn with_texts<'a>(patch: &Node<'a>, fields: &[&str]) -> Node<'a> {
 /// Drops the entries of a map whose keys are there again.
 fn keep_last(map: &mut Node<'_>) {
     let Value::Mapping(entries) = &mut map.value else { return };
-    let is_last = |index: &usize| entries[index + 1..].iter().all(|later| later.key != entries[*index].key);
-    let last = (0..entries.len()).filter(is_last).map(|index| entries[index].clone()).collect();
-    *entries = last;
+    let mut last: Vec<_> = entries.iter().rev().cloned().collect();
+    let again = repeated(&last);
+    let mut index = 0..;
+    last.retain(|_| index.next().is_none_or(|index| again.binary_search(&index).is_err()));
+    last.reverse();
+    *entries = last.into();
 }
