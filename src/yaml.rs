@@ -24,7 +24,7 @@ mod timestamp;
 pub use layout::{Form, Layout, Pair, Style, Trail, Written};
 pub use lines::{Lines, Position};
 pub use node::{Entry, Key, Leaf, Node, Overridden, Role, Scalar, Value};
-pub(crate) use node::{boolean, is_endless, number};
+pub(crate) use node::{boolean, is_endless, number, repeated};
 pub use outline::outline;
 pub use reader::{Asked, Error, Reading, RefusedBy, Twice, comments, documents, documents_as};
 pub use span::Span;

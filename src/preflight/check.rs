@@ -84,6 +84,7 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
     };
     comments.retain(|(file, _)| counts(*file));
     unread.extend(unread::named(collected, &tree, &rendered.uses));
+    unread.settle(&rendered.uses);
     let relations = Relations::of(&rendered, collected.has_folders, criteria);
     let (mut found, ((of_sources, parts), (builds, judged))) = rayon::join(
         || release::judge_all(&rendered, &relations, criteria, &files),

@@ -28,8 +28,11 @@
 
 mod assembly;
 mod configurations;
+mod decoding;
 mod documents;
 mod engine;
+mod fields;
+mod fragments;
 mod generators;
 mod inline;
 mod json6902;
@@ -44,11 +47,11 @@ mod printing;
 mod reading;
 mod replacements;
 mod resource;
-mod spelling;
 mod target;
 #[cfg(test)]
 mod tests;
 
+pub use decoding::{Leniency, Mismatch, canonical};
 pub(super) use engine::TOO_MUCH;
 pub(crate) use engine::in_tree;
 pub use engine::{Build, Kustomize};
@@ -58,5 +61,4 @@ pub use kustomization::{
 };
 pub use names::Names;
 pub use resource::{By, Generated, Id, Layer, Previous, Resource};
-pub use spelling::canonical;
 pub use target::{Pattern, Target};

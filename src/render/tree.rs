@@ -152,6 +152,8 @@ pub enum Reason {
     Lost,
     /// It is built, and Flux leaves it out without a word.
     Dropped,
+    /// A strict decoder would refuse it. Here it is dropped, made another value, or one of two values counts, and the build goes on.
+    Lenient,
     /// More is made of it than is rendered here.
     TooMuch,
 }

@@ -34,6 +34,8 @@ pub const LITERAL_VARIABLE: &str = "literal-variable";
 pub const PATCH_LOST: &str = "patch-lost";
 /// Flux leaves an object out without a word.
 pub const NOT_APPLIED: &str = "not-applied";
+/// A strict decoder would refuse a field that kustomize or kustomize-controller takes.
+pub const STRICT_DECODING: &str = "strict-decoding";
 /// Something could not be rendered, and so was not judged.
 pub const NOT_JUDGED: &str = "not-judged";
 /// An ignore comment ignores nothing.
@@ -44,7 +46,7 @@ pub const DUPLICATE_SOURCE: &str = "duplicate-source";
 pub const UNUSED_HELM_REPOSITORY: &str = "unused-helm-repository";
 
 /// The rules about reading and rendering, of which admission knows nothing.
-static READING: [RuleInfo; 11] = [
+static READING: [RuleInfo; 12] = [
     RuleInfo {
         id: UNREADABLE,
         grade: Grade::Error,
@@ -86,6 +88,15 @@ static READING: [RuleInfo; 11] = [
         why: "kustomize-controller (1.9) leaves out, without a word, an object whose apiVersion or name is empty or no text, an object with \
               a list of items, which it takes apart, and a kustomization of kustomize.",
         help: "correct the field that the message names; quote a name that is a number (name: \"12\").",
+        policy: None,
+    },
+    RuleInfo {
+        id: STRICT_DECODING,
+        grade: Grade::Warning,
+        summary: "Patches, files of replacements and kustomization files have no key twice, no unknown field and no number in place of a text.",
+        why: "kustomize (5.8) or kustomize-controller (1.9) goes on without a word: it drops the field, makes a text of the number, or takes \
+              one of the two values, which is the first one in a strategic merge patch and the last one elsewhere.",
+        help: "correct or remove the field that the message points at; other programs, and kustomize in other places, refuse it.",
         policy: None,
     },
     RuleInfo {

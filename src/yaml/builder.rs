@@ -138,7 +138,7 @@ impl<'a> Builder<'a> {
                 let role = self.passing.role();
                 self.leaves.push(Leaf { role, text: text.clone(), at });
             }
-            if self.passing.awaits_key() && self.reading.twice == Twice::Refused {
+            if self.passing.awaits_key() && self.reading.twice != Twice::LastWins {
                 refuse(dialect::key(&text, plain, false, at))?;
             }
             return self.pass_value(Some(text), at);
@@ -235,7 +235,8 @@ impl<'a> Builder<'a> {
             let message = format!("a second merge key (<<) in one map, after that on line {line}");
             return Stop::Fault(Error::for_kustomize(at.start() as usize, message));
         }
-        fault(at, format!("the key {key:?} is there already, on line {line}"))
+        let message = format!("the key {key:?} is there already, on line {line}");
+        Stop::Fault(Error::duplicate_key(at.start() as usize, message))
     }
 
     /// Whether a key comes next.
@@ -367,7 +368,7 @@ impl<'a> Builder<'a> {
                         return Err(fault(at, NO_TEXT));
                     };
                     // A kustomization file is read by another library, for which every scalar is a text as a key.
-                    if self.reading.twice == Twice::Refused {
+                    if self.reading.twice != Twice::LastWins {
                         refuse(dialect::key(&text, plain, is_field, at))?;
                     }
                     *is_merge = plain && text == "<<";
@@ -385,7 +386,12 @@ impl<'a> Builder<'a> {
                     } else {
                         rare.get_or_insert_default().seen.before(&text, entries)
                     };
-                    if let Some(first) = first.filter(|_| self.reading.twice == Twice::Refused) {
+                    let is_refused = match self.reading.twice {
+                        Twice::Refused => true,
+                        Twice::LastWins => false,
+                        Twice::Kept => *is_merge,
+                    };
+                    if let Some(first) = first.filter(|_| is_refused) {
                         return Err(self.twice(&text, at, first));
                     }
                     *key = Some(Key { text, at });

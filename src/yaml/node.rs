@@ -4,8 +4,13 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use foldhash::HashSet;
+
 use super::{Span, Str};
 use crate::json::Kind;
+
+/// From this many keys on, those that are there twice are found by hash.
+const MANY_KEYS: usize = 24;
 
 /// A value, and where it came from.
 ///
@@ -36,7 +41,7 @@ pub enum Value<'a> {
     Scalar(Scalar<'a>),
     /// A list.
     Sequence(Arc<[Node<'a>]>),
-    /// A map in the order of its keys; no key is there twice.
+    /// A map in the order of its keys; no key is there twice, unless it was read with [`Twice::Kept`](super::Twice::Kept).
     Mapping(Arc<[Entry<'a>]>),
     /// A list or a map that was passed over, because nobody who asked for the tree asks for what is in it. It looks empty, and may not be.
     Elided {
@@ -203,6 +208,18 @@ impl<'a> Node<'a> {
     /// The text at the end of a path of keys.
     pub fn text_of(&self, path: &[&str]) -> Option<&str> {
         self.at(path)?.text()
+    }
+
+    /// The keys that are there again in the maps of it, all the way down, in order.
+    pub fn duplicate_keys(&self) -> Vec<&Key<'a>> {
+        let mut found = Vec::new();
+        let mut stack = vec![self];
+        while let Some(node) = stack.pop() {
+            let entries = node.entries();
+            found.extend(repeated(entries).into_iter().map(|at| &entries[at].key));
+            stack.extend(entries.iter().map(|entry| &entry.value).chain(node.items()).rev());
+        }
+        found
     }
 
     /// The entries, to be changed; none if it is no map. What is shared with other trees is copied first.
@@ -412,6 +429,17 @@ impl PartialEq for Key<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }
+}
+
+/// The places of the entries whose key is that of one before them, in order.
+pub(crate) fn repeated(entries: &[Entry<'_>]) -> Vec<usize> {
+    let all = 0..entries.len();
+    if entries.len() < MANY_KEYS {
+        let is_again = |at: &usize| entries[..*at].iter().any(|entry| entry.key == entries[*at].key);
+        return all.filter(is_again).collect();
+    }
+    let mut seen = HashSet::default();
+    all.filter(|at| !seen.insert(&*entries[*at].key.text)).collect()
 }
 
 /// Whether YAML takes a text for nothing.

@@ -21,6 +21,8 @@ pub struct Error {
     pub message: String,
     /// Who stops at it.
     pub refused_by: RefusedBy,
+    /// Whether it is a key that is there twice in one map.
+    pub is_duplicate_key: bool,
 }
 
 /// Who stops at a text, or does not read it as it looks.
@@ -36,7 +38,7 @@ pub enum RefusedBy {
 
 impl Error {
     pub(super) fn at(offset: usize, message: impl Into<String>) -> Self {
-        Self { offset, message: message.into(), refused_by: RefusedBy::Everyone }
+        Self { offset, message: message.into(), refused_by: RefusedBy::Everyone, is_duplicate_key: false }
     }
 
     pub(super) fn for_go(offset: usize, message: impl Into<String>) -> Self {
@@ -45,6 +47,10 @@ impl Error {
 
     pub(super) fn for_kustomize(offset: usize, message: impl Into<String>) -> Self {
         Self { refused_by: RefusedBy::Kustomize, ..Self::at(offset, message) }
+    }
+
+    pub(super) fn duplicate_key(offset: usize, message: impl Into<String>) -> Self {
+        Self { is_duplicate_key: true, ..Self::for_kustomize(offset, message) }
     }
 }
 
@@ -71,13 +77,15 @@ pub struct Reading {
 }
 
 /// What becomes of a key that is there twice in one block.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Twice {
     /// It is an error, as it is for kustomize and the API server in an object.
     #[default]
     Refused,
-    /// The last one counts, as it does for kustomize (5.8) in a kustomization file.
+    /// The last one counts, as it does for kustomize (5.8) in a kustomization file, a JSON patch and a file of replacements.
     LastWins,
+    /// Both stay, the first one before the other: what becomes of a strategic merge patch of kustomize depends on what it is merged into.
+    Kept,
 }
 
 /// How many faulty documents there may be in a text, until no more of it is read.

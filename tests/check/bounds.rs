@@ -4,7 +4,7 @@ use super::scene::{CHART, CHART_REF, Scene, flux, release};
 
 #[test]
 fn of_many_faulty_documents_no_more_than_a_hundred_are_told() {
-    for document in ["a: [\n", "a: 1\na: 2\n"] {
+    for document in ["a: [\n", "apiVersion: v1\na: 1\na: 2\n"] {
         let scene = Scene::new(&[(
             "faulty.yaml",
             &format!("kind: HelmRelease\n{}", format!("---\n{document}").repeat(2_000)),
@@ -87,7 +87,7 @@ fn a_faulty_object_beside_a_release_stops_its_build() {
     ]);
     assert_eq!(
         scene.lines(&[]),
-        ["deployment.yaml:7:5: error[unreadable]: the key \"spec\" is there already, on line 6"]
+        ["deployment.yaml:7:5: error[build-fails]: the key \"spec\" is there already, on line 6"]
     );
 }
 

@@ -12,6 +12,7 @@ mod bounds;
 mod builds;
 mod cases;
 mod corpus;
+mod decoding;
 mod docs;
 mod exit_codes;
 mod fixing;

@@ -17,7 +17,7 @@ fn what_cannot_be_read_is_an_error_with_its_place() {
             "conflict.yaml:8:1: error[unreadable]: a conflict that git left open",
             "latin.yaml:1:1: error[unreadable]: the file is no UTF-8 from byte 20 on; save it as UTF-8",
             "tab.yaml:8:1: error[unreadable]: a tab in the indentation; YAML takes spaces",
-            "twice.yaml:9:3: error[unreadable]: the key \"suspend\" is there already, on line 8",
+            "twice.yaml:9:3: error[build-fails]: the key \"suspend\" is there already, on line 8",
         ]
     );
     assert_eq!(scene.check(&[]).code, 2);

@@ -158,3 +158,25 @@ fn a_chart_ref_with_the_name_of_a_generated_chart_is_a_note() {
     let noted = scene.check(&["--verbose"]).out;
     assert!(noted.contains("note[generated-chart-name]"), "{noted}");
 }
+
+#[test]
+fn configurations_that_rename_references_leave_the_source_open() {
+    let scene = Scene::new(&[
+        ("kustomization.yaml", "resources: [base, release.yaml]\nnamePrefix: a-\n"),
+        ("base/kustomization.yaml", "resources: [source.yaml]\nconfigurations: [names.yaml]\n"),
+        ("base/source.yaml", SOURCE),
+        ("release.yaml", &release(CHART_REF)),
+    ]);
+    let names = |path: &str| {
+        let specs = format!("fieldSpecs: [{{kind: HelmRelease, path: {path}}}]");
+        scene.write("base/names.yaml", format!("nameReference: [{{kind: OCIRepository, {specs}}}]\n"));
+        scene.lines(&[])
+    };
+    assert_eq!(names("spec/chartRef/name"), [] as [&str; 0]);
+    assert!(
+        scene.check(&["--verbose"]).out.contains("what it says about spec/chartRef/name is not rendered")
+    );
+    let missing =
+        "release.yaml:8:3: warning[chart-ref-source-missing]: OCIRepository \"apps/podinfo\" is not there";
+    assert_eq!(names("spec/valuesFrom/name"), [missing]);
+}

@@ -1,5 +1,6 @@
 //! Kustomizations that nobody wrote: every field that is rendered, in every combination that chance brings.
 
+mod decoding;
 mod flux;
 mod generators;
 mod patches;
@@ -25,6 +26,8 @@ struct Generator {
     chance: Chance,
     /// Decides about what is generated, so that nothing else depends on that.
     of_generators: Chance,
+    /// Decides about what strict decoders refuse.
+    of_decoding: Chance,
     /// What is generated.
     made: Vec<Named>,
     case: Case,
@@ -130,6 +133,7 @@ impl Generator {
         Self {
             chance: Chance(seed),
             of_generators: Chance(!seed),
+            of_decoding: Chance(seed ^ 0xdec0),
             made: Vec::new(),
             case,
             objects: Vec::new(),
@@ -348,6 +352,7 @@ impl Generator {
         if text.is_empty() {
             text.push_str("commonAnnotations: {only: this}\n");
         }
+        self.misfit(&mut text);
         self.case.files.insert(format!("{folder}/kustomization.yaml"), text);
     }
 }

@@ -10,7 +10,7 @@ use super::unread::Unread;
 use crate::preflight::fix;
 use crate::render::ends::{End, EndKind, Rendered};
 use crate::render::{Note, Reason, Tree, is_kustomization};
-use crate::report::rule::{BUILD_FAILS, NOT_APPLIED, NOT_JUDGED, PATCH_LOST, UNREADABLE};
+use crate::report::rule::{BUILD_FAILS, NOT_APPLIED, NOT_JUDGED, PATCH_LOST, STRICT_DECODING, UNREADABLE};
 use crate::report::{Diagnostic, Excerpts, Grade, Location};
 
 /// How the ends are built.
@@ -47,10 +47,11 @@ pub(super) fn of<'r, 'a>(rendered: &'r Rendered<'a>, unread: &Unread, tree: &Tre
     let mut builds = Builds::default();
     for same in notes.chunk_by(|(one, _), (other, _)| one == other) {
         let note = same[0].0;
-        let is_lost = note.reason == Reason::Lost;
+        let goes_on = matches!(note.reason, Reason::Lost | Reason::Lenient);
         let rule = match note.reason {
             Reason::Lost => Some(PATCH_LOST),
             Reason::Dropped => Some(NOT_APPLIED),
+            Reason::Lenient => Some(STRICT_DECODING),
             // What is here is beyond the limits, so it counts as what cannot be read.
             Reason::TooMuch => Some(UNREADABLE),
             reason => reason.is_failure().then_some(BUILD_FAILS),
@@ -65,7 +66,7 @@ pub(super) fn of<'r, 'a>(rendered: &'r Rendered<'a>, unread: &Unread, tree: &Tre
         let ends: Vec<_> = same.iter().map(|(_, end)| &rendered.ends[*end]).collect();
         // Where there are Flux Kustomizations, a folder that none of them leads to reaches no cluster.
         let is_reached = !has_flux || ends.iter().any(|end| end.kind != EndKind::Folder);
-        let grade = if is_reached && !is_lost { Grade::Error } else { Grade::Warning };
+        let grade = if is_reached && !goes_on { Grade::Error } else { Grade::Warning };
         builds.failures.push(Failure { note, rule, grade, ends });
     }
     builds

@@ -43,13 +43,17 @@ impl Relations {
         }
     }
 
-    /// What a release of an end is judged by. Its source is only missed where it can be nowhere else: nothing of the end was left out or refused, and
-    /// a file that nobody names says nothing about what there is beside it, but to a cluster.
-    pub(super) fn facts_for(&self, end: &End<'_>) -> &Facts {
+    /// What a release of an end is judged by. Its source is only missed where its name is known and it can be nowhere else: nothing of the end was
+    /// left out or refused, and a file that nobody names says nothing about what there is beside it, but to a cluster.
+    pub(super) fn facts_for(&self, end: &End<'_>, release: &Object<'_>) -> &Facts {
         let is_left_out = |note: &Note| note.reason.is_failure() || note.reason == Reason::Remote;
         let is_whole = !end.notes.iter().any(is_left_out);
         let knows_all = self.is_asked || (self.has_folders && end.kind != EndKind::File);
-        if is_whole && knows_all { &self.with_sources } else { &self.without_sources }
+        if is_whole && knows_all && !release.has_open_chart {
+            &self.with_sources
+        } else {
+            &self.without_sources
+        }
     }
 
     /// The findings about sources.
@@ -148,7 +152,7 @@ fn unused(rendered: &Rendered<'_>) -> Vec<Diagnostic> {
         let name = reference.text_of(&["name"]).unwrap_or_default();
         let namespace = reference.text_of(&["namespace"]).or(object.namespace()).unwrap_or_default();
         // A name that is filled in elsewhere may be any.
-        if is_opaque(name) {
+        if is_opaque(name) || object.has_open_chart {
             return Vec::new();
         }
         used.entry(name).or_default().insert(if is_opaque(namespace) { "" } else { namespace });

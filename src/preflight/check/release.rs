@@ -119,7 +119,7 @@ fn findings<'r, 'a>(
     criteria: Criteria<'_>,
 ) -> Vec<Finding> {
     let source = content.map(|content| &content.source);
-    judge(&object.node, criteria.settings, relations.facts_for(end), source, forced_by(end))
+    judge(&object.node, criteria.settings, relations.facts_for(end, object), source, forced_by(end))
 }
 
 /// A finding with its grade and place, unless its rule is switched off.

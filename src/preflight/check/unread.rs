@@ -20,6 +20,8 @@ pub(super) struct Unread {
     pub(super) faults: Vec<Diagnostic>,
     /// Links to what is not there, where Flux leaves links out.
     pub(super) dangling: Vec<Diagnostic>,
+    /// The keys that are there twice, which kustomize takes in a patch.
+    pub(super) duplicate_keys: Vec<Diagnostic>,
     /// What becomes YAML when a program has filled it in, such as a template of Helm: one note for each file.
     pub(super) templates: Vec<Diagnostic>,
 }
@@ -64,7 +66,8 @@ fn of_files<'f, 'a: 'f>(collected: &Collected, files: impl Iterator<Item = &'f F
                 continue;
             }
             let rule = if error.refused_by == RefusedBy::Kustomize { BUILD_FAILS } else { UNREADABLE };
-            unread.faults.push(faulty(rule, error.message.clone(), span));
+            let fault = faulty(rule, error.message.clone(), span);
+            if error.is_duplicate_key { &mut unread.duplicate_keys } else { &mut unread.faults }.push(fault);
         }
     }
     unread
@@ -79,9 +82,18 @@ fn holds_objects(file: &File<'_>) -> bool {
 // === impl Unread ===
 
 impl Unread {
+    /// Counts a key that is there twice as a fault, but in a file that is a patch or the like: what becomes of it there is a note of its build.
+    pub(super) fn settle(&mut self, uses: &[Use]) {
+        let is_fault = |fault: &Diagnostic| {
+            fault.location.is_none_or(|it| uses[it.span.file() as usize] != Use::Fragment)
+        };
+        self.faults.extend(self.duplicate_keys.drain(..).filter(is_fault));
+    }
+
     pub(super) fn extend(&mut self, more: Self) {
         self.faults.extend(more.faults);
         self.dangling.extend(more.dangling);
+        self.duplicate_keys.extend(more.duplicate_keys);
         self.templates.extend(more.templates);
     }
 }

@@ -238,6 +238,12 @@ fn url_of<'a>(node: &Node<'a>) -> Option<((Str<'a>, Str<'a>), String)> {
     Some(((text(&["kind"])?, text(&["metadata", "name"])?), place))
 }
 
+/// Whether a kustomization file is a Component, which takes another one to be built. One of another version is built by nothing.
+fn is_component(node: &Node<'_>) -> bool {
+    let version = node.text_of(&["apiVersion"]).unwrap_or_default();
+    node.text_of(&["kind"]) == Some("Component") && matches!(version, "" | "kustomize.config.k8s.io/v1alpha1")
+}
+
 /// What a kustomization file names.
 fn named<'a>(tree: &Tree<'a>, file: &File<'a>, node: &Node<'_>) -> Named<'a> {
     let node = &*canonical(node);
@@ -249,7 +255,7 @@ fn named<'a>(tree: &Tree<'a>, file: &File<'a>, node: &Node<'_>) -> Named<'a> {
     let mut named = Named {
         folder,
         file: file.id,
-        is_component: node.text_of(&["kind"]) == Some("Component"),
+        is_component: is_component(node),
         resources: Vec::new(),
         below: Vec::new(),
         fragments: fragments.filter_map(in_tree).filter_map(|path| file_at(&path)).collect(),

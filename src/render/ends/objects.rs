@@ -18,6 +18,8 @@ pub struct Object<'a> {
     pub found_by: Vec<Span>,
     /// Whether Flux replaces no variables in it, so that they stay as they are written.
     pub is_literal: bool,
+    /// Whether the source that it refers to is not known here, because of `configurations` of kustomize.
+    pub has_open_chart: bool,
 }
 
 /// The kinds that decide about charts.
@@ -55,7 +57,7 @@ const KINDS: [(&str, &str, Kind); 7] = [
 impl<'a> Object<'a> {
     /// The object in a node, if it is of a kind that is judged.
     pub fn of(node: &Node<'a>) -> Option<Self> {
-        let (layers, found_by, is_literal) = (Vec::new(), Vec::new(), false);
+        let (layers, found_by, is_literal, has_open_chart) = (Vec::new(), Vec::new(), false, false);
         Some(Self {
             kind: Kind::of(node)?,
             node: node.clone(),
@@ -63,13 +65,14 @@ impl<'a> Object<'a> {
             layers,
             found_by,
             is_literal,
+            has_open_chart,
         })
     }
 
     /// A printed object, if it is of a kind that is judged.
     pub(super) fn printed(resource: Resource<'a>) -> Option<Self> {
-        let Resource { node, document, layers, found_by, is_literal, .. } = resource;
-        Some(Self { kind: Kind::of(&node)?, node, document, layers, found_by, is_literal })
+        let Resource { node, document, layers, found_by, is_literal, has_open_chart, .. } = resource;
+        Some(Self { kind: Kind::of(&node)?, node, document, layers, found_by, is_literal, has_open_chart })
     }
 
     /// Its name; empty where it has none.

@@ -95,6 +95,12 @@ impl<'a> FluxKustomization<'a> {
             let resources = listed.map(|path| Text { text: path.into(), at: self.path.at }).collect();
             Kustomization { resources, ..Kustomization::at(self.at) }
         };
+        notes.extend(made.mismatches.drain(..).map(|mismatch| mismatch.rewritten()));
+        if let Some(at) = made.unversioned_component {
+            let message = "a Component without an apiVersion: kustomize-controller fills in that of a Kustomization, which kustomize \
+                           refuses; set apiVersion: kustomize.config.k8s.io/v1alpha1";
+            notes.push(Note::new(at, Reason::Refused, message));
+        }
         // kustomize-controller builds a Component as if it were none.
         made.is_component = false;
         for (mine, its) in [

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::HashSet;
 
 use super::configurations;
+use super::decoding::Mismatch;
 use super::documents;
 use super::engine::{Build, COMPONENT, Kustomize, Named, Read, TOO_MUCH, To};
 use super::generators;
@@ -74,6 +75,7 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
 
     fn take(&mut self, folder: &str, read: &Read<'a>, depth: usize) {
         self.build.notes.extend(read.notes.iter().cloned());
+        self.build.notes.extend(read.kustomization.mismatches.iter().map(Mismatch::refused));
         for skipped in read.kustomization.skipped.iter().filter(|skipped| skipped.matters) {
             self.note(skipped.at, Reason::Unsupported, format!("{} is not rendered", skipped.field));
         }
@@ -82,7 +84,8 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
             self.build.incomplete.get_or_insert(Reason::Unsupported);
         }
         let configurations = &read.kustomization.configurations;
-        configurations::note(self.kustomize.tree, folder, configurations, &mut self.build.notes);
+        self.build.opens_charts |=
+            configurations::note(self.kustomize.tree, folder, configurations, &mut self.build.notes);
         self.gather(folder, read);
         for generator in &read.kustomization.generators {
             generators::apply(self, folder, generator, &read.kustomization.generator_options);
@@ -91,6 +94,10 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
             self.apply_component(folder, named, depth);
         }
         self.transform(folder, read);
+        // kustomize hands configurations on to the folders above, which then hold for all that is gathered there.
+        for resource in self.build.resources.iter_mut().filter(|_| self.build.opens_charts) {
+            resource.has_open_chart = true;
+        }
     }
 
     /// Notes the names in `replicas` that no object has whose replicas kustomize knows.
@@ -200,6 +207,7 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         if let Some(reason) = build.incomplete {
             self.build.incomplete.get_or_insert(reason);
         }
+        self.build.opens_charts |= build.opens_charts;
         self.build.below.push(Arc::clone(&build));
         Some(build)
     }

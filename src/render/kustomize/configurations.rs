@@ -5,43 +5,47 @@ use super::kustomization::Text;
 use crate::render::tree::{Note, Reason, Tree, join};
 use crate::yaml::Node;
 
+/// The kind that has a chart.
+const RELEASE: &str = "HelmRelease";
+
 /// The kinds and fields that decide about charts, and about what is rendered.
 const DECISIVE: &[(&str, &[&str])] = &[
-    ("HelmRelease", &["spec/chart", "spec/chartRef"]),
+    (RELEASE, &["spec/chart", "spec/chartRef"]),
     ("Kustomization", &["spec/path", "spec/targetNamespace", "spec/components", "spec/postBuild/substitute"]),
 ];
 
-/// Notes the files that reach a field which decides about something.
-pub(super) fn note<'a>(tree: &Tree<'a>, folder: &str, paths: &[Text<'a>], notes: &mut Vec<Note>) {
+/// Notes the files that reach a field which decides about something. Returns whether one decides about the charts of HelmReleases.
+pub(super) fn note<'a>(tree: &Tree<'a>, folder: &str, paths: &[Text<'a>], notes: &mut Vec<Note>) -> bool {
+    let mut opens_charts = false;
     for path in paths {
         let Some(file) = join(folder, &path.text).and_then(|path| tree.file(&path)) else { continue };
-        let documents = file.documents().iter().flatten();
-        if let Some(field) = documents.into_iter().find_map(decisive) {
+        let fields: Vec<_> = file.documents().iter().flatten().flat_map(decisive).collect();
+        if let Some((_, field)) = fields.first() {
             let message = format!("{}: what it says about {field} is not rendered", path.text);
             notes.push(Note::new(path.at, Reason::Unsupported, message));
         }
+        opens_charts |= fields.iter().any(|(kind, _)| *kind == RELEASE);
     }
+    opens_charts
 }
 
-/// The first field in a configuration that decides about something.
-fn decisive<'n>(configuration: &'n Node<'_>) -> Option<&'n str> {
+/// The fields in a configuration that decide about something, each with the kind that it belongs to.
+fn decisive<'n>(configuration: &'n Node<'_>) -> Vec<(&'static str, &'n str)> {
     let lists = configuration.entries().iter().flat_map(|entry| entry.value.items());
     // A reference to a name has a list of its own.
     let specs = lists.flat_map(|item| match item.get("fieldSpecs") {
         Some(nested) => nested.items(),
         None => std::slice::from_ref(item),
     });
-    specs.into_iter().find_map(|spec| {
+    let found = specs.into_iter().filter_map(|spec| {
         let (path, kind) = (spec.text_of(&["path"])?, spec.text_of(&["kind"]).unwrap_or_default());
-        let mut fields = DECISIVE
-            .iter()
-            .filter(|(its, _)| kind.is_empty() || *its == kind)
-            .flat_map(|(_, fields)| *fields);
-        let is_below = |field: &str| {
+        let is_below = |field: &&str| {
             path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '[']))
         };
-        fields.any(|field| is_below(field)).then_some(path)
-    })
+        let mut of_kind = DECISIVE.iter().filter(|(its, _)| kind.is_empty() || *its == kind);
+        of_kind.find(|(_, fields)| fields.iter().any(&is_below)).map(|(kind, _)| (*kind, path))
+    });
+    found.collect()
 }
 
 #[cfg(test)]
@@ -70,7 +74,7 @@ mod tests {
             ("[]", None),
         ] {
             let node = yaml::documents(text, 0).remove(0).unwrap();
-            assert_eq!(decisive(&node), field, "{text}");
+            assert_eq!(decisive(&node).first().map(|(_, path)| *path), field, "{text}");
         }
     }
 
@@ -81,7 +85,7 @@ mod tests {
         let at = yaml::Span::new(0, 3, 9);
         let text = |path: &'static str| Text { text: path.into(), at };
         let mut notes = Vec::new();
-        note(&tree, "a", &[text("kustomizeconfig.yaml"), text("missing.yaml")], &mut notes);
+        assert!(note(&tree, "a", &[text("kustomizeconfig.yaml"), text("missing.yaml")], &mut notes));
         let message =
             "kustomizeconfig.yaml: what it says about spec/chartRef/name is not rendered".to_owned();
         assert_eq!(notes, [Note::new(at, Reason::Unsupported, message)]);

@@ -1,7 +1,5 @@
 //! From files to objects.
 
-use super::engine::Kustomize;
-use super::kustomization::Text;
 use super::printing::{Reading, settled, words};
 use super::resource::{Id, Resource};
 use crate::json::Kind;
@@ -67,24 +65,6 @@ pub(super) fn of_file<'a>(file: &File<'a>, notes: &mut Vec<Note>) -> Vec<Node<'a
             Err(error) => {
                 let at = Span::of(file.id, error.offset..error.offset);
                 notes.push(Note::new(at, Reason::Refused, error.message.clone()));
-            }
-        }
-    }
-    documents
-}
-
-/// The documents of a text in a file that can be read; the others are noted.
-pub(super) fn of_text<'a>(
-    text: &Text<'_>,
-    kustomize: &Kustomize<'_, 'a>,
-    notes: &mut Vec<Note>,
-) -> Vec<Node<'a>> {
-    let mut documents = Vec::new();
-    for document in &kustomize.inline(text).documents {
-        match document {
-            Ok(node) => documents.push(node.clone()),
-            Err((at, message)) => {
-                notes.push(Note::new(*at, Reason::Refused, message.clone()));
             }
         }
     }

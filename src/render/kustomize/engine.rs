@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use foldhash::{HashMap, HashSet};
 
 use super::assembly::Assembly;
-use super::inline;
+use super::inline::{self, Unreadable};
 use super::kustomization::{Kustomization, Patch, Text};
 use super::printing;
 use super::resource::Resource;
 use crate::render::artifact::View;
-use crate::render::tree::{KUSTOMIZATIONS, Note, Reason, Tree, folder_of, join};
-use crate::yaml::{Node, Span};
+use crate::render::tree::{File, KUSTOMIZATIONS, Note, Reason, Tree, folder_of, join};
+use crate::yaml::{self, Node, Reading, Span, Twice};
 
 /// How much is done for any tree, and for each of its files besides: an object that is handed on counts one and a part of its way
 /// here, a component [`COMPONENT`], and a copied value one. Some files of a few lines make objects, or values, without end. Of 13
@@ -39,8 +39,9 @@ pub struct Kustomize<'t, 'a> {
     /// How much may still be done, by all of one tree together.
     left: Arc<AtomicUsize>,
     folders: Mutex<HashMap<&'a str, Arc<Folder<'a>>>>,
-    /// The YAML that stands in other YAML, by its place. One patch that a Kustomization hands to all below it is read by each of them.
-    inline: Mutex<HashMap<Span, Arc<Inline<'a>>>>,
+    /// The YAML that stands in other YAML, by its place. One patch that a Kustomization hands to all below it is read by each of them. Also
+    /// whole files that are read in another way than most.
+    inline: Mutex<HashMap<(Span, Twice), Arc<Inline<'a>>>>,
 }
 
 /// YAML that stands in other YAML.
@@ -48,7 +49,7 @@ pub struct Kustomize<'t, 'a> {
 pub(super) struct Inline<'a> {
     text: String,
     /// Its documents, or where and why they cannot be read.
-    pub(super) documents: Vec<Result<Node<'a>, (Span, String)>>,
+    pub(super) documents: Vec<Result<Node<'a>, Unreadable>>,
 }
 
 /// What a kustomization makes.
@@ -62,6 +63,8 @@ pub struct Build<'a> {
     pub below: Vec<Arc<Build<'a>>>,
     /// Why objects are missing that a patch may be for, here or below.
     pub(super) incomplete: Option<Reason>,
+    /// Whether `configurations`, here or below, decide about the charts of HelmReleases.
+    pub(super) opens_charts: bool,
 }
 
 /// What is known of a folder.
@@ -307,15 +310,34 @@ impl<'t, 'a> Kustomize<'t, 'a> {
     }
 
     /// YAML that stands in other YAML.
-    pub(super) fn inline(&self, text: &Text<'_>) -> Arc<Inline<'a>> {
+    pub(super) fn inline(&self, text: &Text<'_>, reading: Reading) -> Arc<Inline<'a>> {
+        let read = || inline::documents(text, self.tree.file_of(text.at).text, reading);
+        self.read_once(&text.text, (text.at, reading.twice), read)
+    }
+
+    /// A file, read in another way than most.
+    pub(super) fn file(&self, file: &File<'a>, reading: Reading) -> Arc<Inline<'a>> {
+        let whole = Span::of(file.id, 0..file.text.len());
+        let read = || {
+            let documents = yaml::documents_as(file.text, file.id, reading).into_iter();
+            documents.map(|it| it.map_err(|error| Unreadable::of(&error, file.id))).collect()
+        };
+        self.read_once("", (whole, reading.twice), read)
+    }
+
+    fn read_once(
+        &self,
+        text: &str,
+        key: (Span, Twice),
+        read: impl FnOnce() -> Vec<Result<Node<'a>, Unreadable>>,
+    ) -> Arc<Inline<'a>> {
         let lock = || self.inline.lock().expect("nothing panics while it holds the lock");
         // Variables may have made another text of it, at the same place.
-        if let Some(known) = lock().get(&text.at).filter(|known| text.text == known.text) {
+        if let Some(known) = lock().get(&key).filter(|known| text == known.text) {
             return Arc::clone(known);
         }
-        let documents = inline::documents(text, self.tree.file_of(text.at).text);
-        let new = Arc::new(Inline { text: text.text.to_string(), documents });
-        lock().insert(text.at, Arc::clone(&new));
+        let new = Arc::new(Inline { text: text.to_owned(), documents: read() });
+        lock().insert(key, Arc::clone(&new));
         new
     }
 

@@ -1,7 +1,7 @@
 //! YAML inside of a text of YAML, in which every value still knows where it stands in the file.
 
 use super::kustomization::Text;
-use crate::yaml::{self, Node, Span, Str};
+use crate::yaml::{self, Error, Node, Reading, Span, Str};
 
 /// From places in a text to places in the file that it is written in.
 struct Places<'a> {
@@ -13,15 +13,43 @@ struct Places<'a> {
     lines: Vec<(u32, u32)>,
 }
 
+/// Why a document cannot be read.
+#[derive(Debug, Clone)]
+pub(super) struct Unreadable {
+    /// Where, in the file.
+    pub(super) at: Span,
+    /// The message of the YAML reader.
+    pub(super) message: String,
+    /// Whether it is a key that is there twice in one map.
+    pub(super) is_duplicate_key: bool,
+}
+
+impl Unreadable {
+    /// An error in the text of a file.
+    pub(super) fn of(error: &Error, file: u32) -> Self {
+        let Error { offset, message, is_duplicate_key, .. } = error;
+        let at = Span::of(file, *offset..*offset);
+        Self { at, message: message.clone(), is_duplicate_key: *is_duplicate_key }
+    }
+}
+
 /// The documents in a text that is written in a file with the content `file`.
 ///
 /// An error is in the words of the YAML reader, with a place in the file.
-pub(super) fn documents<'a>(text: &Text<'_>, file: &'a str) -> Vec<Result<Node<'a>, (Span, String)>> {
+pub(super) fn documents<'a>(
+    text: &Text<'_>,
+    file: &'a str,
+    reading: Reading,
+) -> Vec<Result<Node<'a>, Unreadable>> {
     let places = Places::of(text, file);
-    let all = yaml::documents(&text.text, text.at.file()).into_iter();
+    let all = yaml::documents_as(&text.text, text.at.file(), reading).into_iter();
     all.map(|document| match document {
         Ok(node) => Ok(node.moved(&|at| places.span(at), &|text, at| places.text(text, at))),
-        Err(error) => Err((places.span(Span::of(text.at.file(), error.offset..error.offset)), error.message)),
+        Err(error) => {
+            let mut error = Unreadable::of(&error, text.at.file());
+            error.at = places.span(error.at);
+            Err(error)
+        }
     })
     .collect()
 }
@@ -94,7 +122,7 @@ mod tests {
     fn version_of(file: &str) -> String {
         let node = yaml::documents(file, 0).remove(0).unwrap();
         let text = Text::of(node.get("patch").unwrap()).unwrap();
-        let inner = documents(&text, file).remove(0).unwrap();
+        let inner = documents(&text, file, Reading::default()).remove(0).unwrap();
         file[inner.get("version").unwrap().at.range()].to_owned()
     }
 
@@ -121,7 +149,7 @@ mod tests {
         let file = "patch: |\n  a: 1\n  a: 2\n";
         let node = yaml::documents(file, 0).remove(0).unwrap();
         let text = Text::of(node.get("patch").unwrap()).unwrap();
-        let (at, message) = documents(&text, file).remove(0).unwrap_err();
-        assert_eq!((at.start(), &*message), (18, "the key \"a\" is there already, on line 1"));
+        let error = documents(&text, file, Reading::default()).remove(0).unwrap_err();
+        assert_eq!((error.at.start(), &*error.message), (18, "the key \"a\" is there already, on line 1"));
     }
 }

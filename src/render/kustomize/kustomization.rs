@@ -1,5 +1,6 @@
 //! A kustomization file as typed data.
 
+use super::decoding::Mismatch;
 use super::target::Target;
 use crate::yaml::{Entry, Node, Span, Str};
 
@@ -46,6 +47,11 @@ pub struct Kustomization<'a> {
     pub replicas: Vec<Text<'a>>,
     /// Whether it says nothing at all, which kustomize refuses.
     pub is_empty: bool,
+    /// Where `kind: Component` stands without an `apiVersion`: kustomize takes that, and kustomize-controller makes a version of it that
+    /// kustomize refuses.
+    pub unversioned_component: Option<Span>,
+    /// What of the file does not fit what kustomize decodes it into.
+    pub mismatches: Vec<Mismatch>,
     /// What is there and not rendered.
     pub skipped: Vec<Skipped>,
 }
@@ -247,6 +253,8 @@ impl Kustomization<'_> {
             generator_options: GeneratorOptions::default(),
             replicas: Vec::new(),
             is_empty: false,
+            unversioned_component: None,
+            mismatches: Vec::new(),
             skipped: Vec::new(),
         }
     }

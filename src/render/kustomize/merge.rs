@@ -2,7 +2,7 @@
 
 use super::printing::{Reading, settled_scalar, words};
 use crate::json::Kind;
-use crate::yaml::{Entry, Node, Scalar, Span, Str, Value, boolean};
+use crate::yaml::{Entry, Key, Node, Scalar, Span, Str, Value, boolean, repeated};
 
 /// The key of a map in a patch that says what the map is for.
 pub(super) const DIRECTIVE: &str = "$patch";
@@ -58,7 +58,9 @@ fn merge<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfit> {
         }),
         (Kind::Object, Kind::Object) if patch.is_elided() => Ok(Outcome::Set(patched(old))),
         (Kind::Object, Kind::Object) => merge_maps(old, patch),
-        (Kind::Null, _) | (Kind::Array, Kind::Array) => Ok(Outcome::Set(patch.clone().in_place_of(old))),
+        (Kind::Null, _) | (Kind::Array, Kind::Array) => {
+            Ok(Outcome::Set(without_duplicates(patch)?.clone().in_place_of(old)))
+        }
         (was @ (Kind::Object | Kind::Array), is) | (was, is @ (Kind::Object | Kind::Array)) => Err(Misfit {
             at: patch.at,
             message: format!("the patch sets {} where there is {}", words(is), words(was)),
@@ -87,8 +89,12 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
         Directive::Merge if old.is_elided() => return Ok(Outcome::Set(patched(old))),
         Directive::Merge => {}
     }
-    let is_new = |entry: &&Entry<'a>| old.get(&entry.key.text).is_none();
-    let new = patch.entries().iter().filter(is_new).count();
+    // Of a key that is there twice, kustomize takes the first where it merges maps.
+    let repeated = repeated(patch.entries());
+    let is_new = |(index, entry): &(usize, &Entry<'a>)| {
+        old.get(&entry.key.text).is_none() && repeated.binary_search(index).is_err()
+    };
+    let new = patch.entries().iter().enumerate().filter(is_new).count();
     let mut entries = Vec::with_capacity(old.entries().len() + new);
     for entry in old.entries() {
         let outcome = match patch.get(&entry.key.text) {
@@ -106,7 +112,7 @@ fn merge_maps<'a>(old: &Node<'a>, patch: &Node<'a>) -> Result<Outcome<'a>, Misfi
             }
         }
     }
-    for Entry { key, value } in patch.entries().iter().filter(is_new) {
+    for (_, Entry { key, value }) in patch.entries().iter().enumerate().filter(is_new) {
         if key.text != DIRECTIVE
             && let Some(value) = added(value, Place::New)?
         {
@@ -132,7 +138,7 @@ fn added<'a>(patch: &Node<'a>, place: Place) -> Result<Option<Node<'a>>, Misfit>
         _ if patch.is_elided() => return Ok(Some(patch.clone())),
         Kind::Object => {}
         _ if patch.scalar().is_some_and(is_old_boolean) => return Ok(Some(quoted(patch))),
-        _ => return Ok(Some(patch.clone())),
+        _ => return Ok(Some(without_duplicates(patch)?.clone())),
     }
     let directive = directive(patch);
     let is_known = match (place, directive) {
@@ -140,16 +146,37 @@ fn added<'a>(patch: &Node<'a>, place: Place) -> Result<Option<Node<'a>>, Misfit>
         (Place::Nested, Err(misfit)) => return Err(misfit),
         (_, directive) => directive.is_ok(),
     };
-    let mut entries = Vec::with_capacity(patch.entries().len());
+    let mut entries: Vec<Entry<'a>> = Vec::with_capacity(patch.entries().len());
     // kustomize overlooks a directive that it does not know in a map that is new.
-    for Entry { key, value } in
-        patch.entries().iter().filter(|entry| !is_known || entry.key.text != DIRECTIVE)
-    {
-        if let Some(value) = added(value, Place::Nested)? {
+    let repeated = repeated(patch.entries());
+    let of_patch = patch.entries().iter().enumerate();
+    for (index, entry) in of_patch.filter(|(_, entry)| !is_known || entry.key.text != DIRECTIVE) {
+        let Entry { key, value } = entry;
+        if repeated.binary_search(&index).is_ok() {
+            // Where the first is gone, this one stays as it is written.
+            if entries.iter().any(|entry| entry.key == *key) {
+                return Err(duplicate(key));
+            }
+            entries.push(Entry { key: key.clone(), value: without_duplicates(value)?.clone() });
+        } else if let Some(value) = added(value, Place::Nested)? {
             entries.push(Entry { key: key.clone(), value });
         }
     }
     Ok(Some(with_entries(patch, entries)))
+}
+
+/// A value that goes into an object as it is, unless a key is there twice in it.
+fn without_duplicates<'n, 'a>(node: &'n Node<'a>) -> Result<&'n Node<'a>, Misfit> {
+    match node.duplicate_keys().first() {
+        Some(key) => Err(duplicate(key)),
+        None => Ok(node),
+    }
+}
+
+/// kustomize (5.8) copies both, and stops where it reads the object again.
+fn duplicate(key: &Key<'_>) -> Misfit {
+    let message = format!("the key {:?} is there twice in a value that the patch adds as it is", key.text);
+    Misfit { at: key.at, message }
 }
 
 /// A value that no patch names. kustomize drops what is left empty all the same, except in lists; a null that is written out stays.

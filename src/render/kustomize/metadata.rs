@@ -2,7 +2,7 @@
 
 use super::kustomization::{Kustomization, Text};
 use super::resource::Resource;
-use crate::yaml::{Entry, Key, Node, Scalar, Span, Str, Value};
+use crate::yaml::{Entry, Key, Node, Scalar, Span, Str, Value, repeated};
 
 /// Sets `namespace`, except on what has none; a `Namespace` is named after it.
 pub(super) fn set_namespace<'a>(resource: &mut Resource<'a>, namespace: &Text<'a>) {
@@ -64,13 +64,15 @@ fn set_in<'a>(resource: &mut Resource<'a>, field: &'static str, entry: &Entry<'a
 }
 
 /// Makes labels or annotations texts, and drops the fields where there are none. kustomize does so with the annotations that it prints, and with a
-/// patch before it applies it: a null in there deletes nothing, but becomes the text that it is written as.
+/// patch before it applies it: a null in there deletes nothing, but becomes the text that it is written as, and of a key that is there twice
+/// the last one counts.
 pub(super) fn with_texts<'a>(patch: &Node<'a>, fields: &[&str]) -> Node<'a> {
     let mut patch = patch.clone();
     for field in fields {
         let Some(map) = patch.at(&["metadata", field]) else { continue };
         let is_text = |entry: &Entry<'_>| entry.value.scalar().is_some_and(|scalar| !scalar.plain);
-        if !map.entries().is_empty() && map.entries().iter().all(is_text) {
+        let is_twice = !repeated(map.entries()).is_empty();
+        if !map.entries().is_empty() && map.entries().iter().all(is_text) && !is_twice {
             continue;
         }
         let is_empty = map.entries().is_empty();
@@ -80,10 +82,24 @@ pub(super) fn with_texts<'a>(patch: &Node<'a>, fields: &[&str]) -> Node<'a> {
             continue;
         }
         let Some(map) = metadata.get_mut(field) else { continue };
+        if is_twice {
+            keep_last(map);
+        }
         for entry in map.entries_mut().iter_mut().filter(|entry| !is_text(entry)) {
             let text = entry.value.scalar().map_or(Str::from(""), |scalar| scalar.text.clone());
             entry.value.value = Value::Scalar(Scalar { text, plain: false });
         }
     }
     patch
+}
+
+/// Drops the entries of a map whose keys are there again.
+fn keep_last(map: &mut Node<'_>) {
+    let Value::Mapping(entries) = &mut map.value else { return };
+    let mut last: Vec<_> = entries.iter().rev().cloned().collect();
+    let again = repeated(&last);
+    let mut index = 0..;
+    last.retain(|_| index.next().is_none_or(|index| again.binary_search(&index).is_err()));
+    last.reverse();
+    *entries = last.into();
 }

@@ -5,14 +5,15 @@ use serde_json::value::RawValue;
 use super::assembly::Assembly;
 use super::documents;
 use super::engine::{To, in_tree, nowhere};
+use super::fragments::{Fragment, Place};
 use super::json6902::{self, Operation};
 use super::kustomization::{Patch, PatchSource, Text};
 use super::merge::{DIRECTIVE, merged};
 use super::metadata::with_texts;
 use super::resource::{By, Id, Layer, Resource};
 use crate::json::Kind;
-use crate::render::tree::{Mend, Note, Reason};
-use crate::yaml::{Key, Node, Span, Str};
+use crate::render::tree::{Mend, Note, Reason, Tree};
+use crate::yaml::{Entry, Key, Node, Span, Str};
 
 /// A patch that is read.
 enum Loaded<'a> {
@@ -27,42 +28,66 @@ struct Freedom {
     kind: bool,
 }
 
+/// How a strategic merge patch is merged.
+#[derive(Clone, Copy)]
+struct Merging {
+    freedom: Freedom,
+    /// The place that asks for it.
+    at: Span,
+    /// Whether a key is there twice in it.
+    has_duplicates: bool,
+}
+
 /// Applies an item of `patches`.
 pub(super) fn apply<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, patch: &Patch<'a>) {
-    let Some(loaded) = load(assembly, folder, &patch.source) else { return };
+    let Some((loaded, duplicates)) = load(assembly, folder, &patch.source) else { return };
     match loaded {
         Loaded::Steps(steps) => apply_steps(assembly, patch, &steps, true),
-        Loaded::Merge(patches) => apply_merges(assembly, patch, &patches),
+        Loaded::Merge(patches) => apply_merges(assembly, patch, &patches, !duplicates.is_empty()),
     }
+    note_duplicates(assembly, duplicates);
 }
 
 /// Applies an item of `patchesJson6902`.
 pub(super) fn apply_json6902<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, patch: &Patch<'a>) {
-    match load(assembly, folder, &patch.source) {
-        Some(Loaded::Steps(steps)) => apply_steps(assembly, patch, &steps, false),
-        Some(Loaded::Merge(_)) => {
+    let Some((loaded, duplicates)) = load(assembly, folder, &patch.source) else { return };
+    match loaded {
+        Loaded::Steps(steps) => apply_steps(assembly, patch, &steps, false),
+        Loaded::Merge(_) => {
             assembly.note(patch.at, Reason::Refused, "patchesJson6902 takes lists of steps");
         }
-        None => {}
     }
+    note_duplicates(assembly, duplicates);
 }
 
 /// Applies an item of `patchesStrategicMerge`: the path of a file, or the patch itself.
 pub(super) fn apply_strategic_merge<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, text: &Text<'a>) {
     let is_path = !text.text.contains('\n') && !text.text.contains(": ");
     let source = if is_path { PatchSource::Path(text.clone()) } else { PatchSource::Inline(text.clone()) };
-    match load(assembly, folder, &source) {
-        Some(Loaded::Merge(patches)) => {
+    let Some((loaded, duplicates)) = load(assembly, folder, &source) else { return };
+    match loaded {
+        Loaded::Merge(patches) => {
             let freedom = Freedom { name: false, kind: false };
+            let merging = Merging { freedom, at: text.at, has_duplicates: !duplicates.is_empty() };
             for patch in &patches {
                 let patch = with_texts(patch, &["labels", "annotations"]);
-                apply_to_its_object(assembly, &patch, freedom, text.at);
+                apply_to_its_object(assembly, &patch, merging);
             }
         }
-        Some(Loaded::Steps(_)) => {
+        Loaded::Steps(_) => {
             assembly.note(text.at, Reason::Refused, "patchesStrategicMerge takes objects");
         }
-        None => {}
+    }
+    note_duplicates(assembly, duplicates);
+}
+
+/// Notes keys that are there twice in a patch, unless one of them makes the build fail.
+fn note_duplicates(assembly: &mut Assembly<'_, '_, '_>, duplicates: Vec<Note>) {
+    for duplicate in duplicates {
+        let fails = |note: &Note| note.at == duplicate.at && note.reason == Reason::Refused;
+        if !assembly.build.notes.iter().any(fails) {
+            assembly.build.notes.push(duplicate);
+        }
     }
 }
 
@@ -70,18 +95,22 @@ fn load<'a>(
     assembly: &mut Assembly<'_, '_, 'a>,
     folder: &str,
     source: &PatchSource<'a>,
-) -> Option<Loaded<'a>> {
-    let (raw, documents) = match source {
+) -> Option<(Loaded<'a>, Vec<Note>)> {
+    let (raw, Fragment { documents, duplicates }) = match source {
         PatchSource::Inline(text) => {
             // kustomize drops the line end, so that a block at the end of the patch has none, either.
             let trimmed = Text { text: Str::from(text.text.trim_end()), at: text.at };
-            let documents = documents::of_text(&trimmed, assembly.kustomize, &mut assembly.build.notes);
-            (text.text.trim(), documents)
+            let place = Place::Text(&trimmed);
+            let fragment = Fragment::patch(place, assembly.kustomize, &mut assembly.build.notes);
+            (text.text.trim(), fragment)
         }
         PatchSource::Path(path) => {
             let file = in_tree(folder, &path.text);
             match file.as_deref().map(|there| assembly.kustomize.view.file(there).ok_or(there)) {
-                Some(Ok(file)) => (file.text, documents::of_file(file, &mut assembly.build.notes)),
+                Some(Ok(file)) => {
+                    let place = Place::File(file);
+                    (file.text, Fragment::patch(place, assembly.kustomize, &mut assembly.build.notes))
+                }
                 Some(Err(there)) => {
                     let message = assembly.kustomize.view.absence(&path.text, there);
                     assembly.note(path.at, Reason::Missing, message);
@@ -99,7 +128,8 @@ fn load<'a>(
     let first = documents.first()?;
     if first.kind() != Kind::Array {
         let patches = documents::objects(&documents, &mut assembly.build.notes);
-        return Some(Loaded::Merge(patches.into_iter().map(|patch| patch.node).collect()));
+        let patches = patches.into_iter().map(|patch| patch.node).collect();
+        return Some((Loaded::Merge(patches), duplicates));
     }
     // What begins with a bracket is JSON for kustomize, and nothing else.
     if raw.starts_with('[')
@@ -119,7 +149,7 @@ fn load<'a>(
                 let message = "the path of the step does not begin with /, so that kustomize passes over its first part";
                 assembly.note(step.at, Reason::Lost, message);
             }
-            Some(Loaded::Steps(steps))
+            Some((Loaded::Steps(steps), duplicates))
         }
         Err((at, why)) => {
             assembly.note(at, Reason::Refused, why);
@@ -182,12 +212,18 @@ fn apply_steps<'a>(
     }
 }
 
-fn apply_merges<'a>(assembly: &mut Assembly<'_, '_, 'a>, patch: &Patch<'a>, patches: &[Node<'a>]) {
+fn apply_merges<'a>(
+    assembly: &mut Assembly<'_, '_, 'a>,
+    patch: &Patch<'a>,
+    patches: &[Node<'a>],
+    has_duplicates: bool,
+) {
     let freedom = Freedom { name: patch.allow_name_change, kind: patch.allow_kind_change };
+    let merging = Merging { freedom, at: patch.at, has_duplicates };
     let Some(target) = &patch.target else {
         for node in patches {
             let node = if freedom.is_any() { with_texts(node, &["annotations"]) } else { node.clone() };
-            apply_to_its_object(assembly, &node, freedom, patch.at);
+            apply_to_its_object(assembly, &node, merging);
         }
         return;
     };
@@ -203,7 +239,7 @@ fn apply_merges<'a>(assembly: &mut Assembly<'_, '_, 'a>, patch: &Patch<'a>, patc
         let resource = &mut assembly.build.resources[index];
         if target.selects(resource) {
             resource.found_by.extend(target.version_at);
-            if !merge_into(assembly, index, &node, freedom, patch.at) {
+            if !merge_into(assembly, index, &node, merging) {
                 continue;
             }
         }
@@ -215,12 +251,7 @@ fn apply_merges<'a>(assembly: &mut Assembly<'_, '_, 'a>, patch: &Patch<'a>, patc
 }
 
 /// Merges a patch into the one object that it names.
-fn apply_to_its_object<'a>(
-    assembly: &mut Assembly<'_, '_, 'a>,
-    patch: &Node<'a>,
-    freedom: Freedom,
-    at: Span,
-) {
+fn apply_to_its_object<'a>(assembly: &mut Assembly<'_, '_, 'a>, patch: &Node<'a>, merging: Merging) {
     let id = Id::of(patch);
     let resources = assembly.build.resources.iter().enumerate();
     let mut named =
@@ -229,7 +260,7 @@ fn apply_to_its_object<'a>(
         (Some(index), None) => {
             let version = patch.get("apiVersion").map(|version| version.at);
             assembly.build.resources[index].found_by.extend(version);
-            merge_into(assembly, index, patch, freedom, at);
+            merge_into(assembly, index, patch, merging);
         }
         (Some(_), Some(_)) => {
             let message = format!("there is more than one {id} that the patch can be for");
@@ -261,15 +292,17 @@ fn merge_into<'a>(
     assembly: &mut Assembly<'_, '_, 'a>,
     index: usize,
     patch: &Node<'a>,
-    freedom: Freedom,
-    at: Span,
+    Merging { freedom, at, has_duplicates }: Merging,
 ) -> bool {
     if let Some(directive) = patch.get(DIRECTIVE).filter(|it| it.text() == Some("replace")) {
         let message = "kustomize passes over a patch with $patch: replace at its top";
         assembly.note(directive.at, Reason::Lost, message);
         return true;
     }
+    let tree = assembly.kustomize.tree;
     let resource = &mut assembly.build.resources[index];
+    let prepared = if has_duplicates { prepared(patch, &mut resource.node, tree) } else { None };
+    let patch = prepared.as_ref().unwrap_or(patch);
     match merged(&resource.node, patch) {
         Ok(None) => {
             assembly.build.resources.remove(index);
@@ -294,6 +327,22 @@ fn merge_into<'a>(
         }
     }
     true
+}
+
+/// Prepares a merge for keys that are there twice: what of the object was passed over is read, since it decides whether a map is new. Returns the
+/// patch with annotations in which the last ones count, as they do for kustomize (5.8) where the object has none.
+fn prepared<'a>(patch: &Node<'a>, object: &mut Node<'a>, tree: &Tree<'a>) -> Option<Node<'a>> {
+    for Entry { value: field, .. } in object.entries_mut() {
+        for Entry { value, .. } in field.entries_mut() {
+            if let Some(whole) = value.is_elided().then(|| tree.whole(value)).flatten() {
+                *value = whole;
+            }
+        }
+    }
+    let annotations = patch.at(&["metadata", "annotations"])?;
+    let are_new = object.at(&["metadata", "annotations"]).is_none_or(Node::is_null);
+    let is_needed = are_new && !annotations.duplicate_keys().is_empty();
+    is_needed.then(|| with_texts(patch, &["annotations"]))
 }
 
 /// Whether a patch takes all annotations away, and with them what kustomize remembers there.

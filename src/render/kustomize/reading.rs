@@ -1,17 +1,18 @@
 //! From a kustomization file to typed data. What kustomize would refuse is noted, and left out.
 
+use super::decoding::{Leniency, Mismatch, decoded};
+use super::fields::{KUSTOMIZATION, PATCH, REPLACEMENT};
 use super::kustomization::{
     Change, Generator, GeneratorOptions, Kustomization, Labels, Options, Patch, PatchSource, Replacement,
     ReplacementSource, ReplacementTarget, Skipped, SourceId, Text,
 };
 use super::labels::LabelSelector;
 use super::names::{env_files, texts};
-use super::printing::{Reading, settled, words};
-use super::spelling::canonical;
+use super::printing::{Reading, settled};
 use super::target::{Pattern, Target};
 use crate::json::Kind;
 use crate::render::tree::{Note, Reason};
-use crate::yaml::{Entry, Node, Span};
+use crate::yaml::{Entry, Key, Node, Span};
 
 /// The fields that are not rendered, and whether they can change a field that a rule reads.
 const SKIPPED: &[(&str, bool)] = &[
@@ -28,9 +29,6 @@ const SKIPPED: &[(&str, bool)] = &[
     ("vars", true),
 ];
 
-/// The fields that say nothing about what is rendered.
-const IGNORED: &[&str] = &["apiVersion", "kind", "metadata", "helmGlobals", "sortOptions", "buildMetadata"];
-
 /// Reads fields, and notes what is wrong with them.
 struct Reader<'n> {
     notes: &'n mut Vec<Note>,
@@ -42,13 +40,13 @@ impl<'a> Kustomization<'a> {
     /// Reads the document of a kustomization file.
     pub fn read(document: &Node<'a>, notes: &mut Vec<Note>) -> Self {
         let document = settled(document, Reading::Patches).unwrap_or_else(|| document.clone());
-        let document = canonical(&document);
         let mut this = Self::at(document.at);
         let mut reader = Reader { notes };
         if document.kind() != Kind::Object {
             reader.refuse(document.at, "a kustomization file that is no map of fields");
             return this;
         }
+        let (document, mismatches) = decoded(&document, &KUSTOMIZATION);
         let kind = document.get("kind").and_then(Node::text).unwrap_or("Kustomization");
         match kind {
             "Component" => this.is_component = true,
@@ -68,10 +66,14 @@ impl<'a> Kustomization<'a> {
             );
             reader.refuse(version.at, message);
         }
+        if this.is_component && version.is_none() {
+            this.unversioned_component = document.get("kind").map(|kind| kind.at);
+        }
         for entry in document.entries() {
             this.read_field(entry, &mut reader);
         }
-        this.is_empty = !document.entries().iter().any(says_something);
+        this.is_empty = mismatches.is_empty() && !document.entries().iter().any(says_something);
+        this.mismatches = mismatches;
         this
     }
 
@@ -81,30 +83,30 @@ impl<'a> Kustomization<'a> {
             return;
         }
         match &*key.text {
-            "resources" => self.resources = reader.texts(&key.text, value),
-            "bases" => self.bases = reader.texts(&key.text, value),
-            "components" => self.components = reader.texts(&key.text, value),
-            "configurations" => self.configurations = reader.texts(&key.text, value),
-            "namespace" => self.namespace = reader.text_that_says(&key.text, value),
-            "namePrefix" => self.name_prefix = reader.text_that_says(&key.text, value),
-            "nameSuffix" => self.name_suffix = reader.text_that_says(&key.text, value),
+            "resources" => self.resources = reader.paths(&key.text, value),
+            "bases" => self.bases = reader.paths(&key.text, value),
+            "components" => self.components = reader.paths(&key.text, value),
+            "configurations" => self.configurations = reader.paths(&key.text, value),
+            "crds" => {
+                reader.paths(&key.text, value);
+                self.skip(key);
+            }
+            "namespace" => self.namespace = text_that_says(value),
+            "namePrefix" => self.name_prefix = text_that_says(value),
+            "nameSuffix" => self.name_suffix = text_that_says(value),
             "labels" => {
-                for item in reader.items("labels", value) {
-                    let pairs =
-                        item.get("pairs").map(|pairs| reader.pairs("labels", pairs)).unwrap_or_default();
-                    self.labels.push(Labels { pairs });
-                }
+                let pairs = value.items().iter().map(|item| item.get("pairs").map(Node::entries));
+                let labels = pairs.map(|pairs| Labels { pairs: pairs.unwrap_or_default().to_vec() });
+                self.labels = labels.collect();
             }
-            "commonLabels" => self.common_labels = reader.pairs("commonLabels", value),
-            "commonAnnotations" => self.common_annotations = reader.pairs("commonAnnotations", value),
-            "patches" => self.patches = reader.patches("patches", value),
-            "patchesJson6902" => self.patches_json6902 = reader.patches("patchesJson6902", value),
-            "patchesStrategicMerge" => {
-                self.patches_strategic_merge = reader.texts("patchesStrategicMerge", value);
-            }
+            "commonLabels" => self.common_labels = value.entries().to_vec(),
+            "commonAnnotations" => self.common_annotations = value.entries().to_vec(),
+            "patches" => self.patches = reader.patches(value),
+            "patchesJson6902" => self.patches_json6902 = reader.patches(value),
+            "patchesStrategicMerge" => self.patches_strategic_merge = reader.paths(&key.text, value),
             "replacements" => {
-                let items = reader.items("replacements", value);
-                self.replacements = items.iter().filter_map(|item| reader.replacement(item)).collect();
+                let items = value.items().iter();
+                self.replacements = items.filter_map(|item| reader.replacement(item)).collect();
             }
             "configMapGenerator" => {
                 let made = value.items().iter().map(|item| generator(item, "ConfigMap"));
@@ -114,17 +116,19 @@ impl<'a> Kustomization<'a> {
                 self.generators.extend(value.items().iter().map(|item| generator(item, "Secret")));
             }
             "generatorOptions" => self.generator_options = GeneratorOptions::of(value),
-            other => {
-                if other == "replicas" {
-                    let names = value.items().iter().filter_map(|item| item.get("name"));
-                    self.replicas.extend(names.filter_map(Text::of));
-                }
-                if let Some((field, matters)) = SKIPPED.iter().find(|(field, _)| *field == other) {
-                    self.skipped.push(Skipped { field, at: key.at, matters: *matters });
-                } else if !IGNORED.contains(&other) {
-                    reader.refuse(key.at, format!("{other} is no field of a kustomization file"));
-                }
+            "replicas" => {
+                let names = value.items().iter().filter_map(|item| item.get("name"));
+                self.replicas.extend(names.filter_map(Text::of));
+                self.skip(key);
             }
+            _ => self.skip(key),
+        }
+    }
+
+    /// Remembers a field that is not rendered, unless it says nothing about what is.
+    fn skip(&mut self, key: &Key<'a>) {
+        if let Some((field, matters)) = SKIPPED.iter().find(|(field, _)| *field == key.text) {
+            self.skipped.push(Skipped { field, at: key.at, matters: *matters });
         }
     }
 }
@@ -183,7 +187,9 @@ impl<'a> GeneratorOptions<'a> {
 impl<'a> Patch<'a> {
     /// Reads an item of `patches`; `None`, with a note, for one that kustomize would refuse.
     pub fn read(item: &Node<'a>, notes: &mut Vec<Note>) -> Option<Self> {
-        Reader { notes }.patch(item)
+        let (item, mismatches) = decoded(item, &PATCH);
+        notes.extend(mismatches.iter().map(Mismatch::refused));
+        Reader { notes }.patch(&item)
     }
 }
 
@@ -192,12 +198,35 @@ impl<'a> Patch<'a> {
 impl<'a> Replacement<'a> {
     /// Reads what is in a file of replacements: one, or a list of them.
     pub(super) fn read_file(document: &Node<'a>, notes: &mut Vec<Note>) -> Vec<Self> {
-        let mut reader = Reader { notes };
-        match document.kind() {
-            Kind::Array => document.items().iter().filter_map(|item| reader.replacement(item)).collect(),
-            _ => reader.replacement(document).into_iter().collect(),
-        }
+        let items = match document.kind() {
+            Kind::Array => document.items(),
+            _ => std::slice::from_ref(document),
+        };
+        let mut read = |item: &Node<'a>| {
+            let item = settled(item, Reading::Patches).unwrap_or_else(|| item.clone());
+            let (item, mismatches) = decoded(&item, &REPLACEMENT);
+            notes.extend(mismatches.iter().filter_map(ignored_in_file));
+            Reader { notes }.replacement(&item)
+        };
+        items.iter().filter_map(&mut read).collect()
     }
+}
+
+/// The note about a place of a file of replacements, which kustomize decodes leniently (`ReplacementTransformerPlugin.Config`, 5.8).
+fn ignored_in_file(mismatch: &Mismatch) -> Option<Note> {
+    match mismatch.leniency {
+        Leniency::None => Some(mismatch.refused()),
+        Leniency::Dropped => {
+            let message = format!("{}: kustomize drops it without a word", mismatch.what);
+            Some(Note::new(mismatch.at, Reason::Lenient, message))
+        }
+        Leniency::MadeText => None,
+    }
+}
+
+/// A text that is not empty, since an empty one says nothing.
+fn text_that_says<'a>(node: &Node<'a>) -> Option<Text<'a>> {
+    Text::of(node).filter(|text| !text.text.is_empty())
 }
 
 // === impl Reader ===
@@ -207,56 +236,34 @@ impl Reader<'_> {
         self.notes.push(Note::new(at, Reason::Refused, message.into()));
     }
 
-    fn items<'i, 'a>(&mut self, field: &str, list: &'i Node<'a>) -> &'i [Node<'a>] {
-        if list.kind() != Kind::Array {
-            self.refuse(list.at, format!("{field} takes a list, not {}", words(list.kind())));
-        }
-        list.items()
-    }
-
-    fn text<'a>(&mut self, field: &str, node: &Node<'a>) -> Option<Text<'a>> {
-        let text = Text::of(node);
-        if text.is_none() && !node.is_null() {
-            self.refuse(node.at, format!("{field} takes a text, not {}", words(node.kind())));
-        }
-        text
-    }
-
-    /// A text that is not empty, since an empty one says nothing.
-    fn text_that_says<'a>(&mut self, field: &str, node: &Node<'a>) -> Option<Text<'a>> {
-        self.text(field, node).filter(|text| !text.text.is_empty())
-    }
-
-    fn texts<'a>(&mut self, field: &str, list: &Node<'a>) -> Vec<Text<'a>> {
-        let items = self.items(field, list);
+    /// A list of paths, or of texts that may be one: kustomize takes an empty one for none, and refuses it.
+    fn paths<'a>(&mut self, field: &str, list: &Node<'a>) -> Vec<Text<'a>> {
+        let items = list.items();
         // There is one for every file of a repository, so no room is left over.
-        let mut texts = Vec::with_capacity(items.len());
-        texts.extend(items.iter().filter_map(|item| self.text(field, item)));
-        texts
-    }
-
-    fn pairs<'a>(&mut self, field: &str, map: &Node<'a>) -> Vec<Entry<'a>> {
-        let (texts, others): (Vec<_>, Vec<_>) =
-            map.entries().iter().partition(|entry| matches!(entry.value.kind(), Kind::String));
-        for entry in others {
-            self.refuse(entry.value.at, format!("{field} takes texts, not {}", words(entry.value.kind())));
+        let mut paths = Vec::with_capacity(items.len());
+        for text in items.iter().filter_map(Text::of) {
+            if text.text.is_empty() {
+                self.refuse(text.at, format!("an empty entry in {field}"));
+            } else {
+                paths.push(text);
+            }
         }
-        texts.into_iter().cloned().collect()
+        paths
     }
 
-    fn patches<'a>(&mut self, field: &str, list: &Node<'a>) -> Vec<Patch<'a>> {
-        let items = self.items(field, list);
+    fn patches<'a>(&mut self, list: &Node<'a>) -> Vec<Patch<'a>> {
+        let items = list.items();
         let mut patches = Vec::with_capacity(items.len());
         patches.extend(items.iter().filter_map(|item| self.patch(item)));
         patches
     }
 
     fn patch<'a>(&mut self, item: &Node<'a>) -> Option<Patch<'a>> {
-        let text_of = |reader: &mut Self, field: &str| {
-            let text = item.get(field).and_then(|node| reader.text(field, node));
+        let text_of = |field: &str| {
+            let text = item.get(field).and_then(Text::of);
             text.filter(|text| !text.text.trim().is_empty())
         };
-        let source = match (text_of(self, "path"), text_of(self, "patch")) {
+        let source = match (text_of("path"), text_of("patch")) {
             (Some(path), None) => PatchSource::Path(path),
             (None, Some(patch)) => PatchSource::Inline(patch),
             (None, None) => {
@@ -288,21 +295,17 @@ impl Reader<'_> {
     fn target<'a>(&mut self, node: &Node<'a>) -> Option<Target<'a>> {
         let mut target = Target::at(node.at);
         for Entry { key, value } in node.entries() {
-            let Some(text) = self.text_that_says(&key.text, value) else { continue };
+            let Some(text) = text_that_says(value) else { continue };
             let field = match &*key.text {
                 "group" => &mut target.group,
                 "version" => &mut target.version,
                 "kind" => &mut target.kind,
                 "name" => &mut target.name,
                 "namespace" => &mut target.namespace,
-                "labelSelector" | "annotationSelector" => {
+                _ => {
                     let selector = self.noted(text.at, LabelSelector::parse(&text.text))?;
                     let is_label = key.text == "labelSelector";
                     *if is_label { &mut target.labels } else { &mut target.annotations } = Some(selector);
-                    continue;
-                }
-                other => {
-                    self.refuse(key.at, format!("{other} is no field of a target"));
                     continue;
                 }
             };
@@ -320,9 +323,8 @@ impl Reader<'_> {
     }
 
     fn replacement<'a>(&mut self, item: &Node<'a>) -> Option<Replacement<'a>> {
-        let item = &settled(item, Reading::Patches).unwrap_or_else(|| item.clone());
-        let path = item.get("path").and_then(|path| self.text_that_says("path", path));
-        let targets = item.get("targets").map(|targets| self.items("targets", targets)).unwrap_or_default();
+        let path = item.get("path").and_then(text_that_says);
+        let targets = item.get("targets").map(Node::items).unwrap_or_default();
         let source = item.get("source").filter(|source| !source.is_null());
         let value = item.get("sourceValue").filter(|value| !value.is_null());
         if let Some(path) = path {
@@ -333,8 +335,8 @@ impl Reader<'_> {
             return Some(Replacement::Path(path));
         }
         let source = match (source, value) {
-            (Some(source), None) => self.replacement_source(source),
-            (None, Some(value)) => ReplacementSource::Value(self.text("sourceValue", value)?),
+            (Some(source), None) => Self::replacement_source(source),
+            (None, Some(value)) => ReplacementSource::Value(Text::of(value)?),
             _ => {
                 self.refuse(item.at, "a replacement takes one of source and sourceValue");
                 return None;
@@ -348,8 +350,8 @@ impl Reader<'_> {
         Some(Replacement::Inline { at: item.at, source, targets })
     }
 
-    fn replacement_source<'a>(&mut self, source: &Node<'a>) -> ReplacementSource<'a> {
-        let mut text_of = |field| source.get(field).and_then(|node| self.text_that_says(field, node));
+    fn replacement_source<'a>(source: &Node<'a>) -> ReplacementSource<'a> {
+        let text_of = |field| source.get(field).and_then(text_that_says);
         let mut id = SourceId::default();
         for (field, into) in [
             ("group", &mut id.group),
@@ -365,7 +367,7 @@ impl Reader<'_> {
             at: source.at,
             id: Box::new(id),
             path,
-            options: self.options(source.get("options")),
+            options: options(source.get("options")),
         }
     }
 
@@ -375,27 +377,31 @@ impl Reader<'_> {
             return None;
         };
         let select = self.target(select)?;
-        let rejects = target.get("reject").map(|list| self.items("reject", list)).unwrap_or_default();
+        let rejects = target.get("reject").map(Node::items).unwrap_or_default();
+        if let Some(nothing) = rejects.iter().find(|reject| reject.is_null()) {
+            self.refuse(nothing.at, "an empty entry in reject");
+        }
         Some(ReplacementTarget {
             at: target.at,
             select,
             reject: rejects.iter().filter_map(|reject| self.target(reject)).collect(),
-            paths: target.get("fieldPaths").map(|list| self.texts("fieldPaths", list)).unwrap_or_default(),
-            options: self.options(target.get("options")),
+            paths: target.get("fieldPaths").map(|list| texts_of(list)).unwrap_or_default(),
+            options: options(target.get("options")),
         })
     }
+}
 
-    fn options<'a>(&mut self, options: Option<&Node<'a>>) -> Options<'a> {
-        let Some(options) = options else { return Options::default() };
-        let scalar = |field| options.get(field).and_then(Node::scalar).map(|scalar| &*scalar.text);
-        let index = scalar("index").unwrap_or("0").parse();
-        let at = options.at;
-        let index = self.noted(at, index.map_err(|_| "options.index takes a whole number".to_owned()));
-        let delimiter = options.get("delimiter").and_then(|node| self.text_that_says("delimiter", node));
-        Options {
-            delimiter: delimiter.map(|text| text.text),
-            index: index.unwrap_or_default(),
-            create: scalar("create") == Some("true"),
-        }
+fn texts_of<'a>(list: &Node<'a>) -> Vec<Text<'a>> {
+    list.items().iter().filter_map(Text::of).collect()
+}
+
+fn options<'a>(options: Option<&Node<'a>>) -> Options<'a> {
+    let scalar = |field| options?.get(field).and_then(Node::scalar).map(|scalar| &*scalar.text);
+    // A float of Go is written without its fraction.
+    let index = scalar("index").and_then(|index| index.split(['.', 'e', 'E']).next()?.parse().ok());
+    Options {
+        delimiter: options.and_then(|it| it.get("delimiter")).and_then(text_that_says).map(|text| text.text),
+        index: index.unwrap_or_default(),
+        create: scalar("create") == Some("true"),
     }
 }

@@ -1,8 +1,8 @@
 //! Replacements: values that are copied from one object into others.
 
 use super::assembly::Assembly;
-use super::documents;
 use super::engine::{TOO_MANY, in_tree};
+use super::fragments::{Fragment, Place};
 use super::kustomization::{Options, Replacement, ReplacementSource, ReplacementTarget, SourceId, Text};
 use super::merge::is_word;
 use super::path::{self, Part, Writer};
@@ -54,8 +54,10 @@ fn load<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, path: &Text<'a>) 
         assembly.note(path.at, Reason::Missing, message);
         return Vec::new();
     };
-    let documents = documents::of_file(file, &mut assembly.build.notes);
     let notes = &mut assembly.build.notes;
+    let Fragment { documents, duplicates } =
+        Fragment::replacements(Place::File(file), assembly.kustomize, notes);
+    notes.extend(duplicates);
     documents.first().map(|document| Replacement::read_file(document, notes)).unwrap_or_default()
 }
 

@@ -53,6 +53,8 @@ pub struct Resource<'a> {
     pub generated: Generated,
     /// Whether it was applied without its variables being replaced, so that they stay as they are written.
     pub is_literal: bool,
+    /// Whether `configurations` name a field that decides about its chart, so that the source that it refers to is not known here.
+    pub has_open_chart: bool,
 }
 
 /// What is to be known of an object that `configMapGenerator` or `secretGenerator` made; nothing of any other.
@@ -121,7 +123,16 @@ impl<'a> Resource<'a> {
     pub fn of(node: Node<'a>, document: Span) -> Self {
         let (layers, previous, found_by) = (Vec::new(), Vec::new(), Vec::new());
         let generated = Generated::default();
-        Self { node, document, layers, previous, found_by, generated, is_literal: false }
+        Self {
+            node,
+            document,
+            layers,
+            previous,
+            found_by,
+            generated,
+            is_literal: false,
+            has_open_chart: false,
+        }
     }
 
     /// What it is called now.

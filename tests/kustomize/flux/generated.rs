@@ -122,8 +122,11 @@ fn compare(case: &FluxCase, printed: &Printed) -> Result<Outcome, String> {
     let artifact = View::of(&tree, Artifact::of(&tree, Origin::default()));
     let kustomize = Kustomize::of(&tree).within(artifact);
     let built = kustomization.build(&kustomize, case.case.end, &variables);
-    let is_known =
-        |note: &&Note| note.reason.is_failure() || matches!(note.reason, Reason::Lost | Reason::Dropped);
+    let is_known = |note: &&Note| {
+        note.reason.is_failure() || {
+            matches!(note.reason, Reason::Lost | Reason::Dropped | Reason::Lenient)
+        }
+    };
     if let Some(unknown) = built.notes.iter().find(|note| !is_known(note)) {
         return Err(format!("all is here, and yet: {}", unknown.message));
     }

@@ -10,6 +10,7 @@ impl Generator {
         if self.chance.percent(12) {
             self.feature("patchesStrategicMerge");
             let patch = self.merge_patch(None, false);
+            let patch = self.twice(patch, false);
             if self.chance.percent(50) {
                 let file = self.write(folder, &patch);
                 writeln!(text, "patchesStrategicMerge: [{file}]").unwrap();
@@ -20,6 +21,7 @@ impl Generator {
         if self.chance.percent(12) {
             self.feature("patchesJson6902");
             let (target, steps) = (self.exact_target(), self.steps());
+            let steps = self.twice(steps, true);
             if self.chance.percent(50) {
                 let file = self.write(folder, &steps);
                 writeln!(text, "patchesJson6902:\n- target: {target}\n  path: {file}").unwrap();
@@ -56,6 +58,7 @@ impl Generator {
             let kind = frees.then_some("Renamed");
             self.merge_patch(kind.filter(|_| has_target), has_target)
         };
+        let body = self.twice(body, is_steps);
         let mut text = match folder.filter(|_| self.chance.percent(40)) {
             Some(folder) => {
                 self.feature("patches in files");
@@ -319,6 +322,12 @@ impl Generator {
         let item = format!("{{{source}, targets: [{}]}}", targets.join(", "));
         if self.chance.percent(30) {
             let is_list = self.chance.percent(50);
+            let item = if self.of_decoding.percent(25) {
+                self.feature("keys twice in files of replacements");
+                item.replacen("fieldPaths: ", "fieldPaths: [spec.nowhere], bogus: 1, fieldPaths: ", 1)
+            } else {
+                item
+            };
             let file = self.write(folder, &if is_list { format!("- {item}\n") } else { format!("{item}\n") });
             return format!("replacements: [{{path: {file}}}]\n");
         }
