@@ -177,8 +177,14 @@ impl<'a> Artifact<'a> {
 /// Whether source-controller leaves out a path without being told to, where there is no pattern or where there are some.
 pub(crate) fn is_left_out_by_default(path: &str, is_folder: bool, has_no_pattern: bool) -> bool {
     static DEFAULTS: OnceLock<[Vec<Pattern>; 2]> = OnceLock::new();
-    // Folders may be called as files are, so every part counts. Most files have no such part, and then no pattern has to be tried.
-    if !path.split('/').any(may_be_left_out) {
+    // Folders may be called as files are, so every part counts. Most paths have a full stop before their extension alone, and no other part that
+    // looks like a file; then no pattern has to be tried.
+    let stem = path.strip_suffix(".yaml").or_else(|| path.strip_suffix(".yml")).unwrap_or(path);
+    let is_plain = memchr::memchr(b'.', stem.as_bytes()).is_none()
+        && !["appveyor", "cloudbuild", "codeship-services", "codeship-steps"]
+            .iter()
+            .any(|it| stem.ends_with(it));
+    if is_plain || !path.split('/').any(may_be_left_out) {
         return false;
     }
     let [vcs, others] = DEFAULTS.get_or_init(|| [VCS, OTHERS].map(|text| patterns(text, &[]).collect()));

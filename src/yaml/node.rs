@@ -469,6 +469,10 @@ pub(crate) fn number(text: &str) -> Option<Cow<'_, str>> {
     if !(first.is_ascii_digit() || matches!(first, b'.' | b'-' | b'+')) {
         return None;
     }
+    // Many paths begin with a full stop.
+    if first == b'.' && !text.as_bytes().get(1).is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
     let digits: Cow<'_, str> = if !text.contains('_') {
         Cow::Borrowed(text)
     } else if first == b'.' && text.split('_').any(|part| !part.ends_with(|it: char| it.is_ascii_digit())) {

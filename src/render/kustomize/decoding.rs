@@ -99,12 +99,10 @@ impl Decoder {
 
     /// Decodes the value of a field. `converts` is whether a lenient decoder makes texts of numbers in it.
     fn value<'a>(&mut self, name: &str, value: &Node<'a>, of: Type, converts: bool) -> Change<Node<'a>> {
-        // Go leaves a field as it is where JSON has null.
-        if value.is_null() {
-            return Change::Keep;
-        }
         let kind = value.kind();
         let takes = match of {
+            // Go leaves a field as it is where JSON has null.
+            _ if kind == Kind::Null => return Change::Keep,
             Type::Text if kind == Kind::String => return Change::Keep,
             Type::Text => return self.text(value, || format!("{name} takes a text"), converts),
             Type::Boolean if kind == Kind::Boolean => return Change::Keep,
@@ -151,11 +149,11 @@ impl Decoder {
         let items = list.items();
         let mut changed = None;
         for (index, item) in items.iter().enumerate() {
-            let is_empty_text = matches!(of, Type::Text) && item.is_null();
-            let change = if is_empty_text {
-                Change::Set(Node::text_at("", item.at))
-            } else {
-                self.value(name, item, of, converts)
+            let kind = if matches!(of, Type::Text) { Some(item.kind()) } else { None };
+            let change = match kind {
+                Some(Kind::String) => Change::Keep,
+                Some(Kind::Null) => Change::Set(Node::text_at("", item.at)),
+                _ => self.value(name, item, of, converts),
             };
             change.apply(&mut changed, items, index);
         }
