@@ -67,6 +67,8 @@ pub struct Artifact<'a> {
     patterns: Vec<Pattern>,
     /// The name of the file that each pattern is from, or `spec.ignore`.
     sources: Vec<String>,
+    /// Whether there are too many to be tried, so that nothing is known.
+    has_too_many_patterns: bool,
     /// The files that are certainly not in it.
     absent: HashSet<u32>,
     /// The files that are not in it as far as can be known; those among them that are not absent are neither listed nor missed.
@@ -87,6 +89,11 @@ enum LeftOut {
 impl<'a> Artifact<'a> {
     /// The artifact of a source in a tree.
     pub fn of(tree: &Tree<'a>, origin: Origin<'a>) -> Self {
+        Self::within(tree, origin, &|_| true)
+    }
+
+    /// The same, where `may_match` is asked whether so many times a file may be held against a pattern. If not, nothing is left out.
+    pub(crate) fn within(tree: &Tree<'a>, origin: Origin<'a>, may_match: &dyn Fn(usize) -> bool) -> Self {
         let (mut all, mut sources) = (Vec::new(), Vec::new());
         let root = tree.full_path(origin.root);
         for (folder, text) in tree.ignore_files() {
@@ -107,8 +114,18 @@ impl<'a> Artifact<'a> {
             all.extend(patterns(text, &root));
             sources.resize(all.len(), "spec.ignore of the source".to_owned());
         }
-        let mut this =
-            Self { origin, patterns: all, sources, absent: HashSet::default(), unlisted: HashSet::default() };
+        let matches = tree.below(origin.root).count().saturating_mul(all.len());
+        let mut this = Self {
+            origin,
+            has_too_many_patterns: !may_match(matches),
+            patterns: all,
+            sources,
+            absent: HashSet::default(),
+            unlisted: HashSet::default(),
+        };
+        if this.has_too_many_patterns {
+            return this;
+        }
         for file in tree.below(this.origin.root) {
             let Some(left_out) = this.decide(tree, file.path, false) else { continue };
             this.unlisted.insert(file.id);
@@ -121,7 +138,9 @@ impl<'a> Artifact<'a> {
 
     /// Whether it holds all files of the tree that are below its top.
     pub fn is_whole(&self, tree: &Tree<'a>) -> bool {
-        self.unlisted.is_empty() && tree.others().all(|path| self.decide(tree, path, false).is_none())
+        !self.has_too_many_patterns
+            && self.unlisted.is_empty()
+            && tree.others().all(|path| self.decide(tree, path, false).is_none())
     }
 
     /// Whether a file is certainly not in it.
@@ -151,6 +170,9 @@ impl<'a> Artifact<'a> {
     fn decide(&self, tree: &Tree<'a>, path: &str, is_folder: bool) -> Option<LeftOut> {
         if tree.is_linked(path) {
             return Some(LeftOut::Link);
+        }
+        if self.has_too_many_patterns {
+            return None;
         }
         if !self.patterns.is_empty()
             && let Some((is_left_out, number)) = last_match(&self.patterns, &tree.full_path(path), is_folder)

@@ -109,3 +109,16 @@ fn of_definitions_the_names_are_kept_and_what_a_patch_does_to_them_is_left_open(
         ["kustomization.yaml:1:27: error[build-fails]: CustomResourceDefinition a is there already"]
     );
 }
+
+#[test]
+fn patterns_that_leave_files_out_are_tried_so_often_only() {
+    let ignore = (0..4_000).fold(String::new(), |text, number| text + &format!("*a*a*a*a*b{number}\n"));
+    let scene = Scene::new(&[("flux.yaml", &flux("")), (".sourceignore", &ignore)]);
+    for number in 0..3_000 {
+        let name = format!("apps/{}-{number}.yaml", "a".repeat(30));
+        scene.write(&name, format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{number}}}\n"));
+    }
+    let said = scene.check(&["--allow-empty", "--quiet"]);
+    let told = "flux.yaml:5:9: error[unreadable]: the artifact is not rendered: its files times the patterns that leave files out are too many";
+    assert_eq!((said.code, said.out.lines().next()), (1, Some(told)), "{}", said.err);
+}

@@ -32,6 +32,11 @@ impl<'t, 'a> View<'t, 'a> {
         self.artifact.is_none()
     }
 
+    /// Whether it is not known which files are seen, since there are too many patterns to be tried.
+    pub fn has_too_many_patterns(&self) -> bool {
+        self.artifact.as_ref().is_some_and(|artifact| artifact.has_too_many_patterns)
+    }
+
     /// The tree.
     pub fn tree(&self) -> &'t Tree<'a> {
         self.tree

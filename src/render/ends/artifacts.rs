@@ -1,6 +1,7 @@
 //! Finds the artifact that each Flux Kustomization is built from: the sources that are described, and what is in them.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use foldhash::HashMap;
@@ -33,7 +34,12 @@ pub(super) struct Artifacts<'t, 'a> {
     /// Those of the whole tree, for kustomize alone and for artifacts that leave nothing out.
     whole: Arc<Kustomize<'t, 'a>>,
     known: Mutex<HashMap<Origin<'a>, Arc<Kustomize<'t, 'a>>>>,
+    /// How often a file may still be held against a pattern.
+    matches_left: AtomicUsize,
 }
+
+/// How often a file is held against a pattern in a tree. The largest of 13 public repositories has 3,000 files and no pattern.
+const MAX_MATCHES: usize = 10_000_000;
 
 // === impl SourceObject ===
 
@@ -115,7 +121,8 @@ impl<'a> FromIterator<SourceObject<'a>> for Sources<'a> {
 
 impl<'t, 'a> Artifacts<'t, 'a> {
     pub(super) fn of(tree: &'t Tree<'a>) -> Self {
-        Self { tree, whole: Arc::new(Kustomize::of(tree)), known: Mutex::default() }
+        let whole = Arc::new(Kustomize::of(tree));
+        Self { tree, whole, known: Mutex::default(), matches_left: AtomicUsize::new(MAX_MATCHES) }
     }
 
     /// The kustomizations of the whole tree.
@@ -144,7 +151,11 @@ impl<'t, 'a> Artifacts<'t, 'a> {
     pub(super) fn get(&self, origin: Origin<'a>) -> Arc<Kustomize<'t, 'a>> {
         let mut known = self.known.lock().expect("nothing panics while it holds the lock");
         let new = |origin: &Origin<'a>| {
-            let view = View::of(self.tree, Artifact::of(self.tree, origin.clone()));
+            let may_match = |matches| {
+                let less = |left: usize| left.checked_sub(matches);
+                self.matches_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+            };
+            let view = View::of(self.tree, Artifact::within(self.tree, origin.clone(), &may_match));
             if view.is_whole() { Arc::clone(&self.whole) } else { Arc::new(self.whole.within(view)) }
         };
         Arc::clone(known.entry(origin).or_insert_with_key(new))

@@ -198,6 +198,10 @@ impl<'a> Graph<'_, '_, 'a> {
         let source = &kustomization.source;
         let kustomize = self.artifacts.get(self.roots.origin(place, source, instance.key.ignore.clone()));
         let view = kustomize.view();
+        if view.has_too_many_patterns() {
+            let message = "the artifact is not rendered: its files times the patterns that leave files out are too many";
+            return Err(Note::new(kustomization.path.at, Reason::TooMuch, message));
+        }
         if !view.holds_folder(place.folder) {
             let why = view.reason(place.folder).map_or_else(String::new, |reason| format!(": {reason}"));
             let path = &kustomization.path;
