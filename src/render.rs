@@ -8,6 +8,6 @@ pub mod flux;
 pub mod kustomize;
 mod tree;
 
-pub(crate) use artifact::is_left_out_by_default;
 pub use artifact::{Artifact, Ignore, Origin, Pattern, SourceKind, View, last_match, patterns};
+pub(crate) use artifact::{MAX_MATCHES, is_left_out_by_default};
 pub use tree::{Counts, File, KUSTOMIZATIONS, Mend, Note, Reason, Tree, folder_of, is_kustomization, join};

@@ -5,7 +5,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{Collected, Source, key_of, read, relevance, weighed};
-use crate::render::{Counts, Pattern, folder_of, is_left_out_by_default, last_match, patterns};
+use crate::render::{Counts, MAX_MATCHES, Pattern, folder_of, is_left_out_by_default, last_match, patterns};
 
 /// The name of the files with source-controller's patterns.
 pub(super) const IGNORE_FILE: &str = ".sourceignore";
@@ -60,6 +60,8 @@ struct Ignores {
     above: String,
     files: Vec<(String, String)>,
     patterns: Vec<Pattern>,
+    /// Whether there are too many files and patterns to try them; then no artifact is rendered, which is an error there.
+    is_too_much: bool,
 }
 
 // === impl Ignores ===
@@ -84,12 +86,16 @@ impl Ignores {
         files.sort();
         let patterns =
             files.iter().flat_map(|(folder, text)| patterns(text, &parts(folder)).collect::<Vec<_>>());
-        let patterns = patterns.collect();
-        Self { above, files, patterns }
+        let patterns: Vec<_> = patterns.collect();
+        let is_too_much = collected.sources.len().saturating_mul(patterns.len()) > MAX_MATCHES;
+        Self { above, files, patterns, is_too_much }
     }
 
     /// Whether source-controller leaves out a file, as far as that is told in files; by default, where there is no pattern.
     fn leave_out(&self, key: &str, has_flux: bool) -> bool {
+        if self.is_too_much {
+            return false;
+        }
         if self.patterns.is_empty() {
             return has_flux && is_left_out_by_default(key, false, true);
         }

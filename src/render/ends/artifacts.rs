@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use foldhash::HashMap;
 
 use super::objects::Kind;
-use crate::render::artifact::{Artifact, Ignore, Origin, View};
+use crate::render::artifact::{Artifact, Ignore, MAX_MATCHES, Origin, View};
 use crate::render::flux::{Source, is_opaque};
 use crate::render::kustomize::{Kustomize, Text};
 use crate::render::tree::Tree;
@@ -37,9 +37,6 @@ pub(super) struct Artifacts<'t, 'a> {
     /// How often a file may still be held against a pattern.
     matches_left: AtomicUsize,
 }
-
-/// How often a file is held against a pattern in a tree. The largest of 13 public repositories has 3,000 files and no pattern.
-const MAX_MATCHES: usize = 10_000_000;
 
 // === impl SourceObject ===
 
