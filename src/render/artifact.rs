@@ -60,7 +60,7 @@ pub enum Ignore<'a> {
     Known(Str<'a>),
 }
 
-/// How often files are held against patterns. The largest of 13 public repositories has 3,000 files and no pattern.
+/// How often files are held against patterns. Of 13 public repositories, the largest has 1,700 files that count, and none has a pattern.
 pub(crate) const MAX_MATCHES: usize = 10_000_000;
 
 /// The files of a tree that an artifact does not hold.
