@@ -398,6 +398,11 @@ pub fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
+/// A path, and the folders above it up to the top of the tree.
+pub(crate) fn with_folders_above(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| (!path.is_empty()).then(|| folder_of(path)))
+}
+
 /// Whether a file is called as kustomize calls its own.
 pub fn is_kustomization(path: &str) -> bool {
     KUSTOMIZATIONS.contains(&name_of(path))

@@ -31,8 +31,7 @@ pub(super) fn values_files_lost(
     tree: &Tree<'_>,
 ) -> Vec<Diagnostic> {
     let Some(rule) = find_rule(RULE) else { return Vec::new() };
-    let mode = criteria.settings.rules.get(RULE).and_then(|rule| rule.mode);
-    let Some(grade) = grade(Level::Warning, mode) else { return Vec::new() };
+    let Some(grade) = grade(RULE, Level::Warning, criteria) else { return Vec::new() };
     let lost = rendered.ends.par_iter().flat_map_iter(|end| {
         whole(end).filter_map(move |object| {
             let (kind, at) = moved_to(&object.node)?;

@@ -131,8 +131,7 @@ fn found<'r, 'a>(
     criteria: Criteria<'_>,
 ) -> Option<Found<'r, 'a>> {
     let node = &object.node;
-    let mode = criteria.settings.rules.get(finding.rule.id).and_then(|rule| rule.mode);
-    let grade = grade(finding.level, mode)?;
+    let grade = grade(finding.rule.id, finding.level, criteria)?;
     let source = content.map(|content| content.node).filter(|_| finding.in_source.is_some());
     let span = match (source, finding.in_source) {
         (Some(source), Some(at)) => place::of(source, at),
@@ -211,7 +210,8 @@ fn of_source(found: &Found<'_, '_>, source: &Node<'_>, ways: Vec<Vec<String>>) -
 }
 
 /// How bad a finding is, where the configuration of its rule lets it do so much.
-pub(super) fn grade(level: Level, mode: Option<Mode>) -> Option<Grade> {
+pub(super) fn grade(rule: &str, level: Level, criteria: Criteria<'_>) -> Option<Grade> {
+    let mode = criteria.settings.rules.get(rule).and_then(|rule| rule.mode);
     let most = match mode.unwrap_or(Mode::Enforce) {
         Mode::Off => return None,
         Mode::Audit => Grade::Note,

@@ -66,8 +66,7 @@ fn diagnostic(
 ) -> Option<Diagnostic> {
     let Found { object, ends, by_version: mut found_by } = found;
     let level = level(object, criteria)?;
-    let mode = criteria.settings.rules.get(RULE).and_then(|rule| rule.mode);
-    let grade = grade(level, mode)?;
+    let grade = grade(RULE, level, criteria)?;
     let installed = criteria.facts.serving("");
     let newest = *installed.source_versions(object.kind.name()).first()?;
     let (kind, version) = (object.kind.name(), object.version());

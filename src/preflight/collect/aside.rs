@@ -5,7 +5,9 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{Collected, Source, key_of, read, relevance, weighed};
-use crate::render::{Counts, MAX_MATCHES, Pattern, folder_of, is_left_out_by_default, last_match, patterns};
+use crate::render::{
+    Counts, MAX_MATCHES, Pattern, folder_of, is_left_out_by_default, last_match, patterns, with_folders_above,
+};
 
 /// The name of the files with source-controller's patterns.
 pub(super) const IGNORE_FILE: &str = ".sourceignore";
@@ -50,8 +52,7 @@ fn read_hidden(collected: &mut Collected, hidden: Vec<(String, String)>) {
 /// Whether a path is one of some sorted links, or below one.
 fn is_linked(links: &[String], key: &str) -> bool {
     let is_link = |path: &str| links.binary_search_by(|link| link.as_str().cmp(path)).is_ok();
-    !links.is_empty()
-        && std::iter::successors(Some(key), |path| (!path.is_empty()).then(|| folder_of(path))).any(is_link)
+    !links.is_empty() && with_folders_above(key).any(is_link)
 }
 
 /// The `.sourceignore` files of a repository.

@@ -25,7 +25,7 @@ pub(super) struct SourceObject<'a> {
 }
 
 /// Sources by kind and name. A repository may describe one for each chart.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Sources<'a>(HashMap<(Str<'a>, Str<'a>), Vec<SourceObject<'a>>>);
 
 /// The kustomizations of a tree, for each artifact that is built from.
@@ -84,6 +84,11 @@ impl<'a> Sources<'a> {
     pub(super) fn ignore_in_files(&self, source: &Source<'a>, file: u32) -> Ignore<'a> {
         let own = self.ignore_where(source, |object| object.file == file);
         own.or_else(|| self.ignore_of(source)).unwrap_or_default()
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &SourceObject<'a>> {
+        self.0.values().flatten()
     }
 
     fn ignore_where(

@@ -33,7 +33,7 @@ pub(super) struct Instance<'a> {
     /// The `ConfigMaps` that it prints.
     pub(super) config_maps: Vec<Node<'a>>,
     /// The sources of manifests that it prints.
-    pub(super) sources: Vec<SourceObject<'a>>,
+    pub(super) sources: Sources<'a>,
     /// What it prints that prints something itself.
     pub(super) leads_to: Vec<What<'a>>,
     /// What was left out of it.
@@ -141,7 +141,7 @@ impl<'a> Graph<'_, '_, 'a> {
             arrivals: Vec::new(),
             objects: Vec::new(),
             config_maps: Vec::new(),
-            sources: Vec::new(),
+            sources: Sources::default(),
             leads_to: Vec::new(),
             notes: Vec::new(),
             key,
@@ -182,7 +182,7 @@ impl<'a> Graph<'_, '_, 'a> {
                 .printed(instance, kustomization)
                 .unwrap_or_else(|note| Printed { resources: Vec::new(), notes: vec![note] });
             instance.take(printed, self.index.tree);
-            match instance.sources().ignore_of(&kustomization.source) {
+            match instance.sources.ignore_of(&kustomization.source) {
                 Some(ignore) if ignore != instance.key.ignore => instance.key.ignore = ignore,
                 _ => break,
             }
@@ -228,7 +228,7 @@ impl<'a> Graph<'_, '_, 'a> {
             instance.step = Step { name: kustomization.title(), at: kustomization.name.at };
             instance.key.node = Some(node.clone());
             instance.key.variables = self.variables(task.cluster, kustomization);
-            let printed = instance.sources().ignore_of(&kustomization.source);
+            let printed = instance.sources.ignore_of(&kustomization.source);
             instance.key.ignore = printed.unwrap_or_else(|| self.ignore(task.cluster, kustomization));
             self.print(&mut instance, kustomization);
         }
@@ -271,10 +271,6 @@ impl<'a> Instance<'a> {
         self.config_maps =
             resources.iter().filter(|it| is_whole_config_map(it)).map(|it| it.node.clone()).collect();
         self.objects = resources.into_iter().filter_map(Object::printed).collect();
-    }
-
-    fn sources(&self) -> Sources<'a> {
-        self.sources.iter().cloned().collect()
     }
 
     /// Leaves out that it prints itself: as it is already, and as anything else where it would go on doing so for ever.

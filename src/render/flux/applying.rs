@@ -93,12 +93,11 @@ pub(super) fn is_applied(resource: &Resource<'_>, notes: &mut Vec<Note>) -> bool
     }
     for (key, value) in EXCLUDED {
         for field in ["labels", "annotations"] {
-            let asked = node.at(&["metadata", field, key]);
-            if asked.and_then(Node::text).is_some_and(|text| text.eq_ignore_ascii_case(value)) {
+            let Some(asked) = node.at(&["metadata", field, key]) else { continue };
+            if asked.text().is_some_and(|text| text.eq_ignore_ascii_case(value)) {
                 let message =
                     format!("Flux does not apply the HelmRelease, which asks for that: {key}: {value}");
-                let at = asked.map_or(resource.document, |asked| asked.at);
-                notes.push(Note::new(at, Reason::Unsupported, message));
+                notes.push(Note::new(asked.at, Reason::Unsupported, message));
                 return false;
             }
         }

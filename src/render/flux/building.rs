@@ -49,18 +49,8 @@ impl<'a> FluxKustomization<'a> {
         let may_do = |work| kustomize.may_do(work);
         let (printed, others) = what_matters(build, &mut notes);
         let mut read = Vec::with_capacity(printed.len());
-        // Nobody looks at what becomes of the others, but one that cannot be applied is the end of all.
-        for mut other in others {
-            if !applying::is_complete(&other, &mut notes) {
-                continue;
-            }
-            if variables.count() {
-                other.node = variables.substitute(&other.node, &may_do, &mut notes);
-            }
-            // But for what may be in it.
-            read.extend(applying::read(other, &mut notes).into_iter().filter(|it| matters(&it.node)));
-        }
-        for mut resource in printed {
+        // Nobody looks at what becomes of the others, but for what may be in them; and one that cannot be applied is the end of all.
+        for mut resource in others.into_iter().chain(printed) {
             if !applying::is_complete(&resource, &mut notes) {
                 continue;
             }
@@ -68,7 +58,7 @@ impl<'a> FluxKustomization<'a> {
             if !resource.is_literal {
                 resource.node = variables.substitute(&resource.node, &may_do, &mut notes);
             }
-            read.extend(applying::read(resource, &mut notes));
+            read.extend(applying::read(resource, &mut notes).into_iter().filter(|it| matters(&it.node)));
         }
         for resource in &mut read {
             self.set_common_metadata(resource);

@@ -11,7 +11,7 @@ use super::kustomization::{Kustomization, Patch, Text};
 use super::printing;
 use super::resource::Resource;
 use crate::render::artifact::View;
-use crate::render::tree::{File, KUSTOMIZATIONS, Note, Reason, Tree, folder_of, join};
+use crate::render::tree::{File, KUSTOMIZATIONS, Note, Reason, Tree, join, with_folders_above};
 use crate::yaml::{self, Node, Reading, Span, Twice};
 
 /// How much is done for any tree, and for each of its files besides: an object that is handed on counts one and a part of its way
@@ -204,9 +204,8 @@ impl<'t, 'a> Kustomize<'t, 'a> {
 
     /// Whether a folder leads to one that names it, or to one that holds that. kustomize calls either a cycle.
     pub(super) fn leads_back(&self, from: &'a str, to: &str) -> bool {
-        let above = std::iter::successors(Some(to), |folder| (!folder.is_empty()).then(|| folder_of(folder)));
-        let above: Vec<&str> =
-            above.skip(1).filter(|folder| self.view.kustomization(folder).is_some()).collect();
+        let above = with_folders_above(to).skip(1);
+        let above: Vec<&str> = above.filter(|folder| self.view.kustomization(folder).is_some()).collect();
         if above.is_empty() && self.known(from).is_acyclic.get().is_some() {
             return false;
         }

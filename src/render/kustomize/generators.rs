@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::assembly::Assembly;
 use super::engine::in_tree;
 use super::kustomization::{Change, Generator, GeneratorOptions, Text};
+use super::names::named_file;
 use super::resource::{Generated, Resource};
 use crate::json::Kind;
 use crate::render::tree::Reason;
@@ -287,16 +288,6 @@ fn lines_of_env_file(text: &str) -> impl Iterator<Item = (&str, &str)> {
 fn without_quotes(value: &str) -> &str {
     let within = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
     within('"').or_else(|| within('\'')).unwrap_or(value)
-}
-
-/// The key and the path of an item of `files`: `path`, or `name=path`.
-fn named_file(text: &str) -> Option<(&str, &str)> {
-    match text.split_once('=') {
-        None => Some((text.rsplit('/').next().unwrap_or(text), text)),
-        Some((key, path)) => {
-            (!key.is_empty() && !path.is_empty() && !path.contains('=')).then_some((key, path))
-        }
-    }
 }
 
 // === impl Data ===

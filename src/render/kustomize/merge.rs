@@ -167,6 +167,9 @@ fn added<'a>(patch: &Node<'a>, place: Place) -> Result<Option<Node<'a>>, Misfit>
 
 /// A value that goes into an object as it is, unless a key is there twice in it.
 fn without_duplicates<'n, 'a>(node: &'n Node<'a>) -> Result<&'n Node<'a>, Misfit> {
+    if node.scalar().is_some() {
+        return Ok(node);
+    }
     match node.duplicate_keys().first() {
         Some(key) => Err(duplicate(key)),
         None => Ok(node),

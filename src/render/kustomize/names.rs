@@ -57,10 +57,20 @@ impl<'n, 'a> Names<'n, 'a> {
 
 /// The files that a generator copies. It may give a file another name: `name=path`.
 fn files_of_generator<'a>(item: &Node<'a>) -> impl Iterator<Item = Text<'a>> {
-    texts(item, "files").map(|text| match text.text.split_once('=') {
-        Some((_, path)) => Text { text: path.to_owned().into(), at: text.at },
-        None => text,
+    texts(item, "files").filter_map(|text| {
+        let (_, path) = named_file(&text.text)?;
+        Some(Text { text: path.to_owned().into(), at: text.at })
     })
+}
+
+/// The key and the path of an item of `files`: `path`, or `name=path`.
+pub(super) fn named_file(text: &str) -> Option<(&str, &str)> {
+    match text.split_once('=') {
+        None => Some((text.rsplit('/').next().unwrap_or(text), text)),
+        Some((key, path)) => {
+            (!key.is_empty() && !path.is_empty() && !path.contains('=')).then_some((key, path))
+        }
+    }
 }
 
 /// The files of variables that a generator reads: `envs`, and `env`, which is the old name for one.
