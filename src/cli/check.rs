@@ -284,7 +284,10 @@ fn tell(args: &CheckArgs, mut checked: Checked<'_>, out: &mut impl Write) -> Res
         Format::Github => github::write(report, files, out)?,
     }
     args.failing.tell(report.summary.releases, worst)?;
-    Ok(args.failing.exit_code(is_partial, report.summary.releases, worst))
+    let code = args.failing.exit_code(is_partial, report.summary.releases, worst);
+    // They die with the process, too.
+    std::mem::forget(checked);
+    Ok(code)
 }
 
 /// The facts and schemas that objects are judged by.

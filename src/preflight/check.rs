@@ -15,6 +15,7 @@ mod unread;
 
 use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use super::baseline::Baseline;
@@ -242,9 +243,16 @@ fn useless(ignore: &Ignore<'_>, used: bool, file: u32) -> Option<Diagnostic> {
 }
 
 fn sort(found: &mut [Diagnostic], files: &Files<'_>) {
+    // To compare two numbers is much faster than to look up two paths.
+    let order: HashMap<u32, usize> = {
+        let numbers: HashSet<u32> = found.iter().filter_map(|it| Some(it.location?.span.file())).collect();
+        let mut paths: Vec<_> = numbers.into_iter().map(|file| (files.path(file), file)).collect();
+        paths.sort_unstable();
+        let same_path = paths.chunk_by(|(one, _), (other, _)| one == other).enumerate();
+        same_path.flat_map(|(order, files)| files.iter().map(move |(_, file)| (*file, order))).collect()
+    };
     let key = |it: &Diagnostic| {
-        let span = it.location.map(|location| location.span);
-        (span.map(|span| files.path(span.file())), span.map(|span| (span.start(), span.end())))
+        it.location.map(|Location { span }| (order[&span.file()], span.start(), span.end()))
     };
     // What is the same by all of these is one finding, so nothing is lost with the order that it had.
     found.par_sort_unstable_by(|one, other| {

@@ -6,11 +6,12 @@ mod relevance;
 
 pub(super) use named::Named;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, MAIN_SEPARATOR, Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
@@ -145,16 +146,17 @@ pub fn collect(paths: &[PathBuf], progress: Progress<'_>) -> Result<Collected, N
     let mut given = Vec::new();
     for path in paths.iter().filter(|path| *path != Path::new(STDIN)) {
         let absolute = path.canonicalize().map_err(|source| NoSuchPath { path: path.clone(), source })?;
-        given.push(Given { shown: path.clone(), is_folder: absolute.is_dir(), absolute });
+        given.push(Given::of(path, absolute));
     }
     let top = common(&given);
     let has_folders = given.iter().any(|it| it.is_folder);
     let found = Mutex::new(Collected { has_folders, top: top.clone(), ..Collected::default() });
     for given in &given {
+        let key = key_of(&given.absolute, &top);
         if given.is_folder {
-            walk(given, &top, &found, progress);
+            walk(given, key, &found, progress);
         } else {
-            take(&given.absolute, given.shown.display().to_string(), &top, &found);
+            take(&given.absolute, key, given.shown.clone(), &found);
         }
     }
     let mut collected = found.into_inner().expect("no reader panics");
@@ -176,9 +178,20 @@ pub fn collect(paths: &[PathBuf], progress: Progress<'_>) -> Result<Collected, N
 
 /// A path that was asked for.
 struct Given {
-    shown: PathBuf,
+    /// What the user typed; for a folder, what the path of a file in it begins with.
+    shown: String,
     absolute: PathBuf,
     is_folder: bool,
+}
+
+/// A folder that is walked.
+#[derive(Clone, Copy)]
+struct Walk<'w> {
+    given: &'w Given,
+    /// What the keys begin with.
+    prefix: &'w str,
+    found: &'w Mutex<Collected>,
+    progress: Progress<'w>,
 }
 
 /// The folder that holds all that was asked for.
@@ -194,7 +207,11 @@ fn common(given: &[Given]) -> PathBuf {
     shared.unwrap_or_default()
 }
 
-fn walk(given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<'_>) {
+fn walk(given: &Given, mut key: String, found: &Mutex<Collected>, progress: Progress<'_>) {
+    if !key.is_empty() {
+        key.push('/');
+    }
+    let walk = Walk { given, prefix: &key, found, progress };
     let inside = given.absolute.clone();
     let walker = WalkBuilder::new(&given.absolute)
         .follow_links(true)
@@ -212,89 +229,22 @@ fn walk(given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<
         Box::new(|entry| {
             // An error is a folder that may not be read, or a link that leads in a circle, which was read already.
             match entry {
-                Ok(entry) => visit(&entry, given, top, found, progress),
-                Err(error) => refused(error, given, top, found),
+                Ok(entry) => walk.visit(&entry),
+                Err(error) => walk.refused(error),
             }
             WalkState::Continue
         })
     });
 }
 
-fn visit(entry: &DirEntry, given: &Given, top: &Path, found: &Mutex<Collected>, progress: Progress<'_>) {
-    let path = entry.path();
-    if entry.path_is_symlink() {
-        found.lock().expect("no reader panics").links.push(key_of(path, top));
-    }
-    if entry.file_type().is_some_and(|kind| kind.is_dir()) {
-        let (key, is_repository) = (key_of(path, top), path.join(".git").exists());
-        let mut found = found.lock().expect("no reader panics");
-        if is_repository {
-            found.repositories.push(key.clone());
-        }
-        found.folders.push(key);
-        return;
-    }
-    if entry.file_name() == aside::IGNORE_FILE {
-        let read = read(path).map(|text| (key_of(path, top), text));
-        found.lock().expect("no reader panics").ignore_files.extend(read);
-        return;
-    }
-    if !is_called_as_read(path) {
-        return;
-    }
-    let shown = given.shown(path);
-    if given.hides(path) {
-        // Read later, and only beside objects of Flux: without them nothing lists hidden files.
-        found.lock().expect("no reader panics").hidden.push((key_of(path, top), shown));
-        return;
-    }
-    progress(&shown);
-    if entry.file_type().is_some_and(|kind| kind.is_file()) {
-        take(path, shown, top, found);
-    } else {
-        found.lock().expect("no reader panics").add(&key_of(path, top), shown, Err(Why::Special));
-    }
-}
-
 /// Whether a file is called as manifests or kustomize's own files are.
-fn is_called_as_read(path: &Path) -> bool {
-    let is_kustomization = KUSTOMIZATIONS.iter().any(|name| path.file_name().is_some_and(|it| it == *name));
+fn is_called_as_read(name: &OsStr) -> bool {
     // `.yaml` alone is a name that kustomize-controller lists.
-    let ends_as = |name: &OsStr| {
-        [".yaml", ".yml", ".json"].iter().any(|end| name.as_encoded_bytes().ends_with(end.as_bytes()))
-    };
-    is_kustomization || path.file_name().is_some_and(ends_as)
+    let ends_with = |end: &str| name.as_encoded_bytes().ends_with(end.as_bytes());
+    [".yaml", ".yml", ".json"].into_iter().any(ends_with) || KUSTOMIZATIONS.iter().any(|it| name == *it)
 }
 
-fn refused(error: ignore::Error, given: &Given, top: &Path, found: &Mutex<Collected>) {
-    let mut path = None;
-    let mut inner = error;
-    loop {
-        inner = match inner {
-            ignore::Error::WithPath { path: at, err } => {
-                path = Some(at);
-                *err
-            }
-            ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => *err,
-            ignore::Error::Io(source) => {
-                let path = path.unwrap_or_default();
-                let is_dangling = source.kind() == io::ErrorKind::NotFound && path.is_symlink();
-                // Other files that are called so are not read either.
-                if is_dangling && !is_called_as_read(&path) {
-                    return;
-                }
-                let why = if is_dangling { Why::Dangling } else { Why::Io(source) };
-                let key = key_of(&path, top);
-                found.lock().expect("no reader panics").add(&key, given.shown(&path), Err(why));
-                return;
-            }
-            _ => return,
-        }
-    }
-}
-
-fn take(path: &Path, shown: String, top: &Path, found: &Mutex<Collected>) {
-    let key = key_of(path, top);
+fn take(path: &Path, key: String, shown: String, found: &Mutex<Collected>) {
     // All that takes long is done before the others have to wait.
     let read = read(path).map(|text| weighed(&key, text));
     found.lock().expect("no reader panics").add(&key, shown, read);
@@ -378,19 +328,123 @@ fn key_of(path: &Path, top: &Path) -> String {
 // === impl Given ===
 
 impl Given {
-    /// A path in it, as the user would type that.
-    fn shown(&self, path: &Path) -> String {
-        let below = path.strip_prefix(&self.absolute).unwrap_or(path);
-        // `.` is how one says "here"; nobody wants to read it in front of every path.
-        let shown = if self.shown == Path::new(".") { below.to_owned() } else { self.shown.join(below) };
-        shown.display().to_string()
+    fn of(path: &Path, absolute: PathBuf) -> Self {
+        let is_folder = absolute.is_dir();
+        let mut shown = path.display().to_string();
+        if is_folder {
+            // `.` is how one says "here"; nobody wants to read it in front of every path.
+            let is_here = path == Path::new(".");
+            if is_here {
+                shown.clear();
+            } else if !shown.ends_with(MAIN_SEPARATOR) {
+                shown.push(MAIN_SEPARATOR);
+            }
+        }
+        Self { shown, absolute, is_folder }
     }
 
-    /// Whether a path in it is hidden, or in a hidden folder.
-    fn hides(&self, path: &Path) -> bool {
-        let below = path.strip_prefix(&self.absolute).unwrap_or(path);
-        below.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."))
+    /// The path of something that the walk found in it, from there on.
+    fn below<'p>(&self, path: &'p Path) -> Cow<'p, str> {
+        let folder = self.absolute.as_os_str().as_encoded_bytes().len();
+        // The walk adds names to the path of the folder, and nothing else: to compare part by part takes much of its time.
+        let below = path.to_str().and_then(|path| path.get(folder..));
+        match below {
+            Some(below) => Cow::Borrowed(below.trim_start_matches(MAIN_SEPARATOR)),
+            None => path.strip_prefix(&self.absolute).unwrap_or(path).to_string_lossy(),
+        }
     }
+}
+
+// === impl Walk ===
+
+impl Walk<'_> {
+    fn visit(self, entry: &DirEntry) {
+        let Self { given, prefix, found, progress } = self;
+        let path = entry.path();
+        let below = &*given.below(path);
+        let key = || keyed(prefix, below);
+        if entry.path_is_symlink() {
+            found.lock().expect("no reader panics").links.push(key());
+        }
+        if entry.file_type().is_some_and(|kind| kind.is_dir()) {
+            let (key, is_repository) = (key(), path.join(".git").exists());
+            let mut found = found.lock().expect("no reader panics");
+            if is_repository {
+                found.repositories.push(key.clone());
+            }
+            found.folders.push(key);
+            return;
+        }
+        let name = entry.file_name();
+        if name == aside::IGNORE_FILE {
+            let read = read(path).map(|text| (key(), text));
+            found.lock().expect("no reader panics").ignore_files.extend(read);
+            return;
+        }
+        if !is_called_as_read(name) {
+            return;
+        }
+        let shown = self.shown(below);
+        if is_hidden(below) {
+            // Read later, and only beside objects of Flux: without them nothing lists hidden files.
+            found.lock().expect("no reader panics").hidden.push((key(), shown));
+            return;
+        }
+        progress(&shown);
+        if entry.file_type().is_some_and(|kind| kind.is_file()) {
+            take(path, key(), shown, found);
+        } else {
+            found.lock().expect("no reader panics").add(&key(), shown, Err(Why::Special));
+        }
+    }
+
+    fn refused(self, error: ignore::Error) {
+        let Self { given, prefix, found, .. } = self;
+        let mut path = None;
+        let mut inner = error;
+        loop {
+            inner = match inner {
+                ignore::Error::WithPath { path: at, err } => {
+                    path = Some(at);
+                    *err
+                }
+                ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => *err,
+                ignore::Error::Io(source) => {
+                    let path = path.unwrap_or_default();
+                    let is_dangling = source.kind() == io::ErrorKind::NotFound && path.is_symlink();
+                    // Other files that are called so are not read either.
+                    if is_dangling && !path.file_name().is_some_and(is_called_as_read) {
+                        return;
+                    }
+                    let why = if is_dangling { Why::Dangling } else { Why::Io(source) };
+                    let below = given.below(&path);
+                    let (key, shown) = (keyed(prefix, &below), self.shown(&below));
+                    found.lock().expect("no reader panics").add(&key, shown, Err(why));
+                    return;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// A path in the folder, as the user would type it.
+    fn shown(self, below: &str) -> String {
+        [&self.given.shown, below].concat()
+    }
+}
+
+/// The key of a path in a folder, with `/` between its parts.
+fn keyed(prefix: &str, below: &str) -> String {
+    let key =
+        if below.is_empty() { prefix.trim_end_matches('/').to_owned() } else { [prefix, below].concat() };
+    if MAIN_SEPARATOR == '/' { key } else { key.replace(MAIN_SEPARATOR, "/") }
+}
+
+/// Whether a path is hidden, or in a hidden folder.
+fn is_hidden(below: &str) -> bool {
+    let bytes = below.as_bytes();
+    let is_separator = |byte: u8| char::from(byte) == MAIN_SEPARATOR;
+    memchr::memchr_iter(b'.', bytes).any(|at| at.checked_sub(1).is_none_or(|before| is_separator(bytes[before])))
 }
 
 // === impl Source ===

@@ -1,11 +1,16 @@
 //! Comments that keep quiet about a finding: `# chartgate: ignore[rule-id] reason`.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::yaml::{self, Lines};
 
 /// What such a comment starts with, behind the `#`.
 const MARK: &str = "chartgate: ignore";
+
+/// The same, prepared once for all files.
+static FIND_MARK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARK));
 
 /// One comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +27,7 @@ pub(super) struct Ignore<'a> {
 
 /// The comments of a file.
 pub(super) fn of(text: &str) -> Vec<Ignore<'_>> {
-    if memmem::find(text.as_bytes(), MARK.as_bytes()).is_none() {
+    if FIND_MARK.find(text.as_bytes()).is_none() {
         return Vec::new();
     }
     let lines = Lines::of(text);

@@ -60,5 +60,6 @@ pub use kustomization::{
     ReplacementSource, ReplacementTarget, Skipped, SourceId, Text,
 };
 pub use names::Names;
+pub(crate) use resource::group_and_version;
 pub use resource::{By, Generated, Id, Layer, Previous, Resource};
 pub use target::{Pattern, Target};

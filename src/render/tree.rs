@@ -237,8 +237,7 @@ impl<'a> Tree<'a> {
         if self.links.is_empty() {
             return false;
         }
-        let above = std::iter::successors(Some(path), |path| (!path.is_empty()).then(|| folder_of(path)));
-        above.into_iter().any(|path| self.links.contains(path))
+        with_folders_above(path).any(|path| self.links.contains(path))
     }
 
     /// Adds the `.sourceignore` of a folder, which is told from the top of the repository: it may be above the tree.
@@ -395,7 +394,7 @@ impl<'a> File<'a> {
 
 /// The folder of a path; empty at the top of the tree.
 pub fn folder_of(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+    memchr::memrchr(b'/', path.as_bytes()).map_or("", |at| &path[..at])
 }
 
 /// A path, and the folders above it up to the top of the tree.
@@ -410,14 +409,28 @@ pub fn is_kustomization(path: &str) -> bool {
 
 /// The name of a file, without its folder.
 fn name_of(path: &str) -> &str {
-    path.rsplit_once('/').map_or(path, |(_, name)| name)
+    memchr::memrchr(b'/', path.as_bytes()).map_or(path, |at| &path[at + 1..])
+}
+
+/// The parts of a path. They are short and many, which [`str::split`] is slow for.
+pub(crate) fn parts(path: &str) -> impl Iterator<Item = &str> {
+    let mut left = Some(path);
+    std::iter::from_fn(move || {
+        let rest = left?;
+        let (part, behind) = match memchr::memchr(b'/', rest.as_bytes()) {
+            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+            None => (rest, None),
+        };
+        left = behind;
+        Some(part)
+    })
 }
 
 /// A path that is relative to a folder, as one of the tree; `None` where it leads out of it.
 pub fn join(folder: &str, path: &str) -> Option<String> {
     let mut joined = String::with_capacity(folder.len() + 1 + path.len());
     joined.push_str(folder);
-    for part in path.split('/') {
+    for part in parts(path) {
         match part {
             "" | "." => {}
             ".." if joined.is_empty() => return None,

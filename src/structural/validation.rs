@@ -133,10 +133,11 @@ impl Walk<'_> {
     /// Validates a value. `key` is where it is named.
     fn value(&mut self, node: &Node<'_>, schema: Schema<'_>, key: Span, way: &Way<'_>) {
         let constraints = schema.constraints();
-        if node.scalar().is_some_and(|scalar| !(self.is_known)(&scalar.text)) {
+        let kind = node.kind();
+        // No variable looks like a number, a boolean or null.
+        if kind == Kind::String && node.scalar().is_some_and(|scalar| !(self.is_known)(&scalar.text)) {
             return;
         }
-        let kind = node.kind();
         if kind == Kind::Null {
             let is_typed = constraints.kind.is_some() || constraints.is_int_or_string;
             if is_typed && !constraints.is_nullable && constraints.default.is_none() {

@@ -10,7 +10,7 @@ const DEFINITION: &[u8] = b"\nkind: CustomResourceDefinition\n";
 pub fn outline(text: &str) -> Option<String> {
     // Most hold none, which takes a small part of the time of looking at each byte.
     memmem::find(text.as_bytes(), DEFINITION)?;
-    if !text.bytes().all(|byte| byte >= b' ' || byte == b'\n') {
+    if has_controls(text.as_bytes()) {
         return None;
     }
     let mut left = String::with_capacity(text.len() / 4);
@@ -28,6 +28,13 @@ pub fn outline(text: &str) -> Option<String> {
     Some(left)
 }
 
+/// Whether there is a control besides line feeds.
+fn has_controls(bytes: &[u8]) -> bool {
+    // Without an early end within a block, many bytes are compared at once.
+    let is_control = |byte: &u8| *byte < b' ' && *byte != b'\n';
+    bytes.chunks(256).any(|block| block.iter().fold(false, |found, byte| found | is_control(byte)))
+}
+
 /// Adds what is left of a document: all of it where it is none of a definition, or something may look into it, an alias or a variable.
 fn add(document: &str, left: &mut String) {
     if memmem::find(document.as_bytes(), DEFINITION).is_none() {
@@ -36,7 +43,10 @@ fn add(document: &str, left: &mut String) {
     }
     let start = left.len();
     let mut is_below = false;
-    for line in document.split_inclusive('\n') {
+    let ends = memchr_iter(b'\n', document.as_bytes()).map(|at| at + 1);
+    let mut from = 0;
+    for to in ends.chain((!document.ends_with('\n')).then_some(document.len())) {
+        let line = &document[std::mem::replace(&mut from, to)..to];
         let belongs = line.starts_with([' ', '\n', '#']) || line.starts_with("- ");
         if !belongs {
             is_below = matches!(line, "spec:\n" | "status:\n");

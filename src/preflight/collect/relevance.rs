@@ -2,11 +2,33 @@
 //!
 //! Nothing that decides may be missed, so a text counts as soon as it could be what it looks like.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
+use memchr::memmem::Finder;
 
 /// What the `apiVersion` of an object of Flux or the Flux Operator holds, and that of kustomize's own files whatever they are called.
 /// The definitions of those kinds hold none of it: they name the group and the version apart.
 const API_VERSIONS: [&str; 3] = ["toolkit.fluxcd.io/", "fluxcd.controlplane.io/", "kustomize.config.k8s.io/"];
+
+/// What of a text may decide, prepared once for all files.
+static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
+    api_versions: API_VERSIONS.map(Finder::new),
+    release: Finder::new("HelmRelease"),
+    definition: Finder::new("CustomResourceDefinition"),
+    replacement: Finder::new("fieldPaths"),
+    kind: Finder::new("kind"),
+    operation: Finder::new("op"),
+});
+
+struct Words {
+    api_versions: [Finder<'static>; 3],
+    release: Finder<'static>,
+    definition: Finder<'static>,
+    replacement: Finder<'static>,
+    kind: Finder<'static>,
+    operation: Finder<'static>,
+}
 
 /// The operations of a JSON patch (RFC 6902).
 const OPERATIONS: [&str; 6] = ["add", "remove", "replace", "move", "copy", "test"];
@@ -19,21 +41,21 @@ pub(super) fn can_lead(text: &str) -> bool {
 
 /// Whether a text can hold an object of Flux or its operator, a kustomization, or what such are patched and filled in with.
 pub(super) fn can_decide(text: &str) -> bool {
-    let has = |word: &str| memmem::find(text.as_bytes(), word.as_bytes()).is_some();
-    API_VERSIONS.iter().any(|it| has(it))
+    let words = &*WORDS;
+    let has = |word: &Finder<'_>| word.find(text.as_bytes()).is_some();
+    words.api_versions.iter().any(has)
         // A patch may leave out the apiVersion, and a configuration of kustomize names the kind alone.
-        || (has("HelmRelease") && !has("CustomResourceDefinition"))
-        || says(text, "kind", &["ConfigMap"])
-        || says(text, "op", &OPERATIONS)
-        // A replacement.
-        || has("fieldPaths")
+        || (has(&words.release) && !has(&words.definition))
+        || says(text, &words.kind, &["ConfigMap"])
+        || says(text, &words.operation, &OPERATIONS)
+        || has(&words.replacement)
 }
 
 /// Whether a key is given a value that starts with one of some words, in YAML or JSON, quoted or not.
-fn says(text: &str, key: &str, values: &[&str]) -> bool {
+fn says(text: &str, key: &Finder<'_>, values: &[&str]) -> bool {
     let is_between = |it: char| it.is_ascii_whitespace() || matches!(it, '"' | '\'');
-    memmem::find_iter(text.as_bytes(), key).any(|at| {
-        let Some(rest) = text[at + key.len()..].trim_start_matches(is_between).strip_prefix(':') else {
+    key.find_iter(text.as_bytes()).any(|at| {
+        let Some(rest) = text[at + key.needle().len()..].trim_start_matches(is_between).strip_prefix(':') else {
             return false;
         };
         let mut value = rest.trim_start_matches(is_between);

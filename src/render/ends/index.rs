@@ -1,7 +1,10 @@
 //! Who names which file: what can be told before anything is built.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
+use foldhash::{HashMap, HashMapExt as _};
+use memchr::memmem::Finder;
 use rayon::prelude::*;
 
 use crate::render::artifact::View;
@@ -76,6 +79,14 @@ struct Said<'a> {
     urls: Vec<((Str<'a>, Str<'a>), String)>,
     sources: Vec<SourceObject<'a>>,
 }
+
+/// What a file holds that holds objects that lead to others.
+static LEADING: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| ["kustomize.toolkit.fluxcd.io", "fluxcd.controlplane.io"].map(Finder::new));
+
+/// What a file holds that holds sources of manifests.
+static SOURCES: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| ["GitRepository", "OCIRepository", "Bucket"].map(Finder::new));
 
 // === impl Index ===
 
@@ -186,10 +197,9 @@ impl<'t, 'a> Index<'t, 'a> {
 
 fn said<'a>(tree: &Tree<'a>, file: &File<'a>) -> Said<'a> {
     let is_first = tree.kustomization(file.folder()).is_some_and(|kustomization| kustomization.id == file.id);
-    let leads_on = file.stands_alone()
-        && ["kustomize.toolkit.fluxcd.io", "fluxcd.controlplane.io"].iter().any(|it| file.text.contains(it));
-    let has_sources = file.stands_alone()
-        && ["GitRepository", "OCIRepository", "Bucket"].iter().any(|it| file.text.contains(it));
+    let mentions = |words: &[Finder<'_>]| words.iter().any(|it| it.find(file.text.as_bytes()).is_some());
+    let leads_on = file.stands_alone() && mentions(&*LEADING);
+    let has_sources = file.stands_alone() && mentions(&*SOURCES);
     if !is_first && !leads_on && !has_sources {
         return Said::default();
     }

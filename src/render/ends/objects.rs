@@ -1,6 +1,10 @@
 //! The objects that are judged, among all that are printed.
 
-use crate::render::kustomize::{Layer, Resource};
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use crate::render::kustomize::{Layer, Resource, group_and_version};
 use crate::yaml::{Node, Span};
 
 /// A HelmRelease or a source, as the cluster is given it.
@@ -84,7 +88,7 @@ impl<'a> Object<'a> {
     pub fn version(&self) -> &str {
         self.node
             .text_of(&["apiVersion"])
-            .and_then(|it| it.split_once('/'))
+            .and_then(group_and_version)
             .map_or("", |(_, version)| version)
     }
 
@@ -112,12 +116,13 @@ impl Kind {
 
 /// The API group of an object; `None` where it names no `apiVersion`.
 pub(crate) fn group_of<'n>(node: &'n Node<'_>) -> Option<&'n str> {
-    Some(node.text_of(&["apiVersion"])?.split_once('/').map_or("", |(group, _)| group))
+    Some(group_and_version(node.text_of(&["apiVersion"])?).map_or("", |(group, _)| group))
 }
 
 /// Whether a text can hold an object that is judged. Most files cannot, and need not be read.
 pub(super) fn mentions(text: &str) -> bool {
-    text.contains(".toolkit.fluxcd.io")
+    static GROUPS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(".toolkit.fluxcd.io"));
+    GROUPS.find(text.as_bytes()).is_some()
 }
 
 /// The objects in a document: itself, or the items of a list.

@@ -9,7 +9,7 @@ use super::instance::{What, Written};
 use crate::render::artifact::{Ignore, Origin, SourceKind};
 use crate::render::flux::{Source, is_opaque};
 use crate::render::kustomize::Text;
-use crate::render::{Note, Reason, folder_of, join};
+use crate::render::{Note, Reason, folder_of, join, parts};
 
 /// The tops of repositories in a tree, as far as they are told or can be guessed.
 pub(super) struct Roots<'a> {
@@ -170,15 +170,15 @@ impl<'a> Roots<'a> {
 /// A path from the top of a source, without what says nothing. One that would lead out of the source stays at its top, as kustomize-controller
 /// joins paths (`securejoin`).
 fn relative(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
+    let mut kept: Vec<&str> = Vec::new();
+    for part in parts(path) {
         match part {
             "" | "." => {}
-            ".." => _ = parts.pop(),
-            part => parts.push(part),
+            ".." => _ = kept.pop(),
+            part => kept.push(part),
         }
     }
-    parts.join("/")
+    kept.join("/")
 }
 
 fn holds(root: &str, folder: &str) -> bool {

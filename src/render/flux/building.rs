@@ -5,7 +5,7 @@ use super::folders::listed;
 use super::kustomization::{FluxKustomization, Patches};
 use super::operator;
 use super::substitution::Variables;
-use crate::render::kustomize::{Build, Kustomization, Kustomize, Resource, Text};
+use crate::render::kustomize::{Build, Kustomization, Kustomize, Resource, Text, group_and_version};
 use crate::render::{Note, Reason, join};
 use crate::yaml::{Entry, Key, Node, Span, Value};
 
@@ -169,7 +169,7 @@ fn what_matters<'a>(mut build: Build<'a>, notes: &mut Vec<Note>) -> (Vec<Resourc
 /// Whether an object is judged, or leads to others, or holds variables. All else is many times as much, and nobody looks at it.
 fn matters(object: &Node<'_>) -> bool {
     let version = object.text_of(&["apiVersion"]).unwrap_or_default();
-    match version.split_once('/') {
+    match group_and_version(version) {
         Some((group, _)) => group.ends_with(".toolkit.fluxcd.io") || group == operator::GROUP,
         None => object.text_of(&["kind"]) == Some("ConfigMap"),
     }

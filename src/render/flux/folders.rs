@@ -33,7 +33,7 @@ impl<'a> Folders<'a> {
 pub(crate) fn listed(view: &View<'_, '_>, folder: &str) -> Vec<String> {
     let prefix = if folder.is_empty() { 0 } else { folder.len() + 1 };
     let mut paths: Vec<&str> = view.listed_below(folder).map(|file| &file.path[prefix..]).collect();
-    paths.sort_by(|one, other| one.split('/').cmp(other.split('/')));
+    paths.sort_by(|one, other| in_order(one).cmp(in_order(other)));
     let mut listed = Vec::new();
     let mut skipped: Option<&str> = None;
     for path in paths {
@@ -49,6 +49,11 @@ pub(crate) fn listed(view: &View<'_, '_>, folder: &str) -> Vec<String> {
         }
     }
     listed
+}
+
+/// What paths are compared by, so that the parts of one are compared with those of the other.
+fn in_order(path: &str) -> impl Iterator<Item = u8> {
+    path.bytes().map(|byte| if byte == b'/' { 0 } else { byte })
 }
 
 /// The outermost folder with a kustomization file on the way from a folder to a path below it.

@@ -1,7 +1,7 @@
 //! Flux's own Kustomization as typed data.
 
 use crate::json::Kind;
-use crate::render::kustomize::{Patch, PatchSource, Text};
+use crate::render::kustomize::{Patch, PatchSource, Text, group_and_version};
 use crate::render::{Note, Reason};
 use crate::yaml::{Entry, Node, Span, Str};
 
@@ -93,7 +93,7 @@ impl<'a> FluxKustomization<'a> {
     /// Whether an object is a Kustomization of Flux.
     pub fn is_one(object: &Node<'_>) -> bool {
         let version = object.text_of(&["apiVersion"]).unwrap_or_default();
-        version.split_once('/').is_some_and(|(group, _)| group == GROUP)
+        group_and_version(version).is_some_and(|(group, _)| group == GROUP)
             && object.text_of(&["kind"]) == Some("Kustomization")
     }
 

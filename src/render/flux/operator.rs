@@ -2,7 +2,7 @@
 
 use super::building::supply_namespace;
 use super::substitution::is_opaque;
-use crate::render::kustomize::{Kustomize, Patch, Resource, Text};
+use crate::render::kustomize::{Kustomize, Patch, Resource, Text, group_and_version};
 use crate::render::{Note, Reason, Tree};
 use crate::yaml::{Entry, Key, Node, Span, Value};
 
@@ -21,7 +21,7 @@ pub fn is_resource_set(object: &Node<'_>) -> bool {
 
 fn is_one(object: &Node<'_>, kind: &str) -> bool {
     let version = object.text_of(&["apiVersion"]).unwrap_or_default();
-    version.split_once('/').is_some_and(|(group, _)| group == GROUP)
+    group_and_version(version).is_some_and(|(group, _)| group == GROUP)
         && object.text_of(&["kind"]) == Some(kind)
 }
 

@@ -196,7 +196,8 @@ impl<'r> Id<'r> {
     /// What an object is called.
     pub fn of(node: &'r Node<'_>) -> Self {
         let text = |node: Option<&'r Node<'_>>| scalar(node).map_or("", |scalar| &*scalar.text);
-        let (group, version) = split_version(text(node.get("apiVersion")));
+        let api_version = text(node.get("apiVersion"));
+        let (group, version) = group_and_version(api_version).unwrap_or(("", api_version));
         let metadata = node.get("metadata");
         let of_metadata = |key| text(metadata.and_then(|metadata| metadata.get(key)));
         Self {
@@ -263,9 +264,10 @@ fn text<'a>(node: Option<&Node<'a>>) -> Str<'a> {
     scalar(node).map_or(Str::default(), |scalar| scalar.text.clone())
 }
 
-/// The group and the version of an `apiVersion`.
-fn split_version(api_version: &str) -> (&str, &str) {
-    api_version.split_once('/').unwrap_or(("", api_version))
+/// The group and the version of an `apiVersion`; none for the core group, which it does not name.
+pub(crate) fn group_and_version(api_version: &str) -> Option<(&str, &str)> {
+    let at = memchr::memchr(b'/', api_version.as_bytes())?;
+    Some((&api_version[..at], &api_version[at + 1..]))
 }
 
 impl std::fmt::Display for Id<'_> {

@@ -66,18 +66,21 @@ impl<'t> Parser<'t> {
         &self.text[start..self.at]
     }
 
-    /// Takes text up to a `${` or a character that is not of a set. Of an escape the second character is taken, whatever it is.
+    /// Takes text up to a `${` or a character that is not of a set. Of an escape, which begins with `$` or `\`, the second character is
+    /// taken, whatever it is.
     fn run(&mut self, takes: impl Fn(char) -> bool, escapes: &[&str]) -> Cow<'t, str> {
         let mut run = Cow::Borrowed("");
         let mut start = self.at;
         while let Some(next) = self.peek() {
             let rest = self.rest();
-            if escapes.iter().any(|escape| rest.starts_with(escape)) {
+            // Nearly none is one that a substitution or an escape begins with.
+            let may_begin = matches!(next, '$' | '\\');
+            if may_begin && escapes.iter().any(|escape| rest.starts_with(escape)) {
                 run += &self.text[start..self.at];
                 // The second character is a `$`, `/` or `\`, and so one byte.
                 start = self.at + 1;
                 self.at += 2;
-            } else if rest.starts_with("${") || !takes(next) {
+            } else if may_begin && rest.starts_with("${") || !takes(next) {
                 break;
             } else {
                 self.at += next.len_utf8();
