@@ -444,7 +444,8 @@ fn keyed(prefix: &str, below: &str) -> String {
 fn is_hidden(below: &str) -> bool {
     let bytes = below.as_bytes();
     let is_separator = |byte: u8| char::from(byte) == MAIN_SEPARATOR;
-    memchr::memchr_iter(b'.', bytes).any(|at| at.checked_sub(1).is_none_or(|before| is_separator(bytes[before])))
+    memchr::memchr_iter(b'.', bytes)
+        .any(|at| at.checked_sub(1).is_none_or(|before| is_separator(bytes[before])))
 }
 
 // === impl Source ===

@@ -206,9 +206,10 @@ pub(crate) fn is_left_out_by_default(path: &str, is_folder: bool, has_no_pattern
     // looks like a file; then no pattern has to be tried.
     let stem = path.strip_suffix(".yaml").or_else(|| path.strip_suffix(".yml")).unwrap_or(path);
     let is_plain = memchr::memchr(b'.', stem.as_bytes()).is_none()
-        && !["appveyor", "cloudbuild", "codeship-services", "codeship-steps"]
-            .iter()
-            .any(|it| stem.ends_with(it));
+        && !(stem.ends_with(['r', 'd', 's'])
+            && ["appveyor", "cloudbuild", "codeship-services", "codeship-steps"]
+                .iter()
+                .any(|it| stem.ends_with(it)));
     if is_plain || !path.split('/').any(may_be_left_out) {
         return false;
     }

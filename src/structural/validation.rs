@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::model::{Constraints, Schema, Type};
-use super::rule::context;
 use crate::json::Kind;
 use crate::json::pointer::escaped;
 use crate::yaml::{Entry, Node, Overridden, Span, number};
@@ -239,10 +238,9 @@ impl Walk<'_> {
     }
 
     fn rules(&mut self, node: &Node<'_>, schema: Schema<'_>, key: Span, way: &Way<'_>) {
-        let value = context(node, schema);
-        for rule in &schema.constraints().rules {
+        for (rule, holds) in schema.constraints().rules.evaluate(node, schema) {
             let message = || rule.message.to_string();
-            match rule.holds(&value) {
+            match holds {
                 Some(true) => {}
                 // It may hold once the variables are replaced.
                 Some(false) if self.has_variables(node) => {}

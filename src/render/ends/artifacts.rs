@@ -20,6 +20,8 @@ pub(super) struct SourceObject<'a> {
     namespace: Str<'a>,
     name: Str<'a>,
     ignore: Ignore<'a>,
+    /// The number of the first object of that kind and name with the same `ignore`: texts of many lines are compared once.
+    same_ignore: usize,
     /// The file that it is written in.
     file: u32,
 }
@@ -62,6 +64,7 @@ impl<'a> SourceObject<'a> {
             namespace: text(&["metadata", "namespace"]).unwrap_or_default(),
             name: text(&["metadata", "name"])?,
             ignore,
+            same_ignore: 0,
             file: node.at.file(),
         })
     }
@@ -98,15 +101,20 @@ impl<'a> Sources<'a> {
     ) -> Option<Ignore<'a>> {
         let named = self.0.get(&source.kind_and_name())?.iter();
         let mut found = named.filter(|object| object.may_be_in(&source.namespace) && counts(object));
-        let first = &found.next()?.ignore;
-        Some(if found.all(|other| other.ignore == *first) { first.clone() } else { Ignore::Unknown })
+        let first = found.next()?;
+        let is_same = |other: &SourceObject<'a>| other.same_ignore == first.same_ignore;
+        Some(if found.all(is_same) { first.ignore.clone() } else { Ignore::Unknown })
     }
 }
 
 impl<'a> Extend<SourceObject<'a>> for Sources<'a> {
     fn extend<I: IntoIterator<Item = SourceObject<'a>>>(&mut self, objects: I) {
-        for object in objects {
-            self.0.entry((object.kind.clone(), object.name.clone())).or_default().push(object);
+        for mut object in objects {
+            let named = self.0.entry((object.kind.clone(), object.name.clone())).or_default();
+            let firsts = named.iter().enumerate().filter(|(number, it)| it.same_ignore == *number);
+            let same = firsts.into_iter().find(|(_, it)| it.ignore == object.ignore);
+            object.same_ignore = same.map_or(named.len(), |(number, _)| number);
+            named.push(object);
         }
     }
 }
