@@ -251,19 +251,34 @@ fn sort(found: &mut [Diagnostic], files: &Files<'_>) {
         let same_path = paths.chunk_by(|(one, _), (other, _)| one == other).enumerate();
         same_path.flat_map(|(order, files)| files.iter().map(move |(_, file)| (*file, order))).collect()
     };
-    let key = |it: &Diagnostic| {
+    let place = |it: &Diagnostic| {
         it.location.map(|Location { span }| (order[&span.file()], span.start(), span.end()))
     };
+    let mut sorted: Vec<_> = found.iter().enumerate().map(|(index, it)| (place(it), index)).collect();
     // What is the same by all of these is one finding, so nothing is lost with the order that it had.
-    found.par_sort_unstable_by(|one, other| {
-        key(one)
-            .cmp(&key(other))
+    sorted.par_sort_unstable_by(|(place, one), (other_place, other)| {
+        let (one, other) = (&found[*one], &found[*other]);
+        place
+            .cmp(other_place)
             .then_with(|| other.grade.cmp(&one.grade))
             .then_with(|| one.rule.cmp(other.rule))
             .then_with(|| one.what.cmp(&other.what))
             .then_with(|| one.field.cmp(&other.field))
             .then_with(|| one.object.cmp(&other.object))
     });
+    // Each goes to its place, along the circles in which they take each other's; they are large, and no second list of them is made.
+    let mut from: Vec<usize> = sorted.into_iter().map(|(_, index)| index).collect();
+    for start in 0..from.len() {
+        let mut at = start;
+        loop {
+            let next = std::mem::replace(&mut from[at], at);
+            if next == start {
+                break;
+            }
+            found.swap(at, next);
+            at = next;
+        }
+    }
 }
 
 /// How many HelmReleases were judged, once for each way in which they are rendered, and how many as no end reaches them.

@@ -150,7 +150,7 @@ impl<'a> Node<'a> {
 
     /// Whether it is `null`, or nothing at all.
     pub fn is_null(&self) -> bool {
-        self.kind() == Kind::Null
+        matches!(&self.value, Value::Scalar(scalar) if scalar.plain && is_null(&scalar.text))
     }
 
     /// Whether it was passed over.

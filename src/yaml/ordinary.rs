@@ -1,8 +1,8 @@
 //! YAML as people write it for Kubernetes, at several times the speed of a parser of the whole language.
 //!
-//! Read are block maps and lists, scalars and `[…]` or `{…}` on one line, literal and folded blocks, comments, anchors and aliases. **Whatever is
-//! out of the ordinary ends it**: tags, directives, scalars over several lines, tabs, and all that may be a fault. The parser then reads the text from the
-//! start, and says what there is to say. So nothing is ever refused here, and what is read here is read as the parser does, with the same places.
+//! Read are block maps and lists, `[…]` and `{…}`, scalars, literal and folded blocks, comments, anchors and aliases. **Whatever is out of the
+//! ordinary ends it**: tags, directives, comments in brackets, most tabs, and all that may be a fault. The parser then reads the text from the start, and
+//! says what there is to say. So nothing is ever refused here, and what is read here is read as the parser does, with the same places.
 
 mod scalars;
 #[cfg(test)]
@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use foldhash::HashMap;
 use memchr::memchr;
 
-use super::builder::Builder;
+use super::builder::{Builder, Stop};
 use super::reader::{Reading, has_variables};
 use super::{Node, Span};
 use scalars::{is_end, is_plain_start};
@@ -42,6 +42,8 @@ struct Scanner<'a> {
     anchors: HashMap<&'a str, usize>,
     /// How many anchors the document has.
     anchored: usize,
+    /// Whether an alias leads into what is passed over.
+    leads_into_passed: bool,
     builder: Builder<'a>,
 }
 
@@ -83,13 +85,29 @@ enum Head<'a> {
         /// Where its colon is.
         end: usize,
     },
+    /// An alias that stands for a key.
+    Alias {
+        /// Where its name ends.
+        end: usize,
+        /// Where the colon is, behind blanks.
+        colon: usize,
+    },
     /// No key.
     Value,
 }
 
-/// The documents of a text, without the empty ones; `None` if something in it is out of the ordinary.
-pub(super) fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Node<'_>>> {
-    let has_tabs = scalars::has_tabs(text)?;
+/// Why a text is not read here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// Something in it is out of the ordinary.
+    Odd,
+    /// An alias leads into what is passed over.
+    Passed,
+}
+
+/// The documents of a text, without the empty ones.
+pub(super) fn read(text: &str, file: u32, reading: Reading) -> Result<Vec<Node<'_>>, Unread> {
+    let has_tabs = scalars::has_tabs(text).ok_or(Unread::Odd)?;
     // Most texts are one document.
     let mut documents = Vec::with_capacity(1);
     let mut scanner = Scanner {
@@ -103,13 +121,16 @@ pub(super) fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Node<'
         pending: Some(Pending::DOCUMENT),
         anchors: HashMap::default(),
         anchored: 0,
+        leads_into_passed: false,
         builder: Builder::of(text, has_variables(text), reading),
     };
     loop {
-        let is_last = scanner.document()?;
+        let Some(is_last) = scanner.document() else {
+            return Err(if scanner.leads_into_passed { Unread::Passed } else { Unread::Odd });
+        };
         documents.extend(scanner.builder.take_root());
         if is_last {
-            return Some(documents);
+            return Ok(documents);
         }
     }
 }
@@ -229,13 +250,17 @@ impl<'a> Scanner<'a> {
         if anchor != 0 && self.is_dash(after) {
             return None;
         }
-        let Head::Key { text, plain, end } = self.head(after)? else {
-            let pending = self.pending.take().filter(|pending| pending.kind != Awaiting::Document)?;
+        let head = self.head(after)?;
+        if matches!(head, Head::Value) {
+            // A document that is one scalar is out of the ordinary.
+            let is_flow = matches!(self.bytes[after], b'[' | b'{');
+            let is_known = |pending: &Pending| pending.kind != Awaiting::Document || is_flow;
+            let pending = self.pending.take().filter(is_known)?;
             let anchor = one_of(anchor, pending.anchor)?;
             let end = self.value(after, anchor)?;
             self.at = self.end_of_line(end)?;
             return Some(());
-        };
+        }
         // An anchor before a key on the same line is the key's.
         if anchor != 0 {
             return None;
@@ -245,9 +270,19 @@ impl<'a> Scanner<'a> {
             self.builder.begin_mapping(false, self.span(start, start), pending.anchor).ok()?;
             self.push(Level { column, is_map: true })?;
         }
-        self.builder.scalar(text.into(), plain, self.span(start, end), 0).ok()?;
-        self.pending = Some(Pending { kind: Awaiting::Key(column), at: end, anchor: 0 });
-        let start = self.past_spaces(end + 1);
+        let colon = match head {
+            Head::Key { text, plain, end } => {
+                self.builder.scalar(text.into(), plain, self.span(start, end), 0).ok()?;
+                end
+            }
+            Head::Alias { end, colon } => {
+                self.refer(start, end)?;
+                colon
+            }
+            Head::Value => return None,
+        };
+        self.pending = Some(Pending { kind: Awaiting::Key(column), at: colon, anchor: 0 });
+        let start = self.past_spaces(colon + 1);
         let (start, anchor) = self.anchor(start)?;
         if self.ends_line(start) {
             return self.await_with(anchor, start);
@@ -277,6 +312,14 @@ impl<'a> Scanner<'a> {
             let is_key = self.bytes.get(end) == Some(&b':') && is_end(self.bytes.get(end + 1));
             let is_key = is_key && end - start < MAX_KEY;
             return Some(if is_key { Head::Key { text, plain: false, end } } else { Head::Value });
+        }
+        if first == b'*' {
+            let end = self.name_end(start + 1)?;
+            let colon = self.past_spaces(end);
+            // Without a blank, the colon is a part of the name for the parser.
+            let is_key =
+                colon > end && self.bytes.get(colon) == Some(&b':') && is_end(self.bytes.get(colon + 1));
+            return Some(if is_key { Head::Alias { end, colon } } else { Head::Value });
         }
         if !is_plain_start(first) {
             return Some(Head::Value);
@@ -326,10 +369,16 @@ impl<'a> Scanner<'a> {
     /// Reads an alias; returns where it ends.
     fn alias(&mut self, start: usize) -> Option<usize> {
         let end = self.name_end(start + 1)?;
-        let name = &self.text[start + 1..end];
-        let number = *self.anchors.get(name)?;
-        self.builder.alias(number, self.span(start, end)).ok()?;
+        self.refer(start, end)?;
         Some(end)
+    }
+
+    /// Puts what an alias stands for in its place.
+    fn refer(&mut self, start: usize, end: usize) -> Option<()> {
+        let number = *self.anchors.get(&self.text[start + 1..end])?;
+        let result = self.builder.alias(number, self.span(start, end));
+        self.leads_into_passed = matches!(result, Err(Stop::Passed));
+        result.ok()
     }
 
     /// The end of the name of an anchor.

@@ -9,6 +9,7 @@ use memchr::{memchr, memmem};
 use thiserror::Error as ThisError;
 
 use super::builder::{Builder, Stop, refuse};
+use super::ordinary::Unread;
 use super::{Lines, Node, Scalar, Span, Value, dialect, ordinary, spelling};
 
 /// The text is no YAML, or none that Kubernetes takes.
@@ -128,8 +129,9 @@ pub fn documents_as(text: &str, file: u32, reading: Reading) -> Vec<Result<Node<
 /// The documents, unless an alias leads into what is passed over.
 fn read(text: &str, file: u32, reading: Reading) -> Option<Vec<Result<Node<'_>, Error>>> {
     match ordinary::read(text, file, reading) {
-        Some(documents) => Some(documents.into_iter().map(Ok).collect()),
-        None => spelling::parse(text, file, reading),
+        Ok(documents) => Some(documents.into_iter().map(Ok).collect()),
+        Err(Unread::Passed) => None,
+        Err(Unread::Odd) => spelling::parse(text, file, reading),
     }
 }
 

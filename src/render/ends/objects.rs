@@ -123,12 +123,13 @@ pub(super) fn mentions(text: &str) -> bool {
 }
 
 /// The objects in a document: itself, or the items of a list.
-pub(crate) fn expand<'n, 'a>(node: &'n Node<'a>) -> Vec<&'n Node<'a>> {
+pub(crate) fn expand<'n, 'a>(node: &'n Node<'a>) -> impl Iterator<Item = &'n Node<'a>> {
     let is_list = node.text_of(&["kind"]).is_some_and(|kind| kind.ends_with("List"));
-    match node.get("items") {
-        Some(items) if is_list => items.items().iter().flat_map(expand).collect(),
-        _ => vec![node],
-    }
+    let items = if is_list { node.get("items") } else { None };
+    let items: Option<Box<dyn Iterator<Item = _>>> =
+        items.map(|items| Box::new(items.items().iter().flat_map(expand)) as _);
+    let itself = items.is_none().then_some(node);
+    itself.into_iter().chain(items.into_iter().flatten())
 }
 
 #[cfg(test)]
@@ -157,7 +158,7 @@ mod tests {
     fn a_list_is_what_is_in_it() {
         let text = "kind: List\nitems:\n- {kind: A}\n- {kind: BList, items: [{kind: B}]}\n";
         let node = yaml::documents(text, 0).remove(0).unwrap();
-        let kinds: Vec<_> = expand(&node).iter().filter_map(|node| node.text_of(&["kind"])).collect();
+        let kinds: Vec<_> = expand(&node).filter_map(|node| node.text_of(&["kind"])).collect();
         assert_eq!(kinds, ["A", "B"]);
     }
 }

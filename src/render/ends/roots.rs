@@ -151,12 +151,19 @@ impl<'a> Roots<'a> {
         }
     }
 
-    /// The nearest folder above a folder in which a path exists; never above the top of a repository that is told.
+    /// The nearest folder above a folder in which a [`relative`] path exists; never above the top of a repository that is told.
     fn above(&self, index: &Index<'_, 'a>, folder: &'a str, path: &str) -> Option<Place<'a>> {
         let top = self.told.iter().find(|root| holds(root, folder)).map_or("", String::as_str);
         let mut root = folder;
+        let mut candidate = String::with_capacity(folder.len() + 1 + path.len());
         loop {
-            if let Some(folder) = index.folders.get(&join(root, path)?) {
+            candidate.clear();
+            candidate.push_str(root);
+            if !root.is_empty() {
+                candidate.push('/');
+            }
+            candidate.push_str(path);
+            if let Some(folder) = index.folders.get(&candidate) {
                 return Some(Place { root, folder });
             }
             if root == top {

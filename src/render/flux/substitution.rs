@@ -211,8 +211,14 @@ impl Replacing<'_> {
 
     /// What a text becomes, and whether an unknown variable is left in it; nothing if it stays as it is.
     fn text(&mut self, text: &str, at: Span) -> Option<(String, bool)> {
-        // Most texts have none.
-        memchr::memchr(b'$', text.as_bytes())?;
+        // Most texts have none, and to prepare a search takes longer than to look at a few characters.
+        let is_there = match text.as_bytes() {
+            short if short.len() <= 16 => short.contains(&b'$'),
+            long => memchr::memchr(b'$', long).is_some(),
+        };
+        if !is_there {
+            return None;
+        }
         let evaluated = envsubst::evaluate(text, &|name| match self.variables.get(name) {
             Variable::Unset if self.strict => Variable::Missing,
             variable => variable,

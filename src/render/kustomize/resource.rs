@@ -196,17 +196,11 @@ impl<'r> Id<'r> {
     /// What an object is called.
     pub fn of(node: &'r Node<'_>) -> Self {
         let text = |node: Option<&'r Node<'_>>| scalar(node).map_or("", |scalar| &*scalar.text);
-        let api_version = text(node.get("apiVersion"));
+        let [api_version, kind, metadata] = values(node, ["apiVersion", "kind", "metadata"]);
+        let [name, namespace] = metadata.map_or([None; 2], |it| values(it, ["name", "namespace"]));
+        let api_version = text(api_version);
         let (group, version) = group_and_version(api_version).unwrap_or(("", api_version));
-        let metadata = node.get("metadata");
-        let of_metadata = |key| text(metadata.and_then(|metadata| metadata.get(key)));
-        Self {
-            group,
-            version,
-            kind: text(node.get("kind")),
-            name: of_metadata("name"),
-            namespace: of_metadata("namespace"),
-        }
+        Self { group, version, kind: text(kind), name: text(name), namespace: text(namespace) }
     }
 
     /// Whether kustomize knows that such an object has no namespace.
@@ -254,6 +248,24 @@ impl<'r> Id<'r> {
             && self.version == other.version
             && self.effective_namespace() == other.effective_namespace()
     }
+}
+
+/// The values of some keys. They stand at the start of nearly all objects, so that one look at the first entries finds them all.
+fn values<'n, 'a, const N: usize>(node: &'n Node<'a>, keys: [&str; N]) -> [Option<&'n Node<'a>>; N] {
+    let mut found = [None; N];
+    let mut missing = N;
+    for entry in node.entries() {
+        if let Some(index) = keys.iter().position(|key| entry.key.text == *key)
+            && found[index].is_none()
+        {
+            found[index] = Some(&entry.value);
+            missing -= 1;
+            if missing == 0 {
+                break;
+            }
+        }
+    }
+    found
 }
 
 fn scalar<'n, 'a>(node: Option<&'n Node<'a>>) -> Option<&'n Scalar<'a>> {

@@ -248,7 +248,7 @@ impl<'a> Scanner<'a> {
         Some(line)
     }
 
-    /// Reads a list or a map in brackets, all of which is on one line; returns where it ends.
+    /// Reads a list or a map in brackets; returns where it ends.
     pub(super) fn flow(&mut self, start: usize, anchor: usize, depth: usize) -> Option<usize> {
         let depth = depth.checked_sub(1)?;
         let is_map = self.bytes[start] == b'{';
@@ -259,7 +259,7 @@ impl<'a> Scanner<'a> {
             self.builder.begin_sequence(true, open, anchor).ok()?;
         }
         let close = if is_map { b'}' } else { b']' };
-        let mut at = self.past_spaces(start + 1);
+        let mut at = self.past_lines(start + 1)?;
         if self.bytes.get(at) != Some(&close) {
             loop {
                 if is_map {
@@ -274,16 +274,42 @@ impl<'a> Scanner<'a> {
                     b'*' => self.alias(at)?,
                     _ => self.flow_scalar(at)?,
                 };
-                at = self.past_spaces(end);
+                at = self.past_lines(end)?;
                 match *self.bytes.get(at)? {
-                    b',' => at = self.past_spaces(at + 1),
+                    b',' => at = self.past_lines(at + 1)?,
                     byte if byte == close => break,
                     _ => return None,
+                }
+                // Behind the last comma.
+                if self.bytes.get(at) == Some(&close) {
+                    break;
                 }
             }
         }
         self.builder.end(self.span(at, at + 1)).ok()?;
         Some(at + 1)
+    }
+
+    /// Where the next part of a list or a map in brackets starts, be it on another line, which has to belong to the block around them.
+    fn past_lines(&mut self, at: usize) -> Option<usize> {
+        let mut at = self.past_spaces(at);
+        while self.bytes.get(at) == Some(&b'\n') {
+            let line = at + 1;
+            at = self.past_spaces(line);
+            let column = at - line;
+            let is_inside = match self.levels.last() {
+                Some(level) => column > level.column,
+                // There, `---` and `...` may end the document.
+                None => column > 0 || !matches!(self.bytes.get(at), Some(b'-' | b'.')),
+            };
+            if self.bytes.get(at) != Some(&b'\n') {
+                if self.has_tabs || !is_inside {
+                    return None;
+                }
+                self.line = line;
+            }
+        }
+        Some(at)
     }
 
     /// Reads a scalar in brackets; returns where it ends.
@@ -300,7 +326,8 @@ impl<'a> Scanner<'a> {
         let mut end = start;
         loop {
             match *self.bytes.get(end)? {
-                b',' | b']' | b'}' => break,
+                // Whether it goes on on the next line shows there.
+                b',' | b']' | b'}' | b'\n' => break,
                 b':' if matches!(
                     self.bytes.get(end + 1)?,
                     b' ' | b'\n' | b',' | b'[' | b']' | b'{' | b'}'
@@ -309,7 +336,7 @@ impl<'a> Scanner<'a> {
                     break;
                 }
                 // A question mark is refused there by the libraries of Go.
-                b'\n' | b'[' | b'{' | b'?' => return None,
+                b'[' | b'{' | b'?' => return None,
                 b'#' if self.bytes[end - 1] == b' ' => return None,
                 _ => end += 1,
             }
@@ -347,15 +374,22 @@ fn double_quoted(line: &str) -> Option<(Cow<'_, str>, Option<usize>)> {
     let (mut text, mut start) = (String::new(), 0);
     while let Some(at) = end.filter(|at| bytes[*at] == b'\\') {
         text.push_str(&line[start..at]);
+        let mut length = 2;
         text.push(match bytes.get(at + 1)? {
             b'n' => '\n',
             b't' => '\t',
             b'r' => '\r',
             b'"' => '"',
             b'\\' => '\\',
+            b'u' => {
+                length = 6;
+                let digits =
+                    line.get(at + 2..at + 6).filter(|it| it.bytes().all(|it| it.is_ascii_hexdigit()))?;
+                char::from_u32(u32::from_str_radix(digits, 16).ok()?)?
+            }
             _ => return None,
         });
-        start = at + 2;
+        start = at + length;
         end = memchr2(b'"', b'\\', &bytes[start..]).map(|length| start + length);
     }
     text.push_str(&line[start..end.unwrap_or(line.len())]);
