@@ -290,7 +290,7 @@ impl<'a> Builder<'a> {
         let (value, last) = match open {
             Open::Elided { is_map } => {
                 let leaves = std::mem::take(&mut self.leaves);
-                let leaves = (!leaves.is_empty()).then(|| leaves.into());
+                let leaves = (!leaves.is_empty()).then(|| Arc::new(leaves));
                 (Value::Elided { is_map, is_patched: false, leaves }, None)
             }
             Open::Sequence { start } => {
