@@ -1,7 +1,6 @@
 //! The places that keep kustomize or Flux from building an end, and those that cannot be rendered here.
 
-use std::collections::HashSet;
-
+use foldhash::HashSet;
 use rayon::prelude::*;
 
 use super::plain;

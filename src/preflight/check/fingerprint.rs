@@ -1,8 +1,8 @@
 //! What tells a finding from all others, and stays the same while the lines around it move.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use foldhash::HashMap;
 use rayon::prelude::*;
 
 use crate::preflight::files::Files;
@@ -14,7 +14,7 @@ use crate::report::{Diagnostic, Excerpts as _, fingerprint};
 pub(super) fn give(found: &mut [Diagnostic], files: &Files<'_>) {
     let by_file = found.par_chunk_by_mut(|one, other| path_of(one, files) == path_of(other, files));
     by_file.for_each(|found| {
-        let mut alike: HashMap<String, usize> = HashMap::new();
+        let mut alike: HashMap<String, usize> = HashMap::default();
         for diagnostic in found {
             let mut identity = identity(diagnostic, files).join("\0");
             let count = alike.entry(identity.clone()).or_default();

@@ -1,8 +1,9 @@
 //! What kustomizations name and the walk passes over: hidden files, files that git ignores, those without an extension of YAML. kustomize
 //! reads them all the same.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
+use foldhash::HashSet;
 use rayon::prelude::*;
 
 use super::{Collected, KUSTOMIZATIONS, Source, Unreadable, Why, key_of, read as text_at, weighed};
@@ -56,7 +57,7 @@ struct Path {
 /// Reads what the kustomizations of a tree name and nobody has read, and what is named there in turn.
 pub(super) fn read(top: &std::path::Path, collected: &Collected, tree: &Tree<'_>) -> Named {
     let mut named = Named::default();
-    let mut known: HashSet<(String, Wanted)> = HashSet::new();
+    let mut known: HashSet<(String, Wanted)> = HashSet::default();
     let files: Vec<_> = tree.kustomizations().collect();
     let paths = files.par_iter().flat_map_iter(|file| {
         let document = file.documents().first().and_then(|document| document.as_ref().ok());

@@ -1,10 +1,9 @@
 //! Finds the artifact that each Flux Kustomization is built from: the sources that are described, and what is in them.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
 use super::objects::Kind;
 use crate::render::artifact::{Artifact, Ignore, MAX_MATCHES, Origin, View};

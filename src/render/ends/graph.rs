@@ -1,8 +1,9 @@
 //! From the top of each cluster down to all that it is given.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 
+use foldhash::fast::RandomState;
+use foldhash::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use super::Step;
@@ -26,8 +27,8 @@ pub(super) struct Graph<'g, 't, 'a> {
     pub(super) roots: &'g Roots<'a>,
     pub(super) artifacts: &'g Artifacts<'t, 'a>,
     clusters: Vec<Cluster<'a>>,
-    /// In the order in which they were found.
-    pub(super) instances: Vec<Instance<'a>>,
+    /// In the order in which they were found. Each by itself: they are large, and a list that grows has room for twice as many.
+    pub(super) instances: Vec<Box<Instance<'a>>>,
     /// The instances by the hash of what they are called, so that few have to be compared.
     by_name: HashMap<u64, Vec<usize>>,
     hasher: RandomState,
@@ -68,8 +69,8 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
             artifacts,
             clusters: Vec::new(),
             instances: Vec::new(),
-            by_name: HashMap::new(),
-            hasher: RandomState::new(),
+            by_name: HashMap::default(),
+            hasher: RandomState::default(),
             reached: Reached::of(index),
         }
     }
@@ -153,7 +154,7 @@ impl<'g, 't, 'a> Graph<'g, 't, 'a> {
         let this = &*self;
         // One may take as long as all others, so that none waits behind another one.
         let built = new.into_par_iter().with_max_len(1).map(|Resolved { task, key, step, name }| {
-            let instance = this.build(&task, step, key);
+            let instance = Box::new(this.build(&task, step, key));
             let now = this.hasher.hash_one(&instance.step.name);
             (instance, (now != name).then_some(now))
         });

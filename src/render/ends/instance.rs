@@ -271,6 +271,8 @@ impl<'a> Instance<'a> {
         self.config_maps =
             resources.iter().filter(|it| is_whole_config_map(it)).map(|it| it.node.clone()).collect();
         self.objects = resources.into_iter().filter_map(Object::printed).collect();
+        // They are a few of all, in the place of which they were collected.
+        self.objects.shrink_to_fit();
     }
 
     /// Leaves out that it prints itself: as it is already, and as anything else where it would go on doing so for ever.

@@ -1,7 +1,6 @@
 //! What the path of a Flux Kustomization is relative to.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use rayon::prelude::*;
 
 use super::index::{Index, Raw};
@@ -54,7 +53,7 @@ impl<'a> Roots<'a> {
             let folder = index.tree.files()[raw.file as usize].folder();
             Some((this.above(index, folder, &path)?.root, &kustomization.source))
         });
-        let mut counted: HashMap<&str, HashMap<&Source<'a>, usize>> = HashMap::new();
+        let mut counted: HashMap<&str, HashMap<&Source<'a>, usize>> = HashMap::default();
         for (root, source) in suggested.collect::<Vec<_>>() {
             *counted.entry(root).or_default().entry(source).or_default() += 1;
         }

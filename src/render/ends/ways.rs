@@ -17,7 +17,7 @@ impl<'a> Graph<'_, '_, 'a> {
             (0..this.instances.len()).into_par_iter().map(|number| this.ways(number)).collect();
         let instances = std::mem::take(&mut self.instances).into_par_iter();
         let mut ends: Vec<End<'a>> =
-            instances.zip(ways).map(|(instance, ways)| end(instance, ways)).collect();
+            instances.zip(ways).map(|(instance, ways)| end(*instance, ways)).collect();
         ends.sort_by(|one, other| rank(one).cmp(&rank(other)));
         // It dies with the process, as what is left of the instances does: to free it piece by piece takes a tenth of all the time.
         std::mem::forget(self);
