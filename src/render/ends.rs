@@ -14,6 +14,8 @@ mod tests;
 mod tops;
 mod ways;
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::{File, Note, Tree};
@@ -78,7 +80,7 @@ pub struct Way {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// What it is, as a person would call it: `Kustomization flux-system/apps`, or the path of a kustomization file.
-    pub name: String,
+    pub name: Arc<str>,
     /// Where it stands: the name of the object, or the start of the file.
     pub at: Span,
 }
@@ -156,7 +158,7 @@ fn file_end<'a>(file: &File<'a>) -> Option<End<'a>> {
     let documents = file.documents().iter().filter_map(|document| document.as_ref().ok());
     let objects: Vec<_> = documents.flat_map(expand).filter_map(Object::of).collect();
     let at = Span::new(file.id, 0, 0);
-    let steps = vec![Step { name: file.path.to_owned(), at }];
+    let steps = vec![Step { name: file.path.into(), at }];
     (!objects.is_empty()).then(|| End {
         kind: EndKind::File,
         path: file.path.to_owned(),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{policy::Level, yaml::Span};
 
@@ -50,7 +51,7 @@ pub struct Diagnostic {
     pub related: Vec<Related>,
     /// The ways by which the object is rendered, each as the files that lead to it, from the outermost; empty where the
     /// object is judged as its file has it.
-    pub ways: Vec<Vec<String>>,
+    pub ways: Vec<Vec<Arc<str>>>,
     /// What would put it right.
     pub fix: Option<SuggestedFix>,
     /// Why there is no fix, where one is known that cannot be made here.

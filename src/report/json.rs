@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -48,7 +49,7 @@ struct Finding<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<Range<'a>>,
     related: Vec<RelatedRange<'a>>,
-    ways: &'a [Vec<String>],
+    ways: &'a [Vec<Arc<str>>],
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<Change<'a>>,
 }

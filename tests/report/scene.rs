@@ -84,7 +84,7 @@ fn pinned(files: &mut Files) -> Vec<Diagnostic> {
         "\u{feff}apiVersion: helm.toolkit.fluxcd.io/v2beta1\r\nkind: HelmRelease\r\nmetadata:\r\n  name: podinfo\r\n  namespace: apps\r\nspec:\r\n  chartRef:\r\n    kind: OciRepository\r\n    name: podinfo\r\n",
     );
     let ways = (0..13).map(|index| {
-        vec![format!("clusters/prod-{index}/apps.yaml"), "apps/podinfo/kustomization.yaml".to_owned()]
+        vec![format!("clusters/prod-{index}/apps.yaml").into(), "apps/podinfo/kustomization.yaml".into()]
     });
     let partial = Diagnostic {
         why: "the API server refuses a spec.chart without chart and sourceRef, also beside spec.chartRef.".into(),
@@ -106,7 +106,7 @@ fn pinned(files: &mut Files) -> Vec<Diagnostic> {
         object: Some(release("apps", "podinfo")),
         field: "apiVersion".to_owned(),
         location: Some(files.at(base, "helm.toolkit.fluxcd.io/v2beta1").into()),
-        ways: vec![vec!["apps/podinfo/kustomization.yaml".to_owned()]],
+        ways: vec![vec!["apps/podinfo/kustomization.yaml".into()]],
         fix: Some(SuggestedFix {
             what: "sets apiVersion and the kind of the source, and says so in the patch".to_owned(),
             edits: vec![
@@ -155,7 +155,7 @@ fn hostile(files: &mut Files) -> Vec<Diagnostic> {
         field: "spec".to_owned(),
         location: Some(Span::new(spec.file(), spec.start(), end).into()),
         related: vec![related(files.at(file, "\"\\e[31m\""), HOSTILE_NAME)],
-        ways: vec![vec![HOSTILE_NAME.to_owned()]],
+        ways: vec![vec![HOSTILE_NAME.into()]],
         ..finding("no-chart-source", Grade::Error, &format!("{HOSTILE_NAME} has no source"))
     }]
 }

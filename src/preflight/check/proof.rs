@@ -99,7 +99,7 @@ fn outcome(end: &End<'_>) -> Outcome {
             .ways
             .first()
             .and_then(|way| way.steps.last())
-            .map_or(end.path.clone(), |step| step.name.clone()),
+            .map_or(end.path.clone(), |step| step.name.to_string()),
         failures: told(Reason::is_failure),
         lost: told(|reason| reason == Reason::Lost),
         objects: objects.collect(),

@@ -1,5 +1,7 @@
 //! The rules' findings about every rendered HelmRelease, each once, however many ways lead to it.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::contents::{Content, Contents};
@@ -188,7 +190,7 @@ pub(super) fn fix_or_reason(
 }
 
 /// The report of a finding about the source of a release.
-fn of_source(found: &Found<'_, '_>, source: &Node<'_>, ways: Vec<Vec<String>>) -> Diagnostic {
+fn of_source(found: &Found<'_, '_>, source: &Node<'_>, ways: Vec<Vec<Arc<str>>>) -> Diagnostic {
     let Found { finding, grade, span, object, .. } = found;
     let chart_ref = place::of(object, "/spec/chartRef/name");
     let what = format!("{} takes its chart from it", object_of(object));
@@ -233,11 +235,11 @@ pub(super) fn object_of(node: &Node<'_>) -> Object {
 }
 
 /// The ways that lead to an end, each by the names of its steps.
-pub(super) fn ways(end: &End<'_>) -> Vec<Vec<String>> {
+pub(super) fn ways(end: &End<'_>) -> Vec<Vec<Arc<str>>> {
     if end.kind == EndKind::File {
         return Vec::new();
     }
-    let named = end.ways.iter().map(|way| way.steps.iter().map(|step| step.name.clone()).collect());
+    let named = end.ways.iter().map(|way| way.steps.iter().map(|step| Arc::clone(&step.name)).collect());
     named.collect()
 }
 

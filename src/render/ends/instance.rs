@@ -225,7 +225,7 @@ impl<'a> Graph<'_, '_, 'a> {
             }
             let Written { kustomization, node, .. } = &*written;
             instance.kind = EndKind::Kustomization;
-            instance.step = Step { name: kustomization.title(), at: kustomization.name.at };
+            instance.step = Step { name: kustomization.title().into(), at: kustomization.name.at };
             instance.key.node = Some(node.clone());
             instance.key.variables = self.variables(task.cluster, kustomization);
             let printed = instance.sources.ignore_of(&kustomization.source);
@@ -292,7 +292,7 @@ impl<'a> Instance<'a> {
     }
 
     fn is(&self, what: &What<'a>) -> bool {
-        matches!(what, What::Kustomization(written) if written.kustomization.title() == self.step.name)
+        matches!(what, What::Kustomization(written) if written.kustomization.title() == *self.step.name)
     }
 }
 
@@ -328,16 +328,16 @@ impl<'a> What<'a> {
             Self::Folder(folder) => {
                 let file = index.tree.kustomization(folder);
                 let at = Span::new(file.map_or(0, |file| file.id), 0, 0);
-                Step { name: file.map_or(*folder, |file| file.path).to_owned(), at }
+                Step { name: file.map_or(*folder, |file| file.path).into(), at }
             }
             Self::Kustomization(written) => {
-                Step { name: written.kustomization.title(), at: written.kustomization.name.at }
+                Step { name: written.kustomization.title().into(), at: written.kustomization.name.at }
             }
             Self::ResourceSet(node) => {
                 let Id { namespace, name, .. } = Id::of(node);
                 let slash = if namespace.is_empty() { "" } else { "/" };
                 let at = node.at(&["metadata", "name"]).map_or(node.at, |name| name.at);
-                Step { name: format!("ResourceSet {namespace}{slash}{name}"), at }
+                Step { name: format!("ResourceSet {namespace}{slash}{name}").into(), at }
             }
         }
     }

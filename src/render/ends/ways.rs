@@ -67,7 +67,7 @@ fn end(mut instance: Instance<'_>, ways: Vec<Way>) -> End<'_> {
     let end = End {
         kind: instance.kind,
         path: instance.place.map(|place| place.folder.to_owned()).unwrap_or_default(),
-        forced_by: instance.is_forced.then(|| instance.step.name.clone()),
+        forced_by: instance.is_forced.then(|| instance.step.name.to_string()),
         ways,
         objects: std::mem::take(&mut instance.objects),
         notes,

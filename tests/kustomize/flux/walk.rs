@@ -80,7 +80,7 @@ impl Followed {
 }
 
 fn key(step: &Step) -> (String, u32, u32) {
-    (step.name.clone(), step.at.file(), step.at.start())
+    (step.name.to_string(), step.at.file(), step.at.start())
 }
 
 // === impl Walk ===
