@@ -30,6 +30,7 @@ mod unknown_chart_field;
 mod values_files_lost;
 mod version_annotation;
 
+pub use chart_name_changes::{keeps_release, other_chart};
 pub use force_deletes::is_marked_for_force;
 
 /// One thing that chartgate holds to be right.

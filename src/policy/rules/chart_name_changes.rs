@@ -2,7 +2,7 @@
 
 use super::{Example, Rule, release};
 use crate::helmrelease::{Chart, HelmRelease, Text};
-use crate::policy::{Case, Findings, Flux, Level, OCI_REPOSITORY, finding::quoted};
+use crate::policy::{Case, Findings, Flux, Installed, Level, OCI_REPOSITORY, finding::quoted};
 
 pub(super) static RULE: Rule = Rule {
     id: "chart-name-changes",
@@ -47,14 +47,13 @@ const FIRST_WITH_STRATEGY: &str = "2.9";
 
 fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     let Some((chart, kind, at)) = case.leaves_helm_chart() else { return };
-    let Some(old) = name_of(chart).filter(|_| kind == OCI_REPOSITORY && !upgrades_in_place(case)) else {
+    if kind != OCI_REPOSITORY || upgrades_in_place(case) {
         return;
-    };
-    if let Some(new) = new_name(case) {
-        if new != old {
-            let (old, new) = (quoted(old), quoted(new));
-            let what =
-                format!("the chart changes from {old} to {new}: Flux uninstalls and reinstalls the release");
+    }
+    let Some(chart) = chart_of(chart) else { return };
+    let Some(old) = name_of(chart) else { return };
+    if let Some(url) = new_url(case).filter(|url| name_in(url).is_some()) {
+        if let Some(what) = other_chart(chart, url) {
             findings.report(at, what);
         }
         return;
@@ -75,25 +74,50 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// Whether a rule about the move to an OCIRepository knows that it reinstalls the release, so that no upgrade happens.
+/// What is wrong with the url of an `OCIRepository` in the place of a chart, where it ends with another name: Flux reinstalls the release.
+pub fn other_chart(chart: &str, url: &str) -> Option<String> {
+    let (old, new) = (name_of(chart)?, name_in(url)?);
+    (old != new).then(|| {
+        let (old, new) = (quoted(old), quoted(new));
+        format!("the chart changes from {old} to {new}: Flux uninstalls and reinstalls the release")
+    })
+}
+
+/// Whether Flux upgrades a release to a chart of another name, by its `spec.upgrade.chartNameChangeStrategy` and the Flux in question.
+pub fn keeps_release(strategy: Option<&str>, installed: Installed<'_>) -> bool {
+    let first: Flux = FIRST_WITH_STRATEGY.parse().expect("it is a known minor");
+    let has_choice = installed.minors().is_none_or(|(_, last)| last >= first);
+    has_choice && strategy == Some("InPlaceUpdate")
+}
+
+/// Whether this update is known to reinstall the release, so that there is no upgrade.
 pub(super) fn reinstalls(case: &Case<'_>) -> bool {
-    let names = case.leaves_helm_chart().and_then(|(chart, _, _)| name_of(chart)).zip(new_name(case));
-    names.is_some_and(|(old, new)| old != new) && !upgrades_in_place(case)
+    let chart = case.leaves_helm_chart().and_then(|(chart, _, _)| chart_of(chart));
+    let what = chart.zip(new_url(case)).and_then(|(chart, url)| other_chart(chart, url));
+    what.is_some() && !upgrades_in_place(case)
+}
+
+fn chart_of<'a>(chart: &'a Chart<'_>) -> Option<&'a str> {
+    chart.spec.set()?.chart.filled()
 }
 
 /// The name of the chart of a `spec.chart`: the last segment, as `chart` is a path in a GitRepository or Bucket.
-fn name_of<'a>(chart: &'a Chart<'_>) -> Option<&'a str> {
-    let name = last_segment(chart.spec.set()?.chart.filled()?);
-    let is_archive = || name.ends_with(".tgz") || name.ends_with(".tar.gz");
+fn name_of(chart: &str) -> Option<&str> {
+    let name = last_segment(chart);
+    let is_archive = || [".tgz", ".tar.gz"].iter().any(|end| name.ends_with(end));
     (!matches!(name, "" | "." | "..") && !is_archive()).then_some(name)
 }
 
-/// The name of the new chart, where the url of its OCIRepository is known: `helm push` ends it with the name.
-fn new_name<'a>(case: &Case<'a>) -> Option<&'a str> {
-    let url = match case.inline_chart().filter(|_| case.chart_ref().is_none()) {
-        Some(chart) => chart.spec.set()?.url.filled()?,
-        None => case.source?.url.text()?,
-    };
+/// The url of the new `OCIRepository`, where that is known.
+fn new_url<'a>(case: &Case<'a>) -> Option<&'a str> {
+    match case.inline_chart().filter(|_| case.chart_ref().is_none()) {
+        Some(chart) => chart.spec.set()?.url.filled(),
+        None => case.source?.url.text(),
+    }
+}
+
+/// The name of the chart in a registry: `helm push` ends the url with it.
+fn name_in(url: &str) -> Option<&str> {
     let name = last_segment(url.strip_prefix("oci://")?.split_once('/')?.1);
     let end = name.find([':', '@']).unwrap_or(name.len());
     Some(&name[..end]).filter(|name| !name.is_empty())
@@ -114,9 +138,7 @@ fn is_named(source: &str, name: &str) -> bool {
 
 /// Whether the release chooses the upgrade, and some Flux in question has that choice.
 fn upgrades_in_place(case: &Case<'_>) -> bool {
-    let first: Flux = FIRST_WITH_STRATEGY.parse().expect("it is a known minor");
-    let has_choice = case.installed.minors().is_none_or(|(_, last)| last >= first);
-    has_choice && strategy(case.release()).text() == Some("InPlaceUpdate")
+    keeps_release(strategy(case.release()).text(), case.installed)
 }
 
 /// `spec.upgrade.chartNameChangeStrategy`.
