@@ -10,5 +10,5 @@ mod tree;
 
 pub use artifact::{Artifact, Ignore, Origin, Pattern, SourceKind, View, last_match, patterns};
 pub(crate) use artifact::{MAX_MATCHES, is_left_out_by_default};
-pub(crate) use tree::{parts, with_folders_above};
 pub use tree::{Counts, File, KUSTOMIZATIONS, Mend, Note, Reason, Tree, folder_of, is_kustomization, join};
+pub(crate) use tree::{parts, with_folders_above};

@@ -55,7 +55,8 @@ pub(super) fn can_decide(text: &str) -> bool {
 fn says(text: &str, key: &Finder<'_>, values: &[&str]) -> bool {
     let is_between = |it: char| it.is_ascii_whitespace() || matches!(it, '"' | '\'');
     key.find_iter(text.as_bytes()).any(|at| {
-        let Some(rest) = text[at + key.needle().len()..].trim_start_matches(is_between).strip_prefix(':') else {
+        let Some(rest) = text[at + key.needle().len()..].trim_start_matches(is_between).strip_prefix(':')
+        else {
             return false;
         };
         let mut value = rest.trim_start_matches(is_between);

@@ -86,10 +86,7 @@ impl<'a> Object<'a> {
 
     /// The version of its API.
     pub fn version(&self) -> &str {
-        self.node
-            .text_of(&["apiVersion"])
-            .and_then(group_and_version)
-            .map_or("", |(_, version)| version)
+        self.node.text_of(&["apiVersion"]).and_then(group_and_version).map_or("", |(_, version)| version)
     }
 
     /// Its namespace, if it names one or Flux supplies it.
