@@ -600,7 +600,7 @@ fn a_label_whose_key_is_no_text_without_quotes_fails() {
         "\"\"",
     ] {
         let expected = format!(
-            "kustomization.yaml:2:16: error[build-fails]: kustomize writes the key {key} into objects as one that is no text, and fails"
+            "kustomization.yaml:2:17: error[build-fails]: kustomize writes the key {key} into objects as one that is no text, and fails"
         );
         assert_eq!(made(&format!("commonLabels: {{ {key}: a}}")), [expected], "{key}");
     }
@@ -717,7 +717,7 @@ fn a_comma_in_a_value_for_a_target_path_is_reported() {
     let path = "valuesKey: brokers, targetPath: kafka.brokers";
     let place = |level: &str, what: &str| {
         vec![format!(
-            "release.yaml:12:65: {level}[split-value]: the value for targetPath \"kafka.brokers\" {what}"
+            "release.yaml:12:69: {level}[split-value]: the value for targetPath \"kafka.brokers\" {what}"
         )]
     };
     for (data, expected) in [

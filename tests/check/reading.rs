@@ -218,7 +218,8 @@ fn a_tracked_file_is_read_whatever_git_ignores() {
         lines.map(|line| line.split(':').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(files(&[]), ["a.local.yaml", "apps/tracked.yaml"]);
-    assert_eq!(files(&["apps"]), ["apps/tracked.yaml"]);
+    // A folder that is given is not ignored.
+    assert_eq!(files(&["apps"]), ["apps/tracked.yaml", "apps/untracked.yaml"]);
     git(&scene, &["rm", "-q", "--cached", "apps/tracked.yaml"]);
     assert_eq!(files(&[]), ["a.local.yaml"]);
     // Hidden ones are still for Flux alone, and what an artifact leaves out counts for nothing.
