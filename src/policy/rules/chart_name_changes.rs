@@ -64,9 +64,7 @@ fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     let is_usual = [Some(old), case.subject.name].into_iter().flatten().any(|name| is_named(source, name));
     if !is_usual {
         let (old, source) = (quoted(old), quoted(source));
-        let what = format!(
-            "unless OCIRepository {source} holds chart {old}, Flux uninstalls and reinstalls the release"
-        );
+        let what = format!("Flux reinstalls the release unless OCIRepository {source} holds chart {old}");
         findings.report(at, what).at_most(Level::Warning).why(
             "only the name of the source is known here. helm-controller does not upgrade a release to a chart of another name: \
              it uninstalls the release, and its objects and data with it, and installs the other chart.",
@@ -172,7 +170,8 @@ mod tests {
     #[test]
     fn a_source_with_the_name_of_neither_chart_nor_release_may_hold_another_chart() {
         let reported = own(&chart_ref("OCIRepository", "maria-galera"), &chart("maria"));
-        let expected = r#"unless OCIRepository "maria-galera" holds chart "maria", Flux uninstalls and reinstalls the release"#;
+        let expected =
+            r#"Flux reinstalls the release unless OCIRepository "maria-galera" holds chart "maria""#;
         assert_eq!(
             reported.iter().map(|it| (it.level, &*it.at, &*it.what)).collect::<Vec<_>>(),
             [(Level::Warning, at::CHART_REF, expected)]
