@@ -26,7 +26,9 @@ pub use finding::{Finding, Findings, Fix, MAX_WARNING, blocks, field_path, quote
 pub use flux::{Flux, HELM_GROUP, SOURCE_GROUP, UnknownFlux};
 pub use kubernetes::Kubernetes;
 pub use owners::{fields_owned, owns};
-pub use rules::{Example, Rule, all as rules, find as find_rule, is_marked_for_force};
+pub use rules::{
+    Example, Rule, all as rules, find as find_rule, is_marked_for_force, keeps_release, other_chart,
+};
 pub use schema::{
     CHART_REF_KINDS, CrdRule, CrdRules, HELM_CHART, OCI_REPOSITORY, OCI_URL, Schema, TEMPLATE_KINDS, Template,
 };

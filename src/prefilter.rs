@@ -218,7 +218,7 @@ impl Facts<'_> {
                 self.chart_ref_api_version(at, &kinds),
             ),
             Clause::new(
-                &["migration-order", "values-files-lost", "chart-digest-upgrade"],
+                &["migration-order", "values-files-lost", "chart-name-changes", "chart-digest-upgrade"],
                 "just moved here from a chart",
                 "has(oldObject.?spec.chart)".to_owned(),
             ),
@@ -316,7 +316,7 @@ impl Facts<'_> {
             Clause::new(&["inline-chart-fields"], "", but("version", "*")),
             Clause::new(&["inline-chart-fields"], "", but("reconcileStrategy", "ChartVersion")),
             Clause::new(
-                &["values-files-lost", "chart-digest-upgrade"],
+                &["values-files-lost", "chart-name-changes", "chart-digest-upgrade"],
                 "just moved here from a HelmChart",
                 format!(
                     "has(oldObject.?spec.chart) && {} != {}",

@@ -21,6 +21,7 @@ mod tests;
 mod text;
 mod timestamp;
 
+pub(crate) use dialect::is_more_than_a_text;
 pub use layout::{Form, Layout, Pair, Style, Trail, Written};
 pub use lines::{Lines, Position};
 pub use node::{Entry, Key, Leaf, Node, Overridden, Role, Scalar, Value};

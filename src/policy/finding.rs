@@ -99,7 +99,9 @@ pub fn field_path(pointer: &str) -> String {
     let mut path = String::with_capacity(pointer.len());
     for segment in segments(pointer) {
         let is_index = !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
-        if is_index || segment.contains(['.', '/']) {
+        if segment.is_empty() {
+            path.push_str("[\"\"]");
+        } else if is_index || segment.contains(['.', '/']) {
             path.extend(["[", &segment, "]"]);
         } else {
             if !path.is_empty() {
@@ -243,6 +245,7 @@ mod tests {
         );
         assert_eq!(field_path("/spec/dependsOn/0/name"), "spec.dependsOn[0].name");
         assert_eq!(field_path(""), "");
+        assert_eq!(field_path("/spec/"), "spec[\"\"]");
     }
 
     #[test]

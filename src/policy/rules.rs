@@ -5,6 +5,7 @@ use super::{CHART_REF_KINDS, Case, Facts, Findings, Level, Names, source};
 mod chart_and_chart_ref;
 mod chart_digest_upgrade;
 mod chart_kind;
+mod chart_name_changes;
 mod chart_ref_api_version;
 mod chart_ref_kind;
 mod chart_ref_name;
@@ -29,6 +30,7 @@ mod unknown_chart_field;
 mod values_files_lost;
 mod version_annotation;
 
+pub use chart_name_changes::{keeps_release, other_chart};
 pub use force_deletes::is_marked_for_force;
 
 /// One thing that chartgate holds to be right.
@@ -101,6 +103,7 @@ static ALL: &[&Rule] = &[
     &semver_shadows_tag::RULE,
     &layer_selector_missing::RULE,
     &values_files_lost::RULE,
+    &chart_name_changes::RULE,
     &chart_digest_upgrade::RULE,
     &version_annotation::RULE,
     // The last one: it looks at what the others found.

@@ -12,6 +12,7 @@ mod release;
 mod schema;
 mod sources;
 mod unread;
+mod values_from;
 
 use std::collections::BTreeMap;
 
@@ -99,6 +100,8 @@ pub fn check<'a>(collected: &'a Collected, criteria: Criteria<'_>) -> Checked<'a
                     of_sources.extend(groups::others(&tree));
                     of_sources.extend(literal::notes(&rendered));
                     of_sources.extend(moved::values_files_lost(&rendered, criteria, &tree));
+                    of_sources.extend(moved::chart_names(&rendered, criteria, &tree));
+                    of_sources.extend(values_from::split(&rendered));
                     (of_sources, release::parts(&rendered))
                 },
                 || (builds::of(&rendered, &unread, &tree), judged(&rendered)),

@@ -3,6 +3,7 @@
 mod aside;
 mod named;
 mod relevance;
+mod tracked;
 
 pub(super) use named::Named;
 
@@ -14,11 +15,12 @@ use std::io::{self, Read};
 use std::path::{Component, MAIN_SEPARATOR, Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
+use foldhash::HashSet;
 use ignore::{DirEntry, WalkBuilder, WalkState};
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::render::{Counts, KUSTOMIZATIONS, Tree, is_kustomization};
+use crate::render::{Counts, KUSTOMIZATIONS, Tree, folder_of, is_kustomization, with_folders_above};
 use crate::yaml::outline;
 
 /// The path that stands for the standard input.
@@ -50,6 +52,8 @@ pub struct Collected {
     pub(super) above: String,
     /// What kustomizations name besides, once that is known.
     pub(super) named: OnceLock<Named>,
+    /// The hidden files that could not be read, which are reported where something names or lists them.
+    pub(super) unreadable_hidden: Vec<Unreadable>,
     /// The hidden files that may be manifests, as keys with their paths as the user would type them.
     hidden: Vec<(String, String)>,
     /// The folder that all keys are below.
@@ -140,8 +144,8 @@ pub struct NoSuchPath {
 /// What is told of a file while many are read.
 pub type Progress<'p> = &'p (dyn Fn(&str) + Sync);
 
-/// Reads files and folders. Files that git ignores are skipped, and hidden ones, unless there are objects of Flux: kustomize-controller lists
-/// hidden files.
+/// Reads files and folders. Files that git ignores are skipped, unless they are tracked all the same; and hidden ones, unless there are objects
+/// of Flux: kustomize-controller lists hidden files.
 pub fn collect(paths: &[PathBuf], progress: Progress<'_>) -> Result<Collected, NoSuchPath> {
     let mut given = Vec::new();
     for path in paths.iter().filter(|path| *path != Path::new(STDIN)) {
@@ -154,9 +158,10 @@ pub fn collect(paths: &[PathBuf], progress: Progress<'_>) -> Result<Collected, N
     for given in &given {
         let key = key_of(&given.absolute, &top);
         if given.is_folder {
-            walk(given, key, &found, progress);
+            walk(given, &key, &found, progress);
+            read_tracked(given, &key, &found, progress);
         } else {
-            take(&given.absolute, key, given.shown.clone(), &found);
+            take(&given.absolute, &key, given.shown.clone(), &found);
         }
     }
     let mut collected = found.into_inner().expect("no reader panics");
@@ -207,11 +212,8 @@ fn common(given: &[Given]) -> PathBuf {
     shared.unwrap_or_default()
 }
 
-fn walk(given: &Given, mut key: String, found: &Mutex<Collected>, progress: Progress<'_>) {
-    if !key.is_empty() {
-        key.push('/');
-    }
-    let walk = Walk { given, prefix: &key, found, progress };
+fn walk(given: &Given, key: &str, found: &Mutex<Collected>, progress: Progress<'_>) {
+    let walk = Walk { given, prefix: &prefix(key), found, progress };
     let inside = given.absolute.clone();
     let walker = WalkBuilder::new(&given.absolute)
         .follow_links(true)
@@ -237,6 +239,52 @@ fn walk(given: &Given, mut key: String, found: &Mutex<Collected>, progress: Prog
     });
 }
 
+/// Reads the files of a folder that are tracked though git ignores them, which the walk skipped.
+fn read_tracked(given: &Given, key: &str, found: &Mutex<Collected>, progress: Progress<'_>) {
+    let prefix = prefix(key);
+    let missing: Vec<String> = {
+        let found = found.lock().expect("no reader panics");
+        let below = found.repositories.iter().map(|repository| found.top.join(repository));
+        let mut repositories: Vec<_> = below.filter(|top| top.starts_with(&given.absolute)).collect();
+        let mut above = given.absolute.ancestors();
+        repositories.extend(above.find(|folder| folder.join(".git").exists()).map(Path::to_owned));
+        repositories.sort();
+        repositories.dedup();
+        let known = found.known();
+        let tracked = repositories.iter().flat_map(|top| {
+            let files = tracked::files(top, &is_of_interest).into_iter().map(|path| top.join(path));
+            let inside = files.filter(|path| path.starts_with(&given.absolute));
+            inside.map(|path| given.below(&path).into_owned())
+        });
+        tracked.filter(|below| !known.contains(&*keyed(&prefix, below))).collect()
+    };
+    let walk = Walk { given, prefix: &prefix, found, progress };
+    for below in missing {
+        let path = given.absolute.join(&below);
+        if !path.is_file() {
+            continue;
+        }
+        let mut folders: Vec<_> =
+            with_folders_above(folder_of(&keyed(&prefix, &below))).map(str::to_owned).collect();
+        let mut all = found.lock().expect("no reader panics");
+        folders.retain(|folder| !all.folders.contains(folder));
+        all.folders.extend(folders);
+        drop(all);
+        walk.take_named(&path, &below, true);
+    }
+}
+
+/// What the keys of the files in a folder begin with.
+fn prefix(folder: &str) -> String {
+    if folder.is_empty() { String::new() } else { format!("{folder}/") }
+}
+
+/// Whether a path is one that is read in a folder.
+fn is_of_interest(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name == aside::IGNORE_FILE || is_called_as_read(OsStr::new(name))
+}
+
 /// Whether a file is called as manifests or kustomize's own files are.
 fn is_called_as_read(name: &OsStr) -> bool {
     // `.yaml` alone is a name that kustomize-controller lists.
@@ -244,10 +292,10 @@ fn is_called_as_read(name: &OsStr) -> bool {
     [".yaml", ".yml", ".json"].into_iter().any(ends_with) || KUSTOMIZATIONS.iter().any(|it| name == *it)
 }
 
-fn take(path: &Path, key: String, shown: String, found: &Mutex<Collected>) {
+fn take(path: &Path, key: &str, shown: String, found: &Mutex<Collected>) {
     // All that takes long is done before the others have to wait.
-    let read = read(path).map(|text| weighed(&key, text));
-    found.lock().expect("no reader panics").add(&key, shown, read);
+    let read = read(path).map(|text| weighed(key, text));
+    found.lock().expect("no reader panics").add(key, shown, read);
 }
 
 fn read(path: &Path) -> Result<String, Why> {
@@ -359,7 +407,7 @@ impl Given {
 
 impl Walk<'_> {
     fn visit(self, entry: &DirEntry) {
-        let Self { given, prefix, found, progress } = self;
+        let Self { given, prefix, found, .. } = self;
         let path = entry.path();
         let below = &*given.below(path);
         let key = || keyed(prefix, below);
@@ -375,7 +423,14 @@ impl Walk<'_> {
             found.folders.push(key);
             return;
         }
-        let name = entry.file_name();
+        self.take_named(path, below, entry.file_type().is_some_and(|kind| kind.is_file()));
+    }
+
+    /// Takes a file, if it is called as one that is read.
+    fn take_named(self, path: &Path, below: &str, is_regular: bool) {
+        let Self { prefix, found, progress, .. } = self;
+        let key = || keyed(prefix, below);
+        let name = path.file_name().unwrap_or_default();
         if name == aside::IGNORE_FILE {
             let read = read(path).map(|text| (key(), text));
             found.lock().expect("no reader panics").ignore_files.extend(read);
@@ -391,8 +446,8 @@ impl Walk<'_> {
             return;
         }
         progress(&shown);
-        if entry.file_type().is_some_and(|kind| kind.is_file()) {
-            take(path, key(), shown, found);
+        if is_regular {
+            take(path, &key(), shown, found);
         } else {
             found.lock().expect("no reader panics").add(&key(), shown, Err(Why::Special));
         }
@@ -468,12 +523,28 @@ impl Source {
     }
 }
 
+// === impl Unreadable ===
+
+impl Unreadable {
+    /// Its path below the folder that all paths have in common, with `/` between its parts.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
 // === impl Collected ===
 
 impl Collected {
     /// Reads what the kustomizations of a tree of these files name and nobody has read; only once.
     pub(super) fn complete(&self, tree: &Tree<'_>) -> &Named {
         self.named.get_or_init(|| named::read(&self.top, self, tree))
+    }
+
+    /// The keys of the files that were found.
+    fn known(&self) -> HashSet<&str> {
+        let unreadable = self.unreadable.iter().map(|file| &*file.key);
+        let hidden = self.hidden.iter().chain(&self.ignore_files).map(|(key, _)| &**key);
+        self.sources.iter().map(Source::key).chain(unreadable).chain(hidden).collect()
     }
 
     /// All files that were read: those that were asked for, then those that kustomizations name besides.

@@ -34,6 +34,7 @@ impl<'a> Files<'a> {
         tree.extend(named.sources.iter().map(|source| (source.key(), &*source.text, source.counts)));
         named.present.iter().for_each(|(path, text)| tree.add_other(path, text.as_deref()));
         named.links.iter().for_each(|path| tree.add_link(path));
+        named.unreadable.iter().for_each(|file| tree.add_unreadable(file.key(), file.why.to_string()));
     }
 
     /// The whole tree with other texts in some files, of which all is read.
@@ -49,6 +50,7 @@ impl<'a> Files<'a> {
         if let Some(named) = collected.named.get() {
             named.present.iter().for_each(|(path, text)| tree.add_other(path, text.as_deref()));
             named.links.iter().for_each(|path| tree.add_link(path));
+            named.unreadable.iter().for_each(|file| tree.add_unreadable(file.key(), file.why.to_string()));
         }
         tree
     }
@@ -58,6 +60,8 @@ impl<'a> Files<'a> {
 fn place<'a>(tree: &mut Tree<'a>, collected: &'a Collected) {
     collected.folders.iter().for_each(|folder| tree.add_folder(folder));
     collected.links.iter().for_each(|path| tree.add_link(path));
+    collected.unreadable.iter().for_each(|file| tree.add_unreadable(file.key(), file.why.to_string()));
+    collected.unreadable_hidden.iter().for_each(|file| tree.add_unreadable(file.key(), file.why.to_string()));
     collected.ignore_files.iter().for_each(|(folder, text)| tree.add_ignore_file(folder, text));
     tree.place_in_repository(&collected.above);
 }

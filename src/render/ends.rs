@@ -19,7 +19,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::{File, Note, Tree};
-use crate::yaml::Span;
+use crate::yaml::{Node, Span};
 use artifacts::Artifacts;
 use graph::Graph;
 use index::Index;
@@ -52,6 +52,8 @@ pub struct End<'a> {
     pub forced_by: Option<String>,
     /// The HelmReleases and sources that it prints, in the order in which it prints them.
     pub objects: Vec<Object<'a>>,
+    /// The `ConfigMap` objects that it prints and that a release of it reads single values from: with a `targetPath`.
+    pub config_maps: Vec<Node<'a>>,
     /// What was left out of it, or read in another way than its author may think.
     pub notes: Vec<Note>,
 }
@@ -165,6 +167,7 @@ fn file_end<'a>(file: &File<'a>) -> Option<End<'a>> {
         ways: vec![Way { steps }],
         forced_by: None,
         objects,
+        config_maps: Vec::new(),
         notes: Vec::new(),
     })
 }

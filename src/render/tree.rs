@@ -68,6 +68,8 @@ pub struct Tree<'a> {
     folders: Vec<&'a str>,
     /// The files that are no manifests and are there, with what is in those that were read.
     others: HashMap<&'a str, Option<&'a str>>,
+    /// The files that are there and cannot be read, each with the reason.
+    unreadable: HashMap<&'a str, String>,
     /// The symbolic links among files and folders.
     links: HashSet<&'a str>,
     /// The `.sourceignore` files: their folders from the top of the repository, and their texts; those of a folder before those below it.
@@ -273,6 +275,33 @@ impl<'a> Tree<'a> {
     /// Adds a file that is no manifest, with what is in it if that was read.
     pub fn add_other(&mut self, path: &'a str, text: Option<&'a str>) {
         self.others.insert(path, text);
+    }
+
+    /// Tells that a file or a folder is there and cannot be read; the reason is what a sentence about it goes on with.
+    pub fn add_unreadable(&mut self, path: &'a str, why: String) {
+        self.unreadable.insert(path, why);
+    }
+
+    /// Why a file cannot be read, or a folder with its kustomization file; `None` where it is not there.
+    pub(super) fn unreadable(&self, path: &str) -> Option<&str> {
+        if self.unreadable.is_empty() {
+            return None;
+        }
+        let of_folder =
+            || KUSTOMIZATIONS.iter().any(|name| self.unreadable.contains_key(&*format!("{path}/{name}")));
+        let is_inside = || with_folders_above(path).any(|path| self.unreadable.contains_key(path));
+        let whole = self.unreadable.get(path).map(|why| &**why);
+        whole.or_else(|| (of_folder() || is_inside()).then_some("cannot be read"))
+    }
+
+    /// The hidden files in a folder and below it that cannot be read, in the order of their paths, each with the reason.
+    pub(super) fn unreadable_hidden(&self, folder: &str) -> Vec<(&'a str, &str)> {
+        let is_in = |path: &str| folder.is_empty() || with_folders_above(path).any(|it| it == folder);
+        let is_hidden = |path: &str| parts(path).any(|part| part.starts_with('.'));
+        let all = self.unreadable.iter().map(|(path, why)| (*path, &**why));
+        let mut hidden: Vec<_> = all.filter(|(path, _)| is_in(path) && is_hidden(path)).collect();
+        hidden.sort_unstable();
+        hidden
     }
 
     /// Whether a file is there, read or not.

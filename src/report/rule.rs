@@ -42,11 +42,13 @@ pub const NOT_JUDGED: &str = "not-judged";
 pub const UNUSED_IGNORE: &str = "unused-ignore";
 /// Two sources have one name.
 pub const DUPLICATE_SOURCE: &str = "duplicate-source";
+/// A value for a `targetPath` is split.
+pub const SPLIT_VALUE: &str = "split-value";
 /// Nobody refers to a HelmRepository.
 pub const UNUSED_HELM_REPOSITORY: &str = "unused-helm-repository";
 
 /// The rules about reading and rendering, of which admission knows nothing.
-static READING: [RuleInfo; 12] = [
+static READING: [RuleInfo; 13] = [
     RuleInfo {
         id: UNREADABLE,
         grade: Grade::Error,
@@ -97,6 +99,15 @@ static READING: [RuleInfo; 12] = [
         why: "kustomize (5.8) or kustomize-controller (1.9) goes on without a word: it drops the field, makes a text of the number, or takes \
               one of the two values, which is the first one in a strategic merge patch and the last one elsewhere.",
         help: "correct or remove the field that the message points at; other programs, and kustomize in other places, refuse it.",
+        policy: None,
+    },
+    RuleInfo {
+        id: SPLIT_VALUE,
+        grade: Grade::Error,
+        summary: "A value that spec.valuesFrom reads for a targetPath reaches the chart as it is.",
+        why: "helm-controller reads targetPath=value as helm --set does: it cuts the value at each comma, also within quotes, and reads the \
+              rest as further key=value. Where there is none it fails with ValuesError, and the release is neither installed nor upgraded.",
+        help: "write \\, in place of the comma, or set literal: true beside targetPath (from Flux 2.9).",
         policy: None,
     },
     RuleInfo {

@@ -19,6 +19,9 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()
 /// How many different values the rules of a schema are remembered for.
 const MAX_REMEMBERED: usize = 1_000;
 
+/// Whether a value satisfies each of some rules; `None` where that cannot be evaluated here.
+type Outcomes = Arc<[Option<bool>]>;
+
 /// The rules of a schema.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
@@ -27,7 +30,7 @@ pub(super) struct Rules {
     fields: Option<Vec<Field>>,
     /// What they came to, by all that they depend on. Most values are alike in that, and to evaluate a rule takes longer than to
     /// validate the value otherwise.
-    known: Mutex<HashMap<Vec<u8>, Arc<[Option<bool>]>>>,
+    known: Mutex<HashMap<Vec<u8>, Outcomes>>,
 }
 
 /// A field that a rule depends on.
@@ -84,7 +87,7 @@ impl Rules {
         let remembered = key.as_ref().and_then(|key| known().get(key).cloned());
         let outcomes = remembered.unwrap_or_else(|| {
             let value = context(node, schema);
-            let outcomes: Arc<[_]> = self.all.iter().map(|rule| rule.holds(&value)).collect();
+            let outcomes: Outcomes = self.all.iter().map(|rule| rule.holds(&value)).collect();
             if let Some(key) = key {
                 let mut known = known();
                 if known.len() < MAX_REMEMBERED {

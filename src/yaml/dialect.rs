@@ -278,7 +278,7 @@ pub(super) fn key(text: &str, is_plain: bool, is_field: bool, at: Span) -> Optio
 }
 
 /// Whether kustomize takes something without quotes for anything but a text.
-fn is_more_than_a_text(text: &str) -> bool {
+pub(crate) fn is_more_than_a_text(text: &str) -> bool {
     match text.as_bytes().first() {
         Some(b'0'..=b'9' | b'.' | b'+' | b'-') => {
             number(text).is_some() || is_endless(text) || timestamp(text).is_some()

@@ -535,3 +535,209 @@ fn the_steps_of_a_resource_set_are_read() {
     let lines = Scene::new(&[("set.yaml", &format!("{set}{}\n", both.trim_end()))]).lines(&[]);
     assert!(lines[0].starts_with("set.yaml:15:9: error[chart-and-chart-ref]"), "{lines:?}");
 }
+
+#[test]
+fn directives_in_values_are_followed_as_kustomize_does() {
+    let in_values = |values: &str| {
+        let patch = format!("{PATCH}spec:\n  values:\n    {values}\n");
+        let scene = overlay("patches: [{path: patch.yaml}]\n", &patch);
+        let values = "  values: {map: {a: 1, b: {c: 2}}, list: [{name: x}], text: x}\n";
+        scene.write("base/release.yaml", release(&format!("{CHART_REF}{values}")));
+        scene.lines(&[])
+    };
+    let refused = |what: &str, column: usize| {
+        vec![format!("prod/patch.yaml:6:{column}: error[build-fails]: {what} (HelmRelease podinfo in apps)")]
+    };
+    let unknown = |column| refused("$patch takes merge, replace or delete", column);
+    let copied = |column| {
+        let what = "kustomize replaces this list as a whole, and copies $patch into the object";
+        vec![format!("prod/patch.yaml:6:{column}: warning[patch-lost]: {what}")]
+    };
+    for (values, expected) in [
+        ("map: {$patch: delete}", Vec::new()),
+        ("map: {$patch: replace, z: 1}", Vec::new()),
+        ("map: {b: {$patch: delete}}", Vec::new()),
+        ("new: {$patch: merge, z: 1}", Vec::new()),
+        ("$patch: replace", Vec::new()),
+        // It is taken for a key there.
+        ("new: {$patch: wrong, z: 1}", Vec::new()),
+        ("map: {$patch: wrong, z: 1}", unknown(19)),
+        ("map: {$patch: ~, z: 1}", unknown(19)),
+        ("new: {map: {$patch: wrong}}", unknown(25)),
+        ("map: {$patch: replace, b: {$patch: wrong}}", unknown(40)),
+        ("text: {$patch: delete}", refused("the patch sets a map where there is a text", 11)),
+        ("list: {$patch: delete}", refused("the patch sets a map where there is a list", 11)),
+        ("list: [{$patch: delete, name: x}]", copied(13)),
+        ("map: {list: [[{$patch: replace}]]}", copied(20)),
+    ] {
+        assert_eq!(in_values(values), expected, "{values}");
+    }
+}
+
+#[test]
+fn a_label_whose_key_is_no_text_without_quotes_fails() {
+    let made = |kustomization: &str| {
+        let scene = Scene::new(&[
+            ("kustomization.yaml", &format!("{BASE}{kustomization}\n")),
+            ("release.yaml", &release(CHART_REF)),
+            ("source.yaml", SOURCE),
+        ]);
+        scene.lines(&[])
+    };
+    for key in [
+        "y",
+        "Y",
+        "no",
+        "true",
+        "5",
+        "1.50",
+        "0x1f",
+        "1e3",
+        "\"5\"",
+        "\"true\"",
+        "\"null\"",
+        "2001-01-01",
+        "\"\"",
+    ] {
+        let expected = format!(
+            "kustomization.yaml:2:17: error[build-fails]: kustomize writes the key {key} into objects as one that is no text, and fails"
+        );
+        assert_eq!(made(&format!("commonLabels: {{ {key}: a}}")), [expected], "{key}");
+    }
+    for (kustomization, column) in [
+        ("labels: [{pairs: {y: a}}]", 19),
+        ("commonAnnotations: {5: a}", 21),
+        ("configMapGenerator: [{name: c, options: {labels: {y: a}}}]", 51),
+    ] {
+        let place = format!("kustomization.yaml:2:{column}: error[build-fails]: kustomize writes the key");
+        let lines = made(kustomization);
+        assert!(lines.len() == 1 && lines[0].starts_with(&place), "{kustomization}: {lines:?}");
+    }
+    for fine in ["\"y\": a, \"no\": b, v1: c", "1.5.0: a, 1-2: b", "\"yes\": a", "\"12:30\": a"] {
+        let lines = made(&format!("labels: [{{pairs: {{{fine}}}}}]"));
+        assert!(!lines.iter().any(|line| line.contains("build-fails")), "{fine}: {lines:?}");
+    }
+    // Nothing gets it as a new key.
+    assert_eq!(made("generatorOptions: {labels: {y: a}}"), [] as [&str; 0]);
+    assert_eq!(made("metadata: {labels: {y: a}}"), [] as [&str; 0]);
+    let scene =
+        Scene::new(&[("kustomization.yaml", "resources: [release.yaml]\ncommonLabels: {\"5\": a}\n")]);
+    let labelled = release(CHART_REF).replace("metadata:\n", "metadata:\n  labels: {\"5\": b}\n");
+    scene.write("release.yaml", labelled);
+    assert!(!scene.lines(&[]).iter().any(|line| line.contains("build-fails")));
+}
+
+#[test]
+fn what_a_listed_folder_holds_twice_is_named_at_the_path() {
+    let scene = Scene::new(&[
+        ("clusters/apps.yaml", &flux("")),
+        ("apps/one.yaml", &release(CHART_REF)),
+        ("apps/two.yaml", &release(CHART_REF)),
+        ("apps/source.yaml", SOURCE),
+    ]);
+    assert_eq!(
+        scene.lines(&[]),
+        [
+            "clusters/apps.yaml:5:9: error[build-fails]: HelmRelease podinfo in apps is there already: in apps/one.yaml, and in apps/two.yaml"
+        ]
+    );
+    std::fs::remove_file(scene.path().join("apps/two.yaml")).unwrap();
+    scene.write(
+        "apps/part/kustomization.yaml",
+        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n",
+    );
+    assert_eq!(
+        scene.lines(&[]),
+        [
+            "clusters/apps.yaml:5:9: error[build-fails]: apps/part is a Component, which belongs under components"
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_named_or_listed_and_cannot_be_read_is_no_missing_one() {
+    let latin = b"a: \xe4\n";
+    let unreadable = |path: &str| {
+        format!("{path}:1:1: error[unreadable]: the file is no UTF-8 from byte 3 on; save it as UTF-8")
+    };
+    let named = |place: &str, what: &str| {
+        format!("{place}: error[build-fails]: {what} is no UTF-8 from byte 3 on; save it as UTF-8")
+    };
+    let base = &release(CHART_REF);
+    for path in [".hidden.yaml", "open.yaml"] {
+        let kustomization = format!("resources: [release.yaml, source.yaml, {path}]\n");
+        let scene = Scene::new(&[
+            ("kustomization.yaml", &kustomization),
+            ("release.yaml", base),
+            ("source.yaml", SOURCE),
+        ]);
+        scene.write(path, latin);
+        let mut expected = [unreadable(path), named("kustomization.yaml:1:40", path)];
+        expected.sort();
+        assert_eq!(scene.lines(&[]), expected);
+    }
+    let scene = Scene::new(&[("kustomization.yaml", "resources: [.more]\n")]);
+    scene.write(".more/kustomization.yaml", latin);
+    assert_eq!(
+        scene.lines(&["--allow-empty"]),
+        [
+            unreadable(".more/kustomization.yaml"),
+            "kustomization.yaml:1:13: error[build-fails]: .more cannot be read".to_owned()
+        ]
+    );
+    let scene = Scene::new(&[
+        ("clusters/apps.yaml", &flux("")),
+        ("apps/release.yaml", base),
+        ("apps/source.yaml", SOURCE),
+    ]);
+    scene.write("apps/.hidden.yaml", latin);
+    assert_eq!(
+        scene.lines(&[]),
+        [
+            "clusters/apps.yaml:5:9: error[build-fails]: kustomize-controller lists apps/.hidden.yaml, which is no UTF-8 from byte 3 on; save it as UTF-8"
+        ]
+    );
+}
+
+#[test]
+fn a_comma_in_a_value_for_a_target_path_is_reported() {
+    let check = |reference: &str, data: &str| {
+        let map = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: values, namespace: apps}}\ndata: {data}\n"
+        );
+        let from = format!("  valuesFrom:\n  - {{kind: ConfigMap, name: values, {reference}}}\n");
+        let scene = Scene::new(&[
+            ("kustomization.yaml", "resources: [release.yaml, source.yaml, map.yaml]\n"),
+            ("release.yaml", &release(&format!("{CHART_REF}{from}"))),
+            ("source.yaml", SOURCE),
+            ("map.yaml", &map),
+        ]);
+        scene.lines(&[])
+    };
+    let path = "valuesKey: brokers, targetPath: kafka.brokers";
+    let place = |level: &str, what: &str| {
+        vec![format!(
+            "release.yaml:12:69: {level}[split-value]: the value for targetPath \"kafka.brokers\" {what}"
+        )]
+    };
+    for (data, expected) in [
+        ("{brokers: 'a:1'}", Vec::new()),
+        ("{brokers: 'a:1\\,b:1'}", Vec::new()),
+        ("{brokers: '{a,b}'}", Vec::new()),
+        ("{brokers: '${BROKERS},b'}", Vec::new()),
+        ("{others: 'a,b'}", Vec::new()),
+        (
+            "{brokers: 'a:1,b:1'}",
+            place("error", "is cut at a comma, and the rest is refused: key \"b:1\" has no value"),
+        ),
+        ("{brokers: 'a,b=c'}", place("warning", "is cut at a comma, and the rest sets \"b\"")),
+        ("{brokers: 'a,'}", place("warning", "loses the comma at its end")),
+        ("{brokers: '{a,b'}", place("error", "begins a list with { and does not end it")),
+    ] {
+        assert_eq!(check(path, data), expected, "{data}");
+    }
+    let commas = "{values.yaml: 'a,b', brokers: 'a,b'}";
+    assert_eq!(check("targetPath: a", commas).len(), 1);
+    assert_eq!(check("valuesKey: brokers, targetPath: a, literal: true", commas), [] as [&str; 0]);
+    assert_eq!(check("valuesKey: brokers", commas), [] as [&str; 0]);
+}

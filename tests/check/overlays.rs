@@ -154,3 +154,28 @@ fn values_files_of_a_base_are_lost_where_an_overlay_moves_it() {
     scene.write("base/release.yaml", release(CHART));
     assert_eq!(moved_to("OCIRepository"), [] as [&str; 0]);
 }
+
+#[test]
+fn a_move_to_another_chart_is_a_reinstall() {
+    let scene = Scene::new(&[
+        ("base/kustomization.yaml", "resources: [release.yaml]\n"),
+        ("base/release.yaml", &release(CHART)),
+        ("prod/kustomization.yaml", "resources: [../base, source.yaml]\npatches: [{path: patch.yaml}]\n"),
+    ]);
+    let moved_to = |name: &str, strategy: &str, arguments: &[&str]| {
+        let merge = format!("{strategy}  chart: null\n  chartRef: {{kind: OCIRepository, name: podinfo}}\n");
+        scene.write("prod/patch.yaml", release("").replace("  interval: 10m\n", &merge));
+        scene.write("prod/source.yaml", SOURCE.replace("example.com/podinfo", name));
+        let is_it = |line: &String| line.contains("chart-name-changes");
+        scene.lines(arguments).into_iter().filter(is_it).collect::<Vec<_>>()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(moved_to("example.com/charts/podinfo", "", &[]), none);
+    let reported = "warning[chart-name-changes]: the chart changes from \"podinfo\" to \"other\": Flux uninstalls and reinstalls the release";
+    assert_eq!(moved_to("example.com/charts/other", "", &[]), [format!("prod/patch.yaml:8:3: {reported}")]);
+    let strategy = "  upgrade: {chartNameChangeStrategy: InPlaceUpdate}\n";
+    assert_eq!(moved_to("example.com/charts/other", strategy, &[]), none);
+    let old = moved_to("example.com/charts/other", strategy, &["--flux", "2.8"]);
+    assert_eq!(old, [format!("prod/patch.yaml:9:3: {reported}")]);
+    assert_eq!(moved_to("example.com/${CHART}", "", &[]), none);
+}

@@ -189,3 +189,42 @@ fn a_pipe_or_a_device_is_not_waited_for() {
         endless.out
     );
 }
+
+/// Runs git in a repository, unaware of the settings of this machine.
+fn git(scene: &Scene, arguments: &[&str]) {
+    let mut git = std::process::Command::new("git");
+    git.args(arguments).current_dir(scene.path());
+    git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null");
+    assert!(git.output().expect("git is installed").status.success(), "git {arguments:?}");
+}
+
+#[test]
+fn a_tracked_file_is_read_whatever_git_ignores() {
+    let faulty = &release(&format!("{CHART}{CHART_REF}"));
+    let scene = Scene::new(&[
+        (".gitignore", "apps/\n*.local.yaml\n"),
+        ("apps/tracked.yaml", faulty),
+        ("apps/untracked.yaml", faulty),
+        ("a.local.yaml", faulty),
+        ("b.local.yaml", faulty),
+        ("gone.local.yaml", faulty),
+        ("notes.txt", ""),
+    ]);
+    git(&scene, &["init", "-q"]);
+    git(&scene, &["add", "-f", "apps/tracked.yaml", "a.local.yaml", "gone.local.yaml", "notes.txt"]);
+    std::fs::remove_file(scene.path().join("gone.local.yaml")).unwrap();
+    let files = |arguments: &[&str]| {
+        let lines = scene.lines(arguments).into_iter();
+        lines.map(|line| line.split(':').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(files(&[]), ["a.local.yaml", "apps/tracked.yaml"]);
+    // A folder that is given is not ignored.
+    assert_eq!(files(&["apps"]), ["apps/tracked.yaml", "apps/untracked.yaml"]);
+    git(&scene, &["rm", "-q", "--cached", "apps/tracked.yaml"]);
+    assert_eq!(files(&[]), ["a.local.yaml"]);
+    // Hidden ones are still for Flux alone, and what an artifact leaves out counts for nothing.
+    scene.write(".hidden.local.yaml", faulty);
+    scene.write(".sourceignore", "a.local.yaml\n");
+    git(&scene, &["add", "-f", ".hidden.local.yaml"]);
+    assert_eq!(files(&["--allow-empty"]), [] as [&str; 0]);
+}

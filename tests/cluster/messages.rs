@@ -86,7 +86,9 @@ fn every_rule_has_scenes_for_all_that_it_can_do() {
 
 /// The scenes are played without a watch on the cluster, so what is said about other objects is shown in `facts.rs`.
 fn shown_rules() -> impl Iterator<Item = &'static policy::Rule> {
-    policy::rules().iter().copied().filter(|rule| rule.bad.sources.is_none() && rule.bad.source.is_none())
+    let has_scene = |rule: &policy::Rule| SCENES.iter().any(|scene| scene.rule == rule.id);
+    let needs_no_source = |rule: &policy::Rule| rule.bad.sources.is_none() && rule.bad.source.is_none();
+    policy::rules().iter().copied().filter(move |rule| needs_no_source(rule) || has_scene(rule))
 }
 
 /// The configurations of all scenes of a minor.

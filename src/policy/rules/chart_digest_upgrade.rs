@@ -1,6 +1,6 @@
 //! Reports the Helm upgrade that follows the move from `spec.chart` to a source with a digest.
 
-use super::{Example, Rule, release};
+use super::{Example, Rule, chart_name_changes, release};
 use crate::policy::{Case, Findings, Level};
 
 pub(super) static RULE: Rule = Rule {
@@ -33,8 +33,8 @@ pub(super) static RULE: Rule = Rule {
 /// without a digest causes no upgrade.
 fn check(case: &Case<'_>, findings: &mut Findings<'_>) {
     let Some((chart, kind, at)) = case.leaves_helm_chart() else { return };
-    // values-files-lost reports the same upgrade, and the worse effect with it.
-    if chart.spec.set().is_some_and(|spec| spec.values_files) {
+    // values-files-lost reports the same upgrade, and the worse effect with it; a chart of another name is not upgraded to.
+    if chart.spec.set().is_some_and(|spec| spec.values_files) || chart_name_changes::reinstalls(case) {
         return;
     }
     let what = match kind {
@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn an_inline_source_is_an_oci_repository_already() {
-        let inline = release(&json!({"chart": {"kind": "OCIRepository", "spec": {"url": "oci://a/b"}}}));
+        let inline =
+            release(&json!({"chart": {"kind": "OCIRepository", "spec": {"url": "oci://a/podinfo"}}}));
         assert_eq!(own(found(&inline, Some(&chart(&json!({}))))).len(), 1);
         assert!(own(found(&chart_ref("OCIRepository"), Some(&inline))).is_empty());
     }

@@ -51,7 +51,7 @@ mod tests {
         let source = json!({"kind": "HelmRepository", "name": "podinfo"});
         let chart = json!({"chart": "podinfo", "sourceRef": source, "valuesFiles": ["values-prod.yaml"]});
         let old = release(&json!({"chart": {"spec": chart}}));
-        let inline = json!({"kind": "OCIRepository", "spec": {"url": "oci://a/b"}});
+        let inline = json!({"kind": "OCIRepository", "spec": {"url": "oci://a/podinfo"}});
         let new = release(&json!({"chart": inline}));
         let found = found(&new, Some(&old));
         assert_eq!(

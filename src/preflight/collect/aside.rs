@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use rayon::iter::Either;
 use rayon::prelude::*;
 
-use super::{Collected, Source, key_of, read, relevance, weighed};
+use super::{Collected, Source, Unreadable, key_of, read, relevance, weighed};
 use crate::render::{
     Counts, MAX_MATCHES, Pattern, folder_of, is_left_out_by_default, last_match, patterns, with_folders_above,
 };
@@ -40,13 +41,16 @@ pub(super) fn set(collected: &mut Collected, is_given: &dyn Fn(&str) -> bool) {
 
 fn read_hidden(collected: &mut Collected, hidden: Vec<(String, String)>) {
     let top = &collected.top;
-    let read = hidden.into_par_iter().filter_map(|(key, shown)| {
-        // One that cannot be read is reported where a kustomization names it.
-        let (counts, text) = weighed(&key, read(&top.join(&key)).ok()?);
-        Some(Source { is_aside: true, ..Source::of(&key, shown, counts, text) })
+    let read = hidden.into_par_iter().map(|(key, path)| match read(&top.join(&key)) {
+        Ok(text) => {
+            let (counts, text) = weighed(&key, text);
+            Either::Left(Source { is_aside: true, ..Source::of(&key, path, counts, text) })
+        }
+        Err(why) => Either::Right(Unreadable { path, why, key }),
     });
-    let read: Vec<_> = read.collect();
+    let (read, unreadable): (Vec<_>, Vec<_>) = read.partition_map(|it| it);
     collected.sources.extend(read);
+    collected.unreadable_hidden = unreadable;
 }
 
 /// Whether a path is one of some sorted links, or below one.

@@ -57,7 +57,9 @@ struct Path {
 /// Reads what the kustomizations of a tree name and nobody has read, and what is named there in turn.
 pub(super) fn read(top: &std::path::Path, collected: &Collected, tree: &Tree<'_>) -> Named {
     let mut named = Named::default();
-    let mut known: HashSet<(String, Wanted)> = HashSet::default();
+    // What the walk could not read is reported already.
+    let unreadable = collected.unreadable.iter().map(|file| (file.key.clone(), Wanted::Objects));
+    let mut known: HashSet<(String, Wanted)> = unreadable.collect();
     let files: Vec<_> = tree.kustomizations().collect();
     let paths = files.par_iter().flat_map_iter(|file| {
         let document = file.documents().first().and_then(|document| document.as_ref().ok());

@@ -91,9 +91,10 @@ impl<'t, 'a> View<'t, 'a> {
 
     /// Why a path is not there, as a sentence about the text that names it.
     pub fn absence(&self, named: &str, path: &str) -> String {
-        match self.reason(path) {
-            Some(reason) => format!("{named} is not in the artifact: {reason}"),
-            None => format!("{named} is not there"),
+        match (self.reason(path), self.tree.unreadable(path)) {
+            (Some(reason), _) => format!("{named} is not in the artifact: {reason}"),
+            (None, Some(why)) => format!("{named} {why}"),
+            (None, None) => format!("{named} is not there"),
         }
     }
 

@@ -27,7 +27,8 @@ pub(super) struct Graph<'g, 't, 'a> {
     pub(super) roots: &'g Roots<'a>,
     pub(super) artifacts: &'g Artifacts<'t, 'a>,
     clusters: Vec<Cluster<'a>>,
-    /// In the order in which they were found. Each by itself: they are large, and a list that grows has room for twice as many.
+    /// In the order in which they were found.
+    #[expect(clippy::vec_box, reason = "they are large, and a list that grows has room for twice as many")]
     pub(super) instances: Vec<Box<Instance<'a>>>,
     /// The instances by the hash of what they are called, so that few have to be compared.
     by_name: HashMap<u64, Vec<usize>>,

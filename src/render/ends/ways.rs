@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use super::graph::Graph;
 use super::instance::Instance;
-use super::{End, EndKind, Step, Way};
+use super::{End, EndKind, Object, Step, Way};
+use crate::yaml::Node;
 
 /// How many ways to one end are told. More tell nobody more.
 const MAX_WAYS: usize = 16;
@@ -60,12 +61,22 @@ fn rank<'e>(end: &'e End<'_>) -> Option<&'e str> {
     (end.kind == EndKind::Folder).then_some(&*end.path)
 }
 
+/// Whether a release reads a value from a ConfigMap for a `targetPath`.
+fn reads_a_value(object: &Object<'_>, map: &Node<'_>) -> bool {
+    let name = map.text_of(&["metadata", "name"]);
+    let references = object.node.at(&["spec", "valuesFrom"]).map(Node::items).unwrap_or_default();
+    references.iter().any(|it| it.get("targetPath").is_some() && it.text_of(&["name"]) == name)
+}
+
 fn end(mut instance: Instance<'_>, ways: Vec<Way>) -> End<'_> {
     let mut notes = std::mem::take(&mut instance.notes);
     notes.sort();
     notes.dedup();
+    let mut config_maps = std::mem::take(&mut instance.config_maps);
+    config_maps.retain(|map| instance.objects.iter().any(|object| reads_a_value(object, map)));
     let end = End {
         kind: instance.kind,
+        config_maps,
         path: instance.place.map(|place| place.folder.to_owned()).unwrap_or_default(),
         forced_by: instance.is_forced.then(|| instance.step.name.to_string()),
         ways,

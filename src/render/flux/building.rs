@@ -1,7 +1,7 @@
 //! What kustomize-controller prints for one Kustomization.
 
 use super::applying;
-use super::folders::listed;
+use super::folders::{listed, unreadable};
 use super::kustomization::{FluxKustomization, Patches};
 use super::operator;
 use super::substitution::Variables;
@@ -81,7 +81,12 @@ impl<'a> FluxKustomization<'a> {
             notes.extend(refused);
             kustomization
         } else {
-            let listed = listed(kustomize.view(), folder).into_iter();
+            let view = kustomize.view();
+            for (path, why) in unreadable(view, folder) {
+                let message = format!("kustomize-controller lists {path}, which {why}");
+                notes.push(Note::new(self.path.at, Reason::Missing, message));
+            }
+            let listed = listed(view, folder).into_iter();
             let resources = listed.map(|path| Text { text: path.into(), at: self.path.at }).collect();
             Kustomization { resources, ..Kustomization::at(self.at) }
         };

@@ -51,6 +51,18 @@ pub(crate) fn listed(view: &View<'_, '_>, folder: &str) -> Vec<String> {
     listed
 }
 
+/// The hidden files that kustomize-controller would list and cannot read, each with the reason. Others are reported wherever they are.
+pub(crate) fn unreadable<'v>(view: &'v View<'_, '_>, folder: &str) -> Vec<(&'v str, &'v str)> {
+    let mut hidden = view.tree().unreadable_hidden(folder);
+    hidden.retain(|(path, _)| {
+        let below = path.strip_prefix(folder).unwrap_or(path).trim_start_matches('/');
+        matches!(path.rsplit_once('.'), Some((_, "yaml" | "yml")))
+            && kustomization_above(view, folder, below).is_none()
+            && view.reason(path).is_none()
+    });
+    hidden
+}
+
 /// What paths are compared by, so that the parts of one are compared with those of the other.
 fn in_order(path: &str) -> impl Iterator<Item = u8> {
     path.bytes().map(|byte| if byte == b'/' { 0 } else { byte })

@@ -11,11 +11,11 @@ use super::documents;
 use super::engine::{Build, COMPONENT, Kustomize, Named, Read, TOO_MUCH, To};
 use super::generators;
 use super::kustomization::{Kustomization, Patch, Text};
-use super::metadata;
+use super::metadata::{self, RefusedKeys};
 use super::patches;
 use super::replacements;
 use super::resource::{By, Id, Layer, Resource};
-use crate::render::tree::{Note, Reason};
+use crate::render::tree::{Note, Reason, is_kustomization};
 use crate::yaml::Span;
 
 /// How many layers of an object count as much as another one: each is a few bytes.
@@ -219,12 +219,19 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
         }
         if !seen.insert(&resource) {
             let id = resource.id();
-            if self.build.resources.iter().any(|other| other.id().is_same(&id)) {
+            if let Some(other) = self.build.resources.iter().find(|other| other.id().is_same(&id)) {
                 // A transformer that is not run may have given it another name.
                 if self.build.incomplete == Some(Reason::Unsupported) {
                     return true;
                 }
-                let message = format!("{id} is there already");
+                let path = |place: Span| self.kustomize.tree.file_of(place).path;
+                // The path of a Flux Kustomization lists many files.
+                let message = if is_kustomization(path(at)) {
+                    format!("{id} is there already")
+                } else {
+                    let (first, second) = (path(other.document), path(resource.document));
+                    format!("{id} is there already: in {first}, and in {second}")
+                };
                 self.note(at, Reason::Refused, message);
                 return true;
             }
@@ -294,6 +301,7 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
             }
             self.refuse_the_same(namespace.at);
         }
+        let mut keys = RefusedKeys::of(kustomization, self.kustomize.tree);
         for resource in &mut self.build.resources {
             if let Some(prefix) = &kustomization.name_prefix {
                 metadata::add_prefix(resource, prefix);
@@ -301,8 +309,9 @@ impl<'k, 't, 'a> Assembly<'k, 't, 'a> {
             if let Some(suffix) = &kustomization.name_suffix {
                 metadata::add_suffix(resource, suffix);
             }
-            metadata::set_labels_and_annotations(resource, kustomization);
+            metadata::set_labels_and_annotations(resource, kustomization, &mut keys);
         }
+        self.build.notes.extend(keys.notes(self.kustomize.tree));
         for patch in &kustomization.patches_json6902 {
             self.note_lost(folder, kustomization.is_component, patch);
             patches::apply_json6902(self, folder, patch);

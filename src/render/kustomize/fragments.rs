@@ -1,8 +1,11 @@
 //! Reads patches and files of replacements, in which kustomize (5.8) takes a key twice.
 
+use memchr::memmem;
+
 use super::engine::Kustomize;
 use super::inline::Unreadable;
 use super::kustomization::Text;
+use super::merge::DIRECTIVE;
 use crate::json::Kind;
 use crate::render::tree::{File, Note, Reason};
 use crate::yaml::{Node, Reading, Twice};
@@ -25,7 +28,8 @@ pub(super) enum Place<'p, 't, 'a> {
 }
 
 impl<'a> Fragment<'a> {
-    /// Reads a patch: of a strategic merge patch, both values of a key that is there twice; of a JSON patch the last one.
+    /// Reads a patch: of a strategic merge patch, both values of a key that is there twice; of a JSON patch the last one. A patch with
+    /// directives is read in whole, since they may be in `spec.values`.
     pub(super) fn patch(
         place: Place<'_, '_, 'a>,
         kustomize: &Kustomize<'_, 'a>,
@@ -50,9 +54,14 @@ impl<'a> Fragment<'a> {
         last_counts: impl Fn(&Node<'a>) -> bool,
     ) -> Self {
         let mut found = Vec::new();
-        let documents = place.documents(kustomize, Twice::Refused, &mut found);
+        let mut documents = place.documents(kustomize, Twice::Refused, &mut found);
         if !found.iter().any(|error| error.is_duplicate_key) {
             notes.extend(found.into_iter().map(refused));
+            if let Place::File(file) = place
+                && has_directives(file.text)
+            {
+                documents = Self::whole(file, kustomize);
+            }
             return Self { documents, duplicates: Vec::new() };
         }
         found.clear();
@@ -72,6 +81,17 @@ impl<'a> Fragment<'a> {
         });
         Self { documents, duplicates: duplicates.collect() }
     }
+
+    /// The readable documents of a file, with what is elided elsewhere.
+    fn whole(file: &File<'a>, kustomize: &Kustomize<'_, 'a>) -> Vec<Node<'a>> {
+        let read = kustomize.file(file, Reading::default());
+        read.documents.iter().filter_map(|document| document.clone().ok()).collect()
+    }
+}
+
+/// Whether a patch may hold directives.
+pub(super) fn has_directives(text: &str) -> bool {
+    memmem::find(text.as_bytes(), DIRECTIVE.as_bytes()).is_some()
 }
 
 impl<'a> Place<'_, '_, 'a> {

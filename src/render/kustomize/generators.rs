@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::assembly::Assembly;
 use super::engine::in_tree;
 use super::kustomization::{Change, Generator, GeneratorOptions, Text};
+use super::metadata;
 use super::names::named_file;
 use super::resource::{Generated, Resource};
 use crate::json::Kind;
@@ -47,6 +48,12 @@ pub(super) fn apply<'a>(
         let message = format!("a {} that is generated without a name", generator.kind);
         return assembly.note(generator.at, Reason::Refused, message);
     };
+    for options in [global, &generator.options] {
+        let tree = assembly.kustomize.tree;
+        let keys = options.labels.iter().chain(&options.annotations).map(|entry| &entry.key);
+        let refused = keys.filter(|key| metadata::is_refused(key, tree));
+        assembly.build.notes.extend(refused.map(|key| metadata::refused_key(key.at, tree)));
+    }
     let mut resource = made(generator, name, global, data);
     let id = resource.id();
     let is_it = |other: &Resource<'_>| other.ids().any(|other| other.is_same(&id));

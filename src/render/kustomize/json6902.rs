@@ -205,7 +205,8 @@ impl<'a> Operation<'a> {
                 None => expected.is_null(),
             }
         };
-        if holds { Ok(()) } else { Err(format!("test of {}: the value is another one", self.path)) }
+        let tested = if self.path.is_empty() { "the whole object" } else { &*self.path };
+        if holds { Ok(()) } else { Err(format!("test of {tested}: the value is another one")) }
     }
 
     fn value(&self) -> Node<'a> {
@@ -247,7 +248,10 @@ fn leads_into_elided(root: &Node<'_>, path: &str) -> bool {
 
 /// The map or list that the last part of a path is in, and that part.
 fn container<'n, 'a>(root: &'n mut Node<'a>, path: &str) -> Result<(&'n mut Node<'a>, String), Refusal> {
-    let missing = || format!("there is no {path} in the object");
+    let missing = || match path {
+        "" => "the path \"\" names the whole object, which only replace can change".to_owned(),
+        _ => format!("there is no {path} in the object"),
+    };
     let mut parts = path.split('/').skip(1).map(unescaped).collect::<Vec<_>>();
     let last = parts.pop().ok_or_else(missing)?;
     let mut node = root;
@@ -401,6 +405,7 @@ mod tests {
 
     #[test]
     fn says_which_step_cannot_be_taken() {
+        const WHOLE: &str = "the path \"\" names the whole object, which only replace can change";
         for (patch, why) in [
             ("[{op: remove, path: /c}]", "there is no /c to remove"),
             ("[{op: add, path: /c/d, value: 1}]", "there is no /c/d in the object"),
@@ -412,6 +417,12 @@ mod tests {
             ("[{op: insert, path: /a}]", "op: insert is none of add, remove, replace, move, copy and test"),
             ("[{path: /a}]", "a step of a JSON patch without op"),
             ("[{op: add, path: a, value: 1}]", "there is no a in the object"),
+            ("[{op: add, path: '', value: {}}]", WHOLE),
+            ("[{op: remove, path: ''}]", WHOLE),
+            ("[{op: copy, from: '', path: /a/c}]", WHOLE),
+            ("[{op: move, from: /a, path: ''}]", WHOLE),
+            ("[{op: replace, path: '', value: 1}]", "an object can only be replaced by another one"),
+            ("[{op: test, path: '', value: {a: 1}}]", "test of the whole object: the value is another one"),
         ] {
             assert_eq!(patched("{a: {b: 1}, l: [1, 2]}", patch), Err(why.to_owned()), "{patch}");
         }

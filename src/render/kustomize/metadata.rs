@@ -2,7 +2,8 @@
 
 use super::kustomization::{Kustomization, Text};
 use super::resource::Resource;
-use crate::yaml::{Entry, Key, Node, Scalar, Span, Str, Value, repeated};
+use crate::render::tree::{Note, Reason, Tree};
+use crate::yaml::{Entry, Key, Node, Scalar, Span, Str, Value, boolean, is_more_than_a_text, repeated};
 
 /// Sets `namespace`, except on what has none; a `Namespace` is named after it.
 pub(super) fn set_namespace<'a>(resource: &mut Resource<'a>, namespace: &Text<'a>) {
@@ -41,15 +42,72 @@ fn rename(resource: &mut Resource<'_>, at: Span, renamed: impl Fn(&str) -> Strin
     resource.set_metadata(Key { text: Str::from("name"), at }, name);
 }
 
-/// Sets labels and annotations.
-pub(super) fn set_labels_and_annotations<'a>(resource: &mut Resource<'a>, kustomization: &Kustomization<'a>) {
+/// Sets labels and annotations, but for a new one whose key is refused.
+pub(super) fn set_labels_and_annotations<'a>(
+    resource: &mut Resource<'a>,
+    kustomization: &Kustomization<'a>,
+    keys: &mut RefusedKeys,
+) {
+    for (field, entry) in labels_and_annotations(kustomization) {
+        if keys.lets(resource, field, entry) {
+            set_in(resource, field, entry);
+        }
+    }
+}
+
+/// What a kustomization sets, each entry with its field.
+fn labels_and_annotations<'k, 'a>(
+    kustomization: &'k Kustomization<'a>,
+) -> impl Iterator<Item = (&'static str, &'k Entry<'a>)> {
     let labels = kustomization.labels.iter().flat_map(|labels| &labels.pairs);
-    for entry in labels.chain(&kustomization.common_labels) {
-        set_in(resource, "labels", entry);
+    let labels = labels.chain(&kustomization.common_labels).map(|entry| ("labels", entry));
+    labels.chain(kustomization.common_annotations.iter().map(|entry| ("annotations", entry)))
+}
+
+/// The keys of labels and annotations that make a build fail where an object does not have them already: kustomize (5.8) writes a new key
+/// without quotes, and then cannot print an object in which it is no text.
+#[derive(Debug, Default)]
+pub(super) struct RefusedKeys {
+    /// Their places, and whether an object was to get them.
+    all: Vec<(Span, bool)>,
+}
+
+// === impl RefusedKeys ===
+
+impl RefusedKeys {
+    /// Those that a kustomization sets.
+    pub(super) fn of(kustomization: &Kustomization<'_>, tree: &Tree<'_>) -> Self {
+        let refused = labels_and_annotations(kustomization).filter(|(_, entry)| is_refused(&entry.key, tree));
+        Self { all: refused.map(|(_, entry)| (entry.key.at, false)).collect() }
     }
-    for entry in &kustomization.common_annotations {
-        set_in(resource, "annotations", entry);
+
+    fn lets(&mut self, resource: &Resource<'_>, field: &str, entry: &Entry<'_>) -> bool {
+        let Some((_, is_needed)) = self.all.iter_mut().find(|(at, _)| *at == entry.key.at) else {
+            return true;
+        };
+        let map = resource.node.at(&["metadata", field]);
+        let is_new = map.is_none_or(|map| map.get(&entry.key.text).is_none());
+        *is_needed |= is_new;
+        !is_new
     }
+
+    /// The notes about those that an object was to get.
+    pub(super) fn notes(&self, tree: &Tree<'_>) -> impl Iterator<Item = Note> {
+        self.all.iter().filter(|(_, is_needed)| *is_needed).map(|(at, _)| refused_key(*at, tree))
+    }
+}
+
+/// Whether the key of a label or an annotation is no text once kustomize wrote it. Its own file is YAML 1.1 for it: `y` is `true` there.
+pub(super) fn is_refused(key: &Key<'_>, tree: &Tree<'_>) -> bool {
+    let is_plain = || tree.file_of(key.at).text.get(key.at.range()) == Some(&*key.text);
+    key.text.is_empty() || is_more_than_a_text(&key.text) || boolean(&key.text).is_some() && is_plain()
+}
+
+/// The note about the key of a label or an annotation that is no text.
+pub(super) fn refused_key(at: Span, tree: &Tree<'_>) -> Note {
+    let key = tree.file_of(at).text.get(at.range()).unwrap_or_default();
+    let message = format!("kustomize writes the key {key} into objects as one that is no text, and fails");
+    Note::new(at, Reason::Refused, message)
 }
 
 fn set_in<'a>(resource: &mut Resource<'a>, field: &'static str, entry: &Entry<'a>) {

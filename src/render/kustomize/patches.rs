@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::assembly::Assembly;
 use super::documents;
 use super::engine::{To, in_tree, nowhere};
-use super::fragments::{Fragment, Place};
+use super::fragments::{Fragment, Place, has_directives};
 use super::json6902::{self, Operation};
 use super::kustomization::{Patch, PatchSource, Text};
 use super::merge::{DIRECTIVE, merged};
@@ -17,7 +17,13 @@ use crate::yaml::{Entry, Key, Node, Span, Str};
 
 /// A patch that is read.
 enum Loaded<'a> {
-    Merge(Vec<Node<'a>>),
+    /// A strategic merge patch.
+    Merge {
+        patches: Vec<Node<'a>>,
+        /// Whether keys are there twice in it, or directives may be, so that the whole object decides about the merge.
+        needs_whole: bool,
+    },
+    /// A JSON patch.
     Steps(Vec<Operation<'a>>),
 }
 
@@ -34,8 +40,8 @@ struct Merging {
     freedom: Freedom,
     /// The place that asks for it.
     at: Span,
-    /// Whether a key is there twice in it.
-    has_duplicates: bool,
+    /// Whether the object has to be read in whole.
+    needs_whole: bool,
 }
 
 /// Applies an item of `patches`.
@@ -43,7 +49,7 @@ pub(super) fn apply<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &str, patch
     let Some((loaded, duplicates)) = load(assembly, folder, &patch.source) else { return };
     match loaded {
         Loaded::Steps(steps) => apply_steps(assembly, patch, &steps, true),
-        Loaded::Merge(patches) => apply_merges(assembly, patch, &patches, !duplicates.is_empty()),
+        Loaded::Merge { patches, needs_whole } => apply_merges(assembly, patch, &patches, needs_whole),
     }
     note_duplicates(assembly, duplicates);
 }
@@ -53,7 +59,7 @@ pub(super) fn apply_json6902<'a>(assembly: &mut Assembly<'_, '_, 'a>, folder: &s
     let Some((loaded, duplicates)) = load(assembly, folder, &patch.source) else { return };
     match loaded {
         Loaded::Steps(steps) => apply_steps(assembly, patch, &steps, false),
-        Loaded::Merge(_) => {
+        Loaded::Merge { .. } => {
             assembly.note(patch.at, Reason::Refused, "patchesJson6902 takes lists of steps");
         }
     }
@@ -66,9 +72,9 @@ pub(super) fn apply_strategic_merge<'a>(assembly: &mut Assembly<'_, '_, 'a>, fol
     let source = if is_path { PatchSource::Path(text.clone()) } else { PatchSource::Inline(text.clone()) };
     let Some((loaded, duplicates)) = load(assembly, folder, &source) else { return };
     match loaded {
-        Loaded::Merge(patches) => {
+        Loaded::Merge { patches, needs_whole } => {
             let freedom = Freedom { name: false, kind: false };
-            let merging = Merging { freedom, at: text.at, has_duplicates: !duplicates.is_empty() };
+            let merging = Merging { freedom, at: text.at, needs_whole };
             for patch in &patches {
                 let patch = with_texts(patch, &["labels", "annotations"]);
                 apply_to_its_object(assembly, &patch, merging);
@@ -129,7 +135,8 @@ fn load<'a>(
     if first.kind() != Kind::Array {
         let patches = documents::objects(&documents, &mut assembly.build.notes);
         let patches = patches.into_iter().map(|patch| patch.node).collect();
-        return Some((Loaded::Merge(patches), duplicates));
+        let needs_whole = !duplicates.is_empty() || has_directives(raw);
+        return Some((Loaded::Merge { patches, needs_whole }, duplicates));
     }
     // What begins with a bracket is JSON for kustomize, and nothing else.
     if raw.starts_with('[')
@@ -216,10 +223,10 @@ fn apply_merges<'a>(
     assembly: &mut Assembly<'_, '_, 'a>,
     patch: &Patch<'a>,
     patches: &[Node<'a>],
-    has_duplicates: bool,
+    needs_whole: bool,
 ) {
     let freedom = Freedom { name: patch.allow_name_change, kind: patch.allow_kind_change };
-    let merging = Merging { freedom, at: patch.at, has_duplicates };
+    let merging = Merging { freedom, at: patch.at, needs_whole };
     let Some(target) = &patch.target else {
         for node in patches {
             let node = if freedom.is_any() { with_texts(node, &["annotations"]) } else { node.clone() };
@@ -292,7 +299,7 @@ fn merge_into<'a>(
     assembly: &mut Assembly<'_, '_, 'a>,
     index: usize,
     patch: &Node<'a>,
-    Merging { freedom, at, has_duplicates }: Merging,
+    Merging { freedom, at, needs_whole }: Merging,
 ) -> bool {
     if let Some(directive) = patch.get(DIRECTIVE).filter(|it| it.text() == Some("replace")) {
         let message = "kustomize passes over a patch with $patch: replace at its top";
@@ -301,7 +308,7 @@ fn merge_into<'a>(
     }
     let tree = assembly.kustomize.tree;
     let resource = &mut assembly.build.resources[index];
-    let prepared = if has_duplicates { prepared(patch, &mut resource.node, tree) } else { None };
+    let prepared = if needs_whole { prepared(patch, &mut resource.node, tree) } else { None };
     let patch = prepared.as_ref().unwrap_or(patch);
     match merged(&resource.node, patch) {
         Ok(None) => {
@@ -319,6 +326,9 @@ fn merge_into<'a>(
             let old = std::mem::replace(&mut resource.node, node);
             freedom.restore(resource, &old);
             resource.layers.push(Layer { at, by: By::Patch });
+            if needs_whole && !resource.id().may_have_keyed_lists() {
+                note_directives_in_lists(assembly, patch, false);
+            }
         }
         Err(_) if resource.id().may_have_keyed_lists() => resource.layers.push(Layer { at, by: By::Patch }),
         Err(misfit) => {
@@ -329,8 +339,8 @@ fn merge_into<'a>(
     true
 }
 
-/// Prepares a merge for keys that are there twice: what of the object was passed over is read, since it decides whether a map is new. Returns the
-/// patch with annotations in which the last ones count, as they do for kustomize (5.8) where the object has none.
+/// Prepares a merge for directives and for keys that are there twice: the elided parts of the object are read, since they decide whether a map
+/// is new. Returns the patch with annotations in which the last ones count, as they do for kustomize (5.8) where the object has none.
 fn prepared<'a>(patch: &Node<'a>, object: &mut Node<'a>, tree: &Tree<'a>) -> Option<Node<'a>> {
     for Entry { value: field, .. } in object.entries_mut() {
         for Entry { value, .. } in field.entries_mut() {
@@ -343,6 +353,20 @@ fn prepared<'a>(patch: &Node<'a>, object: &mut Node<'a>, tree: &Tree<'a>) -> Opt
     let are_new = object.at(&["metadata", "annotations"]).is_none_or(Node::is_null);
     let is_needed = are_new && !annotations.duplicate_keys().is_empty();
     is_needed.then(|| with_texts(patch, &["annotations"]))
+}
+
+/// Notes the directives in lists: kustomize (5.8) has no keys for the lists of custom resources, and copies their items as they are.
+fn note_directives_in_lists(assembly: &mut Assembly<'_, '_, '_>, patch: &Node<'_>, is_in_list: bool) {
+    for Entry { key, value } in patch.entries() {
+        if is_in_list && key.text == DIRECTIVE {
+            let message = "kustomize replaces this list as a whole, and copies $patch into the object";
+            assembly.note(key.at, Reason::Lost, message);
+        }
+        note_directives_in_lists(assembly, value, is_in_list);
+    }
+    for item in patch.items() {
+        note_directives_in_lists(assembly, item, true);
+    }
 }
 
 /// Whether a patch takes all annotations away, and with them what kustomize remembers there.

@@ -321,6 +321,9 @@ pub(super) const SCENES: &[Scene] = &[
     scene("cross-namespace-move", "Denied: the generated HelmChart is in another namespace", Denied)
         .setting("chartRef: {crossNamespace: deny}")
         .typed(&[flux!("chart.yaml"), generated!("sources/apps-deny-podinfo"), flux!("chartref.yaml")]),
+    scene("chart-name-changes", "Warned: only the name of the source is known", Warned)
+        .manifest(v2!("  chartRef:\n    kind: OCIRepository\n    name: podinfo-next\n"))
+        .typed(&[flux!("chart.yaml"), flux!("release.yaml")]),
     scene("chart-digest-upgrade", "Warned", Warned).typed(&[flux!("chart.yaml"), flux!("chartref.yaml")]),
     scene("deprecated-api-version", "Warned: v2beta1", Warned)
         .flux("2.6")
