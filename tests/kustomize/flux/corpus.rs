@@ -164,7 +164,7 @@ impl Tally {
                 self.children += 1;
                 let is_above = way.iter().any(|(title, ..)| *title == child);
                 let is_cut = ends.iter().any(|end| {
-                    end.ways.len() >= 16 && end.ways[0].steps.last().is_some_and(|step| &*step.name == child)
+                    end.ways.len() >= 16 && end.ways[0].steps.last().is_some_and(|step| *step.name == child)
                 });
                 if !known.contains(&child) && !is_above && !is_cut {
                     self.unequal.push(format!("{label}: {name} leads to {child} there, and not here"));
